@@ -1,0 +1,449 @@
+//! The files of a catalog as written: serde types, nothing else. What a value may be is checked in `resolve`.
+//!
+//! One file describes one provider (`"provider": "id"`) or one preset (`"template": "name"`), or only names virtual
+//! models. Every member is optional, because a later file may hold nothing but the member it changes. A `null` for an
+//! entry of a map (a model, a surface, a header, a price, a virtual model) takes away what earlier files said there.
+//! A member that is not described here is a mistake; facts that the gateway does not read stand under `facts` and
+//! `other_surfaces`, which take any JSON.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::price::Item;
+
+/// A whole file.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct File {
+    /// Id of the provider that this file describes: lower case letters, digits, `.`, `_`, `-`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    /// Instead of `provider`: the name of the preset that this file describes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+    /// The preset that stands beneath what this file says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Further names that mean this provider, any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<Vec<String>>,
+    /// Takes the provider out of the catalog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// Place in the catalog's order, low first; 1000 when not said. The providers shipped use 10 to 300.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rank: Option<u32>,
+    /// Who made the models whose entry does not say it and whose id has no `author/`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// `http` or `https`, host, port and the prefix of all paths.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_url: Option<String>,
+    /// Instead of the host in `base_url`: several that serve the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<EndpointEntry>>,
+    /// How the key is sent: `none`, `bearer` or `header:NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<String>,
+    /// Environment variables that usually hold the key; the first that is set counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<String>>,
+    /// How the provider's keys begin.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_prefixes: Option<Vec<String>>,
+    /// Whether requests may go on without a key when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_optional: Option<bool>,
+    /// PEM file with the roots to trust instead of the system's; an absolute path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// Name for SNI and for checking the certificate, where it is not the host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls_name: Option<String>,
+    /// Headers added to each request that does not carry them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Members<String, Option<String>>>,
+    /// The surfaces served, by the names of `surface::TABLE`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub surfaces: Option<Members<String, Option<SurfaceEntry>>>,
+    /// What else the provider serves; kept, not routed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_surfaces: Option<Members<String, Value>>,
+    /// What tells whether the provider is well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthEntry>,
+    /// Answers that speak of the key or its credit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<ErrorsEntry>,
+    /// Names of models for which this provider comes first, whatever its rank.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_for: Option<Vec<String>>,
+    /// Day on which the file was put together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub as_of: Option<String>,
+    /// What `src` of the models refers to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sources: Option<Members<String, SourceEntry>>,
+    /// Anything worth knowing; kept, not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Members<String, Value>>,
+    /// The provider's models, by the id that it gives them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub models: Option<Members<String, Option<ModelEntry>>>,
+    /// Names of the operator's own for ordered lists of 1 to 10 models.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_models: Option<Members<String, Option<Vec<String>>>>,
+}
+
+/// One of several hosts that serve the same.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointEntry {
+    /// As `base_url`; the path is the same for all endpoints of a provider.
+    pub url: String,
+    /// Name in metrics and logs; `host:port` when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Share of the requests, 1 to 1000; 1 when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u32>,
+    /// `Host` header, where it is not that of the URL.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+}
+
+/// How one surface is served.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SurfaceEntry {
+    /// Path below that of `base_url`; each `../` at its start takes one segment of the latter away. `{model}` stands
+    /// for the model's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Query that the path needs, without `?`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// As `auth` of the provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth: Option<String>,
+    /// As `headers` of the provider, for this surface.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<Members<String, Option<String>>>,
+    /// The kinds of models that are served here, where it is not those that usually are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kinds: Option<Vec<Kind>>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Anything worth knowing; kept, not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub facts: Option<Members<String, Value>>,
+}
+
+/// What an active check asks for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HealthEntry {
+    /// Path, as that of a surface; asked with GET, well when the answer is 2xx.
+    pub path: String,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Answers that say something about the key rather than the request.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorsEntry {
+    /// The account behind the key has no credit left.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub out_of_credit: Option<Vec<ErrorEntry>>,
+    /// The key is not accepted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bad_key: Option<Vec<ErrorEntry>>,
+}
+
+/// One such answer.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ErrorEntry {
+    /// HTTP status, 400 to 599.
+    pub status: u16,
+    /// Text that the body holds as well.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
+}
+
+/// Where prices and limits come from.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceEntry {
+    /// What it is.
+    pub title: String,
+    /// Where it is.
+    pub url: String,
+    /// Of what day (or month) it is: `2026-11-10`, `2026-11`.
+    pub date: String,
+}
+
+/// One model.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelEntry {
+    /// Name for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Name shared by the same model at several providers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub family: Option<String>,
+    /// Who made it, as in `author/model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// What differs from the plain model of the family: `free`, `batch`, `thinking` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
+    /// Day inside the id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<String>,
+    /// Further names for this model; the id is what goes upstream.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aliases: Option<Vec<String>>,
+    /// Ids that sources call the same model, but that have an entry of their own or are another offer; not routed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<Vec<String>>,
+    /// Takes the model out of the catalog.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// What it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Kind>,
+    /// What it reads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input: Option<Vec<Modality>>,
+    /// What it writes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Vec<Modality>>,
+    /// Context window in tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context: Option<u64>,
+    /// Most input tokens, where less than `context`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_input: Option<u64>,
+    /// Most output tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_output: Option<u64>,
+    /// The surfaces that serve it; those that fit its kind when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub surfaces: Option<Vec<String>>,
+    /// What else serves it; kept, not routed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_surfaces: Option<Vec<String>>,
+    /// Lists of other formats that carry the id as well; kept, not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub formats: Option<Vec<String>>,
+    /// What it costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Rates>,
+    /// Price of one image by quality and size, an alternative to `image_output`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_price: Option<Members<String, Decimal>>,
+    /// Prices of long requests, ascending.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<Vec<TierEntry>>,
+    /// Prices of other service tiers: `batch`, `flex`, `priority`, `off_peak` …
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modes: Option<Members<String, Option<ModeEntry>>>,
+    /// Least tokens that are cached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_cache_tokens: Option<u64>,
+    /// Length of an embedding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding_dim: Option<u64>,
+    /// Whether it is offered; `active` when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<Status>,
+    /// Whether its end has been announced; not known when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deprecated: Option<bool>,
+    /// Day of its announced end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retires: Option<String>,
+    /// Day on which a list says the entry ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+    /// Day of the newest list that holds it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_seen: Option<String>,
+    /// Its id at Hugging Face.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hf: Option<String>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Entries of `sources` that carry the model or its price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub src: Option<Vec<String>>,
+    /// How far the entry can be trusted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conf: Option<Confidence>,
+    /// Prices of sources that differ by more than 2 %, by item and source; kept, not read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflict: Option<Members<Item, Members<String, Decimal>>>,
+}
+
+/// Prices by what is counted.
+pub type Rates = Members<Item, Option<Decimal>>;
+
+/// Prices that hold for the whole of a request whose prompt is longer than `above`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TierEntry {
+    /// Tokens of prompt, cached ones included.
+    pub above: u64,
+    /// Prices that differ from the model's.
+    pub price: Rates,
+}
+
+/// Prices of another service tier of the same model.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModeEntry {
+    /// Factor on every price.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multiplier: Option<Decimal>,
+    /// Prices that differ from the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<Rates>,
+    /// As those of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tiers: Option<Vec<TierEntry>>,
+}
+
+/// What a model does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Kind {
+    Chat,
+    Completion,
+    Embedding,
+    Image,
+    Video,
+    Speech,
+    Transcription,
+    Realtime,
+    Music,
+    Rerank,
+    Moderation,
+    Classifier,
+    Decisions,
+}
+
+/// What a model reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Modality {
+    Text,
+    Image,
+    Audio,
+    Video,
+    Pdf,
+    File,
+    Embedding,
+    Scores,
+    Decision,
+}
+
+/// Whether a model is offered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// In the newest lists.
+    #[default]
+    Active,
+    /// In a list that is older than the newest.
+    Listed,
+    /// Its end has been announced.
+    Deprecated,
+    /// No longer offered, as far as the sources know.
+    Removed,
+    /// In some list, confirmed by none.
+    Unverified,
+}
+
+/// How far an entry can be trusted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Two or more fresh sources agree.
+    High,
+    /// One fresh source, or several that are older.
+    Medium,
+    /// Hearsay.
+    Low,
+}
+
+/// A price or factor as written: a string, so that no digit is lost on the way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Decimal(pub Box<str>);
+
+impl<'de> Deserialize<'de> for Decimal {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AsString;
+        impl Visitor<'_> for AsString {
+            type Value = Decimal;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a decimal number in quotes, such as \"0.075\"")
+            }
+            fn visit_str<E: Error>(self, text: &str) -> Result<Decimal, E> {
+                Ok(Decimal(text.into()))
+            }
+        }
+        deserializer.deserialize_str(AsString)
+    }
+}
+
+/// A JSON object as a sorted map; a name that stands in it twice is a mistake.
+#[derive(Clone, Debug, Serialize)]
+#[serde(transparent)]
+pub struct Members<K: Ord, V>(pub BTreeMap<K, V>);
+
+impl<K: Ord, V> Default for Members<K, V> {
+    fn default() -> Self {
+        Self(BTreeMap::new())
+    }
+}
+
+impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Members<K, V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Unique<K, V>(PhantomData<(K, V)>);
+        impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Unique<K, V> {
+            type Value = Members<K, V>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
+                let mut members = BTreeMap::new();
+                while let Some(name) = access.next_key()? {
+                    // Before the value is read, so that the error stands at the second name.
+                    if members.contains_key(&name) {
+                        return Err(A::Error::custom("this name stands here twice; keep one of the two"));
+                    }
+                    members.insert(name, access.next_value()?);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Unique(PhantomData))
+    }
+}

@@ -1,0 +1,217 @@
+//! Folders → [`Files`]: the texts, in the order in which they are laid over one another. What stands in them is read
+//! by `parse` and checked by `resolve`; nothing here watches for changes.
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::string::FromUtf8Error;
+
+use super::builtin;
+use super::place;
+use super::problem::Problem;
+
+/// The largest file that is read. A hundred thousand models are a third of it; what is larger is not a catalog.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// The folder, inside a catalog folder, that is read after it.
+const PRESETS: &str = "presets";
+
+/// The texts of a catalog, first to last; a later one is laid over the earlier ones.
+#[derive(Debug, Default)]
+pub struct Files {
+    sources: Vec<Source>,
+    problems: Vec<Problem>,
+}
+
+/// One text and what it is called.
+#[derive(Debug)]
+pub(super) struct Source {
+    name: Box<str>,
+    text: Cow<'static, str>,
+}
+
+impl Source {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Without a byte order mark, which some editors write.
+    pub(super) fn text(&self) -> &str {
+        self.text.strip_prefix('\u{feff}').unwrap_or(&self.text)
+    }
+}
+
+impl Files {
+    /// No files at all.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::default()
+    }
+
+    /// The catalog inside the binary.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let mut files = Self::empty();
+        for (name, text) in builtin::FILES {
+            files.sources.push(Source { name: format!("builtin/{name}").into(), text: Cow::Borrowed(text) });
+        }
+        files
+    }
+
+    /// Lays `text` over what is there; `name` is how problems call it.
+    pub fn add_text(&mut self, name: &str, text: impl Into<Cow<'static, str>>) {
+        self.sources.push(Source { name: name.into(), text: text.into() });
+    }
+
+    /// Lays the `*.json` files of `folder` over what is there, by name, then those of the folder `presets` inside it.
+    /// What cannot be read is kept as a problem, for `resolve` to report with all others.
+    pub fn add_folder(&mut self, folder: &Path) {
+        match json_files(folder) {
+            Ok(paths) => paths.iter().for_each(|path| self.add_file(path)),
+            Err(error) => self.cannot_read(folder, &error),
+        }
+        match json_files(&folder.join(PRESETS)) {
+            Ok(paths) => paths.iter().for_each(|path| self.add_file(path)),
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error) => self.cannot_read(&folder.join(PRESETS), &error),
+        }
+    }
+
+    fn add_file(&mut self, path: &Path) {
+        let name = path.display().to_string();
+        let problem = match read(path) {
+            Ok(Contents::Text(text)) => return self.add_text(&name, text),
+            Ok(Contents::NotUtf8(error)) => not_utf8(&name, &error),
+            Ok(Contents::TooLarge) => {
+                let mib = FILE_BYTES_MAX >> 20;
+                Problem::of_file(&name, format!("larger than {mib} MiB; split it into several files"))
+            }
+            Ok(Contents::NoFile) => Problem::of_file(&name, "not a regular file; remove it or give it another name"),
+            Err(error) => return self.cannot_read(path, &error),
+        };
+        self.problems.push(problem);
+    }
+
+    fn cannot_read(&mut self, path: &Path, error: &io::Error) {
+        let what = match error.kind() {
+            io::ErrorKind::NotFound => "does not exist, or was removed while the catalog was read",
+            io::ErrorKind::PermissionDenied => "cannot be read by the user that the gateway runs as",
+            _ => "cannot be read",
+        };
+        self.problems.push(Problem::of_file(&path.display().to_string(), format!("{what} ({error})")));
+    }
+
+    pub(super) fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    pub(super) fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+/// The names end in `.json` and do not begin with a dot, as the half-written files of editors do.
+fn json_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// What a path that should be a catalog file turned out to hold.
+enum Contents {
+    Text(String),
+    NotUtf8(FromUtf8Error),
+    TooLarge,
+    /// A pipe or device, which could be read for ever.
+    NoFile,
+}
+
+fn read(path: &Path) -> io::Result<Contents> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(Contents::NoFile);
+    }
+    let mut bytes = Vec::new();
+    // One byte more than may be there: a huge file costs no memory beyond it, and a growing one ends.
+    let count = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if count as u64 > FILE_BYTES_MAX {
+        return Ok(Contents::TooLarge);
+    }
+    Ok(String::from_utf8(bytes).map_or_else(Contents::NotUtf8, Contents::Text))
+}
+
+fn not_utf8(name: &str, error: &FromUtf8Error) -> Problem {
+    let (line, column) = place::line_and_column(error.as_bytes(), error.utf8_error().valid_up_to());
+    let mut problem = Problem::of_file(name, "not UTF-8; save the file as UTF-8");
+    (problem.line, problem.column) = (Some(line), Some(column));
+    problem
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn messages(files: &Files) -> Vec<String> {
+        files.problems().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_folder_is_read_by_name_and_its_presets_after_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        fs::create_dir(folder.path().join("presets")).expect("a folder");
+        for name in ["b.json", "a.json", "presets/c.json", ".d.json", "e.json.swp", "f.txt"] {
+            fs::write(folder.path().join(name), "{}").expect("a file");
+        }
+        let mut files = Files::empty();
+        files.add_folder(folder.path());
+        let names: Vec<_> = files.sources().iter().map(|source| Path::new(source.name()).file_name()).collect();
+        assert_eq!(names, ["a.json", "b.json", "c.json"].map(|name| Some(name.as_ref())));
+        assert_eq!(messages(&files), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_a_problem_and_hides_nothing_else() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("bytes.json"), b"{\n \"name\": \"\xff\"}").expect("a file");
+        File::create(path("huge.json")).and_then(|file| file.set_len(2 << 30)).expect("a sparse file of 2 GiB");
+        std::os::unix::fs::symlink(path("gone"), path("removed.json")).expect("a link to nothing");
+        std::os::unix::net::UnixListener::bind(path("socket.json")).expect("a socket");
+        fs::write(path("well.json"), "{}").expect("a file");
+        let mut files = Files::empty();
+        files.add_folder(folder.path());
+        files.add_folder(&path("no-such-folder"));
+        let messages = messages(&files);
+        let expected = ["bytes.json:2:11: not UTF-8", "huge.json: larger than 64 MiB", "removed.json: does not exist",
+            "socket.json: not a regular file", "no-such-folder: does not exist"];
+        assert_eq!(messages.len(), expected.len(), "{messages:?}");
+        for (message, expected) in messages.iter().zip(expected) {
+            assert!(message.contains(expected), "{message} has no {expected}");
+        }
+        assert_eq!(files.sources().len(), 1);
+    }
+
+    #[test]
+    fn the_binary_holds_every_file_of_the_catalog_folder() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog");
+        let mut on_disk = Files::empty();
+        on_disk.add_folder(&folder);
+        assert_eq!(messages(&on_disk), Vec::<String>::new());
+        let relative = |source: &Source| {
+            let name = Path::new(source.name());
+            let name = name.strip_prefix(&folder).or_else(|_| name.strip_prefix("builtin")).expect("a known folder");
+            (name.display().to_string(), source.text().len())
+        };
+        let builtin = Files::builtin();
+        let in_binary: Vec<_> = builtin.sources().iter().map(relative).collect();
+        let on_disk: Vec<_> = on_disk.sources().iter().map(relative).collect();
+        assert_eq!(in_binary, on_disk);
+    }
+}

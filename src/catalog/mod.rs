@@ -1,0 +1,173 @@
+//! What the gateway serves: providers, their models and prices, and the operator's virtual models. A [`Catalog`] is
+//! built whole from [`Files`] by [`resolve`], is never changed afterwards, and knows nothing of requests, keys, health
+//! or time. When to build a new one, and who sees which, is decided elsewhere.
+//!
+//! In the order of the work: `load` reads the texts, `parse` gives them the shape of [`file`], `overlay` lays later
+//! ones over earlier ones, `resolve` checks the whole and builds it, `lookup` answers names.
+
+mod builtin;
+mod date;
+pub mod file;
+mod load;
+mod lookup;
+mod model;
+mod names;
+mod near;
+mod overlay;
+mod parse;
+mod place;
+mod price;
+mod problem;
+mod provider;
+mod report;
+mod resolve;
+mod url;
+
+use std::collections::HashMap;
+
+pub use load::Files;
+pub use lookup::{Form, NAME_MAX, Target, Targets, Unresolved};
+pub use model::{Model, Modalities};
+pub use price::{Factor, Item, Mode, PicoDollars, Price, Rates, Tier};
+pub use problem::Problem;
+pub use provider::{Answer, Auth, Endpoint, Preset, Provider, Route, Source};
+pub use resolve::{Overrides, resolve};
+pub use url::Scheme;
+
+use names::Names;
+use near::Near;
+
+use crate::surface::Surface;
+
+/// A provider's place in its catalog: the order in which providers of a bare name are tried. Holds in one catalog only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProviderId(u16);
+
+impl ProviderId {
+    /// The position in [`Catalog::providers`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.0)
+    }
+}
+
+/// A model's place in its catalog. Holds in one catalog only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelId(u32);
+
+impl ModelId {
+    /// The position in [`Catalog::models`].
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// An operator's own name for an ordered list of models.
+#[derive(Debug)]
+pub struct Virtual {
+    /// The name.
+    pub name: Box<str>,
+    targets: Box<[Target]>,
+}
+
+/// Everything that is served, checked and immutable.
+#[derive(Debug)]
+pub struct Catalog {
+    version: Box<str>,
+    providers: Box<[Provider]>,
+    /// Ids and aliases in ASCII lower case.
+    provider_names: HashMap<Box<str>, ProviderId>,
+    models: Box<[Model]>,
+    model_names: Names,
+    virtuals: Box<[Virtual]>,
+    /// Position in `virtuals`, by name.
+    virtual_names: HashMap<Box<str>, usize>,
+    /// The same by the name in ASCII lower case.
+    virtual_folded: HashMap<Box<str>, usize>,
+    /// Upstream ids that a virtual model names and no provider lists.
+    kept: Box<[Box<str>]>,
+    near: Near,
+    presets: Box<[Preset]>,
+}
+
+impl Catalog {
+    /// Sixteen hexadecimal digits of the SHA-256 of all that is in it: equal content, equal version.
+    #[must_use]
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// All providers, in catalog order: by `rank`, then by id.
+    #[must_use]
+    pub fn providers(&self) -> &[Provider] {
+        &self.providers
+    }
+
+    /// All providers with their ids, in catalog order.
+    pub fn provider_ids(&self) -> impl Iterator<Item = ProviderId> + use<> {
+        (0..self.providers.len()).filter_map(|index| u16::try_from(index).ok()).map(ProviderId)
+    }
+
+    /// The provider of that id, which must be of this catalog.
+    #[must_use]
+    pub fn provider(&self, id: ProviderId) -> &Provider {
+        &self.providers[id.index()]
+    }
+
+    /// The provider of that id or alias, any case.
+    #[must_use]
+    pub fn provider_by_name(&self, name: &str) -> Option<ProviderId> {
+        names::fold(name, |folded| self.provider_names.get(folded).copied()).flatten()
+    }
+
+    /// All models, by provider in catalog order, then by id.
+    #[must_use]
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The models that a list of what is on offer shows: all that are not removed. In the order of [`Self::models`].
+    pub fn listed(&self) -> impl Iterator<Item = &Model> {
+        self.models.iter().filter(|model| model.status != file::Status::Removed)
+    }
+
+    /// The model of that id, which must be of this catalog.
+    #[must_use]
+    pub fn model(&self, id: ModelId) -> &Model {
+        &self.models[id.index()]
+    }
+
+    /// All virtual models, by name.
+    #[must_use]
+    pub fn virtuals(&self) -> &[Virtual] {
+        &self.virtuals
+    }
+
+    /// The presets that files may rest on, by name.
+    #[must_use]
+    pub fn presets(&self) -> &[Preset] {
+        &self.presets
+    }
+
+    /// Whether `target` can be reached by a request of `surface`: its provider serves the surface, and so does the
+    /// model, if it is in the catalog.
+    #[must_use]
+    pub fn serves(&self, target: &Target, surface: Surface) -> bool {
+        match target.model() {
+            Some(model) => self.model(model).surfaces.has(surface),
+            None => self.provider(target.provider).surfaces.has(surface),
+        }
+    }
+}
+
+impl Virtual {
+    /// The models it stands for, in order. At least one, unless it has been asked for at a pinned provider.
+    #[must_use]
+    pub fn targets(&self) -> &[Target] {
+        &self.targets
+    }
+}
+
+#[cfg(test)]
+mod tests;

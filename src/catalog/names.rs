@@ -1,0 +1,101 @@
+//! Names → targets, precomputed: a look-up is one hash and a slice. Knows nothing of prefixes or virtual models.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::ProviderId;
+use super::lookup::{NAME_MAX, Target};
+
+/// Which of several targets of one name comes first: what the operator chose, what is not removed, ids before aliases,
+/// then catalog order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order {
+    pub(super) not_default: bool,
+    pub(super) removed: bool,
+    pub(super) alias: bool,
+    pub(super) provider: ProviderId,
+}
+
+/// A name of a model, before the names are put together.
+pub(super) struct Named {
+    pub(super) name: Arc<str>,
+    pub(super) order: Order,
+    pub(super) target: Target,
+}
+
+/// The finished table.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    exact: HashMap<Arc<str>, Range<u32>>,
+    /// By the name in ASCII lower case; only where that is not a name whose targets are the same.
+    folded: HashMap<Box<str>, Range<u32>>,
+    targets: Vec<Target>,
+}
+
+impl Names {
+    pub(super) fn new(mut named: Vec<Named>) -> Self {
+        named.sort_unstable_by(|a, b| (&a.name, a.order).cmp(&(&b.name, b.order)));
+        let mut table = Self { targets: Vec::with_capacity(named.len()), ..Self::default() };
+        table.exact.reserve(named.chunk_by(|a, b| a.name == b.name).count());
+        for same in named.chunk_by(|a, b| a.name == b.name) {
+            let range = table.add(same.iter());
+            table.exact.insert(Arc::clone(&same[0].name), range);
+        }
+        let mut folded: Vec<(String, &Named)> = named.iter().map(|n| (n.name.to_ascii_lowercase(), n)).collect();
+        // One provider may have names that differ in case only: then the first of its ids.
+        folded.sort_unstable_by(|(a, one), (b, other)| {
+            (a, one.order, one.target.model()).cmp(&(b, other.order, other.target.model()))
+        });
+        for same in folded.chunk_by(|a, b| a.0 == b.0) {
+            if same.iter().any(|(folded, named)| **folded != *named.name) {
+                let range = table.add(same.iter().map(|(_, named)| *named));
+                table.folded.insert(same[0].0.as_str().into(), range);
+            }
+        }
+        table.targets.shrink_to_fit();
+        table
+    }
+
+    /// One target a provider: the first.
+    fn add<'n>(&mut self, same: impl Iterator<Item = &'n Named>) -> Range<u32> {
+        let start = self.targets.len();
+        for named in same {
+            if !self.targets[start..].iter().any(|target| target.provider == named.target.provider) {
+                self.targets.push(named.target);
+            }
+        }
+        // A catalog with 2³² names does not fit in the memory that would hold it; saturating keeps this total.
+        let position = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        position(start)..position(self.targets.len())
+    }
+
+    /// The targets of exactly this name, in order.
+    pub(super) fn exact(&self, name: &str) -> &[Target] {
+        self.slice(self.exact.get(name))
+    }
+
+    /// The targets of this name written in any case, in order.
+    pub(super) fn any_case(&self, name: &str) -> &[Target] {
+        let range = fold(name, |folded| self.folded.get(folded).or_else(|| self.exact.get(folded)));
+        self.slice(range.flatten())
+    }
+
+    /// Every name once, in no order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.exact.keys()
+    }
+
+    fn slice(&self, range: Option<&Range<u32>>) -> &[Target] {
+        range.and_then(|range| self.targets.get(range.start as usize..range.end as usize)).unwrap_or_default()
+    }
+}
+
+/// Calls `with` on `name` in ASCII lower case, which costs no allocation. `None` when it is longer than any name.
+pub(super) fn fold<T>(name: &str, with: impl FnOnce(&str) -> T) -> Option<T> {
+    let mut buffer = [0; NAME_MAX];
+    let folded = buffer.get_mut(..name.len())?;
+    folded.copy_from_slice(name.as_bytes());
+    folded.make_ascii_lowercase();
+    std::str::from_utf8(folded).ok().map(with)
+}

@@ -1,0 +1,131 @@
+//! As written → as checked: [`Files`] → [`Catalog`], or all that is wrong with them. Reads no file and no environment.
+
+mod gather;
+mod models;
+mod providers;
+mod routes;
+mod site;
+mod virtuals;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use self::gather::Layered;
+use self::providers::Draft;
+use super::file::Status;
+use super::load::Files;
+use super::lookup::Target;
+use super::model::Model;
+use super::names::{Named, Names, Order};
+use super::near::Near;
+use super::problem::Problem;
+use super::report::Reports;
+use super::{Catalog, ModelId, ProviderId};
+
+
+/// Providers that a catalog can have: a [`ProviderId`] has sixteen bits.
+const PROVIDERS_MAX: usize = 1 << 16;
+
+/// Models that a catalog can have: a hundred times the largest list there is. Bounds what one file can cost.
+const MODELS_MAX: usize = 1 << 22;
+
+/// What the caller says in the place of the files.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Base URLs by provider id or alias in lower case; `_` and `-` are the same. They replace the base URL and all
+    /// endpoints of the provider. A name that no provider has is left alone.
+    pub base_urls: BTreeMap<String, String>,
+}
+
+impl Overrides {
+    /// What `variables` (names and values of the environment) say: `OPENAI_BASE_URL`, `INFERENCE_NET_BASE_URL` …
+    #[must_use]
+    pub fn from_env(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let base_url = |(name, url): (String, String)| {
+            let provider = name.strip_suffix("_BASE_URL")?;
+            (!url.is_empty()).then(|| (provider.to_ascii_lowercase().replace('_', "-"), url))
+        };
+        Self { base_urls: variables.into_iter().filter_map(base_url).collect() }
+    }
+
+    fn base_url(&self, names: &[&str]) -> Option<(&str, &str)> {
+        let key = |name: &str| name.to_ascii_lowercase().replace('_', "-");
+        let found = |name: &&str| self.base_urls.iter().find(|(given, _)| key(given) == key(name));
+        names.iter().find_map(found).map(|(name, url)| (name.as_str(), url.as_str()))
+    }
+}
+
+/// Builds the catalog.
+///
+/// # Errors
+/// Every problem of every file, by file and line.
+pub fn resolve(files: &Files, overrides: &Overrides) -> Result<Catalog, Vec<Problem>> {
+    let mut reports = Reports::new(files);
+    let layered = gather::gather(files, &mut reports);
+    let mut digest = layered.digest();
+    let Layered { providers, presets, virtuals, virtual_layers, complete } = layered;
+
+    let presets = providers::presets(&presets, &mut reports);
+    let mut drafts = providers::drafts(providers, overrides, &mut reports);
+    if drafts.len() > PROVIDERS_MAX {
+        reports.list().push(Problem::of_file("catalog", format!("more than {PROVIDERS_MAX} providers")));
+        drafts.truncate(PROVIDERS_MAX);
+    }
+    // What the caller said in the place of the files is in these.
+    for draft in &drafts {
+        digest.add(&draft.provider.base_url);
+    }
+    let provider_names = providers::names(&drafts, &mut reports);
+    let (models, named) = all_models(&mut drafts, &mut reports);
+    let model_names = Names::new(named);
+    let mut catalog = Catalog {
+        version: digest.finish(),
+        providers: drafts.into_iter().map(|draft| draft.provider).collect(),
+        provider_names,
+        models,
+        model_names,
+        virtuals: Box::default(),
+        virtual_names: HashMap::new(),
+        virtual_folded: HashMap::new(),
+        kept: Box::default(),
+        near: Near::default(),
+        presets,
+    };
+    catalog.near = Near::new(catalog.model_names.iter().cloned());
+    if !virtuals.is_empty() {
+        virtuals::add(&mut catalog, &virtuals, complete, &mut reports.scope(&virtual_layers));
+        let virtual_names = catalog.virtuals.iter().map(|found| Arc::from(&*found.name));
+        catalog.near = Near::new(catalog.model_names.iter().cloned().chain(virtual_names));
+    }
+
+    let problems = reports.finish();
+    if problems.is_empty() { Ok(catalog) } else { Err(problems) }
+}
+
+/// The models of all providers, which are in catalog order, and every name that one of them has.
+fn all_models(drafts: &mut [Draft], reports: &mut Reports<'_>) -> (Box<[Model]>, Vec<Named>) {
+    let mut all = Vec::new();
+    let mut named = Vec::new();
+    let mut default_for = HashMap::new();
+    for (position, draft) in drafts.iter_mut().enumerate() {
+        let provider = ProviderId(u16::try_from(position).unwrap_or(u16::MAX));
+        let models = models::models(draft, provider, reports);
+        if all.len() + models.len() > MODELS_MAX {
+            reports.scope(&draft.layers).problem(&["models"], format!("more than {MODELS_MAX} models in all"));
+            break;
+        }
+        let chosen = providers::default_for(draft, &models, &mut default_for, reports);
+        for model in models {
+            let id = ModelId(u32::try_from(all.len()).unwrap_or(u32::MAX));
+            let removed = model.status == Status::Removed;
+            let mut add = |name: &Arc<str>, alias| {
+                let order = Order { not_default: !chosen.contains(&**name), removed, alias, provider };
+                named.push(Named { name: Arc::clone(name), order, target: Target::listed(provider, id) });
+            };
+            add(&model.id, false);
+            model.aliases.iter().for_each(|alias| add(alias, true));
+            all.push(model);
+        }
+    }
+    (all.into(), named)
+}

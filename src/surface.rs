@@ -1,0 +1,176 @@
+//! The table of surfaces: one row for each API shape that clients speak and providers serve.
+//! A new surface is a new row (and its variant); no other module asks "which path was it?".
+
+use serde::{Deserialize, Serialize};
+
+/// One API shape. The order is that of [`TABLE`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Surface {
+    /// `POST /v1/chat/completions` (OpenAI).
+    Chat,
+    /// `POST /v1/completions` (OpenAI, legacy).
+    Completions,
+    /// `POST /v1/responses` (OpenAI).
+    Responses,
+    /// `POST /v1/embeddings` (OpenAI).
+    Embeddings,
+    /// `POST /v1/messages` (Anthropic).
+    Messages,
+    /// `POST /v1/messages/count_tokens` (Anthropic).
+    CountTokens,
+}
+
+/// How errors, model lists and ids look to the client that uses a surface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// `{"error":{"message","type","param","code"}}`.
+    OpenAi,
+    /// `{"type":"error","error":{"type","message"},"request_id"}`.
+    Anthropic,
+    /// `{"error":{"code","message","status"}}`.
+    Gemini,
+}
+
+/// Where a request of the surface names its model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ModelAt {
+    /// The top-level member `model` of a JSON body.
+    JsonBody,
+}
+
+/// A row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Spec {
+    /// The surface the row describes.
+    pub surface: Surface,
+    /// Its name in the catalog, in metrics and in logs.
+    pub name: &'static str,
+    /// Path below the API root (`/v1`), with its leading slash.
+    pub path: &'static str,
+    /// Dialect of our own answers.
+    pub dialect: Dialect,
+    /// Where the model's name is read.
+    pub model_at: ModelAt,
+}
+
+/// Number of surfaces.
+pub const COUNT: usize = TABLE.len();
+
+/// Every surface, in the order of [`Surface`]'s variants.
+pub const TABLE: &[Spec] = &[
+    Spec {
+        surface: Surface::Chat,
+        name: "chat",
+        path: "/chat/completions",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+    },
+    Spec {
+        surface: Surface::Completions,
+        name: "completions",
+        path: "/completions",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+    },
+    Spec {
+        surface: Surface::Responses,
+        name: "responses",
+        path: "/responses",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+    },
+    Spec {
+        surface: Surface::Embeddings,
+        name: "embeddings",
+        path: "/embeddings",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+    },
+    Spec {
+        surface: Surface::Messages,
+        name: "messages",
+        path: "/messages",
+        dialect: Dialect::Anthropic,
+        model_at: ModelAt::JsonBody,
+    },
+    Spec {
+        surface: Surface::CountTokens,
+        name: "count_tokens",
+        path: "/messages/count_tokens",
+        dialect: Dialect::Anthropic,
+        model_at: ModelAt::JsonBody,
+    },
+];
+
+impl Surface {
+    /// The row of this surface.
+    #[must_use]
+    pub fn spec(self) -> &'static Spec {
+        &TABLE[self as usize]
+    }
+
+    /// The name used in the catalog, in metrics and in logs.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        self.spec().name
+    }
+
+    /// The surface of that name, if there is one.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        TABLE.iter().find(|row| row.name == name).map(|row| row.surface)
+    }
+}
+
+/// A set of surfaces, one bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SurfaceSet(u32);
+
+impl SurfaceSet {
+    /// No surface.
+    pub const EMPTY: Self = Self(0);
+
+    /// The set with `surface` added.
+    #[must_use]
+    pub const fn with(self, surface: Surface) -> Self {
+        Self(self.0 | 1 << surface as u32)
+    }
+
+    /// Whether `surface` is in the set.
+    #[must_use]
+    pub const fn has(self, surface: Surface) -> bool {
+        self.0 & (1 << surface as u32) != 0
+    }
+
+    /// The surfaces in the set, in table order.
+    pub fn iter(self) -> impl Iterator<Item = Surface> {
+        TABLE.iter().map(|row| row.surface).filter(move |s| self.has(*s))
+    }
+}
+
+impl FromIterator<Surface> for SurfaceSet {
+    fn from_iter<I: IntoIterator<Item = Surface>>(surfaces: I) -> Self {
+        surfaces.into_iter().fold(Self::EMPTY, Self::with)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_stands_at_its_own_index_and_has_its_own_name() {
+        for (index, row) in TABLE.iter().enumerate() {
+            assert_eq!(row.surface as usize, index, "{}", row.name);
+            assert_eq!(Surface::from_name(row.name), Some(row.surface));
+        }
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_in_and_nothing_else() {
+        let set: SurfaceSet = [Surface::Chat, Surface::Messages].into_iter().collect();
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Surface::Chat, Surface::Messages]);
+        assert!(!set.has(Surface::Embeddings));
+    }
+}
