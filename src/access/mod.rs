@@ -1,0 +1,278 @@
+//! Access key → [`Caller`]: who is calling, who pays, and what they may reach.
+//!
+//! The keys are an immutable [`Keyring`], pinned by each request and replaced whole when one is
+//! made, disabled or revoked. Finding the key in a request is [`presented`]'s, its form [`key`]'s.
+//!
+//! Absent: the store the keys come from, credit, and the status a refusal is answered with.
+
+pub mod glob;
+pub mod key;
+pub mod policy;
+pub mod presented;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use key::{KeyDigest, KeyFault, KeyId};
+use policy::Policy;
+
+/// The number of an account; never given to another, nor changed when the account is renamed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AccountId(pub i64);
+
+/// Who pays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its number.
+    pub id: AccountId,
+    /// Its name, unique among accounts.
+    pub name: Box<str>,
+}
+
+/// Who an access key speaks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// The key's public id.
+    pub key_id: KeyId,
+    /// The name the operator gave it.
+    pub key_name: Box<str>,
+    /// Who pays.
+    pub account: Account,
+    /// What may be reached, and how.
+    pub policy: Policy,
+}
+
+/// A key as the keyring takes it.
+#[derive(Clone, Debug)]
+pub struct KeyringEntry {
+    /// What recognises the key.
+    pub digest: KeyDigest,
+    /// A disabled key stays known, so that its owner is told why it is refused.
+    pub enabled: bool,
+    /// First Unix second at which it is refused; `None`: never.
+    pub expires: Option<i64>,
+    /// Who it speaks for.
+    pub caller: Caller,
+}
+
+/// Every access key that was not revoked, at one moment.
+#[derive(Debug, Default)]
+pub struct Keyring {
+    keys: HashMap<KeyId, Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    digest: KeyDigest,
+    enabled: bool,
+    expires: Option<i64>,
+    caller: Arc<Caller>,
+}
+
+impl Keyring {
+    /// Takes the keys; of two with one id the last.
+    pub fn new(entries: impl IntoIterator<Item = KeyringEntry>) -> Self {
+        let record = |entry: KeyringEntry| {
+            let record = Record {
+                digest: entry.digest,
+                enabled: entry.enabled,
+                expires: entry.expires,
+                caller: Arc::new(entry.caller),
+            };
+            (record.caller.key_id, record)
+        };
+        Self {
+            keys: entries.into_iter().map(record).collect(),
+        }
+    }
+
+    /// Who is calling with the key `presented`, at the Unix second `now`?
+    ///
+    /// Costs a checksum, one look-up and one SHA-256; allocates nothing. That a key is disabled or
+    /// expired is told only to one who holds it. Ids are public, so the look-up need not take the
+    /// same time for all.
+    ///
+    /// # Errors
+    /// See [`Refusal`].
+    pub fn authenticate(&self, presented: &str, now: i64) -> Result<Arc<Caller>, Refusal> {
+        let presented = key::parse(presented)?;
+        let record = self.keys.get(&presented.id()).ok_or(Refusal::Unknown)?;
+        if record.digest != presented.digest() {
+            return Err(Refusal::Unknown);
+        }
+        if !record.enabled {
+            return Err(Refusal::Disabled);
+        }
+        if record.expires.is_some_and(|expires| expires <= now) {
+            return Err(Refusal::Expired);
+        }
+        Ok(Arc::clone(&record.caller))
+    }
+
+    /// Keys on the ring, disabled and expired ones included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Is nobody able to call?
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+}
+
+/// Why a request has no caller. Its text is for the client and says what to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// No credential anywhere in the request.
+    NoKey,
+    /// A credential, but of somebody else: a provider's key, say.
+    NotAKey,
+    /// Of our form, but cut off or with a typo.
+    Mistyped,
+    /// Well formed, but there is none such: revoked, or of another gateway.
+    Unknown,
+    /// The operator switched it off.
+    Disabled,
+    /// Its time is over.
+    Expired,
+    /// The request holds two different access keys; the request is at fault, not a key.
+    TwoKeys,
+    /// Several different provider keys came beside the access key; the request is at fault, not a
+    /// key.
+    SeveralCredentials,
+}
+
+impl From<KeyFault> for Refusal {
+    fn from(fault: KeyFault) -> Self {
+        match fault {
+            KeyFault::NoPrefix => Self::NotAKey,
+            KeyFault::WrongForm | KeyFault::WrongChecksum => Self::Mistyped,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(match self {
+            Self::NoKey => {
+                "No access key was sent. Set your SDK's API key to the access key of this gateway \
+                 (it begins with tg-)."
+            }
+            Self::NotAKey => {
+                "What was sent is not an access key of this gateway: those begin with tg-. To use a \
+                 provider's own key, send it as usual and the access key in Tollgate-Key."
+            }
+            Self::Mistyped => {
+                "The access key has a typo or is cut off. Copy it again, all 64 characters."
+            }
+            Self::Unknown => {
+                "This access key does not exist or was revoked. Ask the operator of this gateway \
+                 for a new one."
+            }
+            Self::Disabled => {
+                "This access key is disabled. The operator of this gateway can enable it again."
+            }
+            Self::Expired => {
+                "This access key has expired. Ask the operator of this gateway for a new one."
+            }
+            Self::TwoKeys => "The request holds two different access keys. Send one.",
+            Self::SeveralCredentials => {
+                "The request holds several different provider keys beside the access key. Send one."
+            }
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::key::AccessKey;
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    fn entry(key: &AccessKey) -> KeyringEntry {
+        KeyringEntry {
+            digest: key.digest,
+            enabled: true,
+            expires: None,
+            caller: Caller {
+                key_id: key.id,
+                key_name: "ci".into(),
+                account: Account {
+                    id: AccountId(7),
+                    name: "acme".into(),
+                },
+                policy: Policy::default(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_known_key_is_its_caller() {
+        let key = AccessKey::generate().unwrap();
+        let keyring = Keyring::new([entry(&key)]);
+        let caller = keyring.authenticate(key.shown.expose(), NOW).unwrap();
+        assert_eq!((caller.key_id, &*caller.account.name), (key.id, "acme"));
+    }
+
+    #[test]
+    fn each_refusal_has_its_cause() {
+        let [good, disabled, expired, stranger] = [(); 4].map(|()| AccessKey::generate().unwrap());
+        let keyring = Keyring::new([
+            entry(&good),
+            KeyringEntry {
+                enabled: false,
+                ..entry(&disabled)
+            },
+            KeyringEntry {
+                expires: Some(NOW),
+                ..entry(&expired)
+            },
+        ]);
+        let ask = |text: &str, now| keyring.authenticate(text, now).map(|caller| caller.key_id);
+
+        assert_eq!(ask(disabled.shown.expose(), NOW), Err(Refusal::Disabled));
+        assert_eq!(ask(expired.shown.expose(), NOW - 1), Ok(expired.id));
+        assert_eq!(ask(expired.shown.expose(), NOW), Err(Refusal::Expired));
+        assert_eq!(ask(stranger.shown.expose(), NOW), Err(Refusal::Unknown));
+        assert_eq!(ask(&good.shown.expose()[..63], NOW), Err(Refusal::Mistyped));
+        assert_eq!(
+            ask(&good.shown.expose().replacen("tg-", "tg-x", 1), NOW),
+            Err(Refusal::Mistyped)
+        );
+        assert_eq!(ask("sk-proj-abc", NOW), Err(Refusal::NotAKey));
+        assert_eq!(ask("", NOW), Err(Refusal::NotAKey));
+    }
+
+    #[test]
+    fn a_known_id_with_another_secret_is_unknown_even_when_disabled() {
+        let [real, forged] = [(); 2].map(|()| AccessKey::generate().unwrap());
+        let mixed = KeyringEntry {
+            enabled: false,
+            caller: Caller {
+                key_id: forged.id,
+                ..entry(&real).caller
+            },
+            ..entry(&real)
+        };
+        let keyring = Keyring::new([mixed]);
+        assert_eq!(
+            keyring.authenticate(forged.shown.expose(), NOW),
+            Err(Refusal::Unknown)
+        );
+    }
+
+    #[test]
+    fn an_empty_ring_lets_nobody_in() {
+        let key = AccessKey::generate().unwrap();
+        assert_eq!(
+            Keyring::default().authenticate(key.shown.expose(), NOW),
+            Err(Refusal::Unknown)
+        );
+    }
+}

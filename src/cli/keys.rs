@@ -1,0 +1,692 @@
+//! `tollgate keys`: access keys, made, listed, switched off and on, revoked. A running gateway
+//! notices within a second.
+
+use std::fmt;
+use std::io::{self, Write};
+
+use clap::{Args, Subcommand};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use serde::Serialize;
+
+use crate::access::key::{self, KeyId};
+use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
+use crate::store::{KeyRow, NewKey, Store, StoreError};
+
+/// What can be done with access keys.
+#[derive(Clone, Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make an access key; it is shown this once
+    Create(Box<Create>),
+    /// List all access keys, revoked ones included
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Refuse a key until it is enabled again
+    Disable {
+        /// The key's id, or the whole key
+        id: String,
+    },
+    /// Accept a disabled key again
+    Enable {
+        /// The key's id, or the whole key
+        id: String,
+    },
+    /// End a key for good
+    Revoke {
+        /// The key's id, or the whole key
+        id: String,
+    },
+}
+
+/// A key to be made.
+#[derive(Args, Clone, Debug)]
+pub struct Create {
+    /// What lists and logs call it
+    #[arg(long)]
+    name: String,
+    /// The account that pays; made if there is none of this name
+    #[arg(long, default_value = "default")]
+    account: String,
+    /// How long it is good for (90d, 12h), or until when (2030-01-31, 2030-01-31T12:00:00Z)
+    #[arg(long, value_name = "WHEN")]
+    expires: Option<String>,
+    /// Only this provider; * stands for anything; may be repeated
+    #[arg(long, value_name = "PROVIDER")]
+    allow_provider: Vec<String>,
+    /// Not this provider, whatever is allowed
+    #[arg(long, value_name = "PROVIDER")]
+    deny_provider: Vec<String>,
+    /// Only this model: its id, or provider:model
+    #[arg(long, value_name = "MODEL")]
+    allow_model: Vec<String>,
+    /// Not this model, whatever is allowed
+    #[arg(long, value_name = "MODEL")]
+    deny_model: Vec<String>,
+    /// Whose credentials are tried, in this order [default: byok,gateway]
+    #[arg(long, value_name = "STEPS", value_delimiter = ',')]
+    credential_steps: Option<Vec<Step>>,
+    /// Steps of one provider, as openai=byok,gateway
+    #[arg(long, value_name = "PROVIDER=STEPS", value_parser = steps_entry)]
+    provider_steps: Vec<StepsEntry>,
+    /// Steps of one model, before those of its provider
+    #[arg(long, value_name = "MODEL=STEPS", value_parser = steps_entry)]
+    model_steps: Vec<StepsEntry>,
+    /// Try elsewhere what failed: on, safe (never resend what was delivered) or off
+    #[arg(long, value_name = "MODE")]
+    failover: Option<FailoverMode>,
+    /// As a JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+impl Create {
+    fn policy(&self) -> PolicyEntry {
+        PolicyEntry {
+            allow_providers: self.allow_provider.clone(),
+            deny_providers: self.deny_provider.clone(),
+            allow_models: self.allow_model.clone(),
+            deny_models: self.deny_model.clone(),
+            credential_steps: self.credential_steps.clone(),
+            provider_steps: self.provider_steps.clone(),
+            model_steps: self.model_steps.clone(),
+            failover: self.failover,
+        }
+    }
+}
+
+/// Does what was asked, at the time `now`, and writes what there is to see.
+///
+/// # Errors
+/// When an argument makes no sense, the store refuses or fails, or `out` cannot be written.
+pub async fn run(
+    command: KeysCommand,
+    store: &Store,
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    match command {
+        KeysCommand::Create(asked) => create(&asked, store, now, out).await?,
+        KeysCommand::List { json } => list(json, store, now, out).await?,
+        KeysCommand::Disable { id } => {
+            let id = key_id(&id)?;
+            store.set_enabled(id, false).await?;
+            writeln!(out, "Access key {id} is disabled.")?;
+        }
+        KeysCommand::Enable { id } => {
+            let id = key_id(&id)?;
+            store.set_enabled(id, true).await?;
+            writeln!(out, "Access key {id} is enabled.")?;
+        }
+        KeysCommand::Revoke { id } => {
+            let id = key_id(&id)?;
+            store.revoke(id, now.as_second()).await?;
+            writeln!(out, "Access key {id} is revoked.")?;
+        }
+    }
+    Ok(())
+}
+
+async fn create(
+    asked: &Create,
+    store: &Store,
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let expires = asked
+        .expires
+        .as_deref()
+        .map(|text| expiry(text, now))
+        .transpose()?;
+    let new = NewKey {
+        name: asked.name.clone(),
+        expires,
+        policy: asked.policy(),
+    };
+    // Before an account is made for it.
+    new.check()?;
+    let (account, is_new) = store
+        .ensure_account(&asked.account, now.as_second())
+        .await?;
+    let created = store.create_key(account.id, &new, now.as_second()).await?;
+    let row = KeyRow {
+        id: created.id,
+        name: new.name,
+        account,
+        enabled: true,
+        created: now.as_second(),
+        expires,
+        revoked: None,
+        policy: Some(new.policy),
+    };
+    if asked.json {
+        let shown = Listed {
+            access_key: Some(created.shown.expose()),
+            ..Listed::new(&row, now)
+        };
+        return write_json(out, &shown);
+    }
+    let made = if is_new { " (made just now)" } else { "" };
+    writeln!(out, "id       {}", row.id)?;
+    writeln!(out, "name     {}", row.name)?;
+    writeln!(out, "account  {}{made}", row.account.name)?;
+    writeln!(out, "expires  {}", expires.map_or("never".into(), time))?;
+    writeln!(out, "rules    {}", rules(&row))?;
+    writeln!(
+        out,
+        "\nThe access key, shown this once:\n\n{}",
+        created.shown.expose()
+    )?;
+    Ok(())
+}
+
+async fn list(
+    json: bool,
+    store: &Store,
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let keys = store.list_keys().await?;
+    if json {
+        let listed: Vec<Listed> = keys.iter().map(|key| Listed::new(key, now)).collect();
+        return write_json(out, &listed);
+    }
+    let row = |key: &KeyRow| {
+        [
+            key.id.to_string(),
+            key.name.clone(),
+            key.account.name.to_string(),
+            state(key, now).into(),
+            time(key.created),
+            key.expires.map_or("never".into(), time),
+            rules(key),
+        ]
+    };
+    let header = [
+        "ID", "NAME", "ACCOUNT", "STATE", "CREATED", "EXPIRES", "RULES",
+    ];
+    write_columns(out, header, keys.iter().map(row).collect())
+}
+
+/// An id, or a whole key: who finds a leaked one should not have to look for its id.
+fn key_id(text: &str) -> Result<KeyId, CliError> {
+    match (text.parse(), key::parse(text)) {
+        (Ok(id), _) => Ok(id),
+        (_, Ok(whole)) => Ok(whole.id()),
+        (Err(not_an_id), Err(_)) => Err(CliError::Argument(not_an_id.to_string())),
+    }
+}
+
+/// Unix seconds. A date means its first second in UTC.
+fn expiry(text: &str, now: Timestamp) -> Result<i64, CliError> {
+    /// Characters of `YYYY-MM-DD`; a longer text has a time, which must not be dropped.
+    const DATE_LEN: usize = 10;
+    let utc = |date: Date| date.to_zoned(TimeZone::UTC).ok();
+    let after = |span: Span| now.to_zoned(TimeZone::UTC).checked_add(span).ok();
+    let zoned = || match text.len() {
+        DATE_LEN => text.parse().ok().and_then(utc),
+        _ => None,
+    };
+    let lasting = || text.parse().ok().and_then(after);
+    let moment = text
+        .parse::<Timestamp>()
+        .ok()
+        .or_else(|| zoned().or_else(lasting).map(|zoned| zoned.timestamp()))
+        .ok_or_else(|| {
+            CliError::Argument(format!(
+                "--expires {text:?}: write how long (90d, 12h) or until when (2030-01-31, \
+                 2030-01-31T12:00:00Z)"
+            ))
+        })?;
+    if moment <= now {
+        return Err(CliError::Argument(format!(
+            "--expires {text:?} is not in the future"
+        )));
+    }
+    Ok(moment.as_second())
+}
+
+/// `RULE=STEP,STEP`.
+fn steps_entry(text: &str) -> Result<StepsEntry, String> {
+    let (rule, steps) = text
+        .rsplit_once('=')
+        .ok_or("write NAME=STEPS, as openai=byok,gateway")?;
+    let steps: Result<_, _> = steps.split(',').map(str::parse).collect();
+    Ok(StepsEntry {
+        rule: rule.to_owned(),
+        steps: steps.map_err(str::to_owned)?,
+    })
+}
+
+fn state(key: &KeyRow, now: Timestamp) -> &'static str {
+    if key.revoked.is_some() {
+        "revoked"
+    } else if key.policy.is_none() {
+        "unreadable"
+    } else if key
+        .expires
+        .is_some_and(|expires| expires <= now.as_second())
+    {
+        "expired"
+    } else if key.enabled {
+        "active"
+    } else {
+        "disabled"
+    }
+}
+
+/// A policy in a line.
+fn rules(key: &KeyRow) -> String {
+    let Some(policy) = &key.policy else {
+        return "of another version of Tollgate, or damaged".into();
+    };
+    let mut parts = Vec::new();
+    for (words, list) in [
+        ("providers", &policy.allow_providers),
+        ("not providers", &policy.deny_providers),
+        ("models", &policy.allow_models),
+        ("not models", &policy.deny_models),
+    ] {
+        if !list.is_empty() {
+            parts.push(format!("{words} {}", list.join(",")));
+        }
+    }
+    if let Some(steps) = &policy.credential_steps {
+        parts.push(format!("steps {}", joined(steps)));
+    }
+    for entry in policy.model_steps.iter().chain(&policy.provider_steps) {
+        parts.push(format!("steps {}={}", entry.rule, joined(&entry.steps)));
+    }
+    if let Some(mode) = policy.failover {
+        parts.push(format!("failover {}", mode.as_str()));
+    }
+    if parts.is_empty() {
+        "none".into()
+    } else {
+        parts.join("; ")
+    }
+}
+
+fn joined(steps: &[Step]) -> String {
+    let words: Vec<&str> = steps.iter().map(|step| step.as_str()).collect();
+    words.join(",")
+}
+
+#[derive(Serialize)]
+struct Listed<'a> {
+    id: &'a str,
+    name: &'a str,
+    account: &'a str,
+    state: &'static str,
+    created: String,
+    expires: Option<String>,
+    revoked: Option<String>,
+    policy: Option<&'a PolicyEntry>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    access_key: Option<&'a str>,
+}
+
+impl<'a> Listed<'a> {
+    fn new(key: &'a KeyRow, now: Timestamp) -> Self {
+        Self {
+            id: key.id.as_str(),
+            name: &key.name,
+            account: &key.account.name,
+            state: state(key, now),
+            created: time(key.created),
+            expires: key.expires.map(time),
+            revoked: key.revoked.map(time),
+            policy: key.policy.as_ref(),
+            access_key: None,
+        }
+    }
+}
+
+/// Unix seconds as RFC 3339 in UTC; as they are where no calendar reaches.
+pub(super) fn time(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+}
+
+/// A table: a header, then rows, each column as wide as its widest cell.
+pub(super) fn write_columns<const N: usize>(
+    out: &mut dyn Write,
+    header: [&str; N],
+    rows: Vec<[String; N]>,
+) -> Result<(), CliError> {
+    let width_of = |text: &str| text.chars().count();
+    let mut widths = header.map(width_of);
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(width_of(cell));
+        }
+    }
+    for row in std::iter::once(header.map(str::to_owned)).chain(rows) {
+        let mut line = Vec::new();
+        for (width, cell) in widths.iter().zip(&row) {
+            write!(line, "{cell:width$}  ")?;
+        }
+        out.write_all(line.trim_ascii_end())?;
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// One JSON document and a line break.
+pub(super) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> Result<(), CliError> {
+    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
+    Ok(writeln!(out)?)
+}
+
+/// Why a command did not do what was asked.
+#[derive(Debug)]
+pub enum CliError {
+    /// An argument makes no sense; the text says what would.
+    Argument(String),
+    /// The store refused or failed.
+    Store(StoreError),
+    /// The output could not be written.
+    Output(io::Error),
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Argument(text) => out.write_str(text),
+            Self::Store(error) => error.fmt(out),
+            Self::Output(error) => write!(out, "cannot write the answer: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for CliError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Argument(_) => None,
+            Self::Store(error) => Some(error),
+            Self::Output(error) => Some(error),
+        }
+    }
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<io::Error> for CliError {
+    fn from(error: io::Error) -> Self {
+        Self::Output(error)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests read JSON of their own")]
+mod tests {
+    use super::*;
+    use crate::access::policy::Verdict;
+    use crate::access::{Keyring, Refusal};
+    use clap::Parser;
+    use serde_json::{Value, json};
+
+    /// 2027-01-15T08:00:00Z.
+    const NOW: i64 = 1_800_000_000;
+
+    #[derive(Parser)]
+    struct Arguments {
+        #[command(subcommand)]
+        command: KeysCommand,
+    }
+
+    fn parsed(arguments: &[&str]) -> Result<KeysCommand, clap::Error> {
+        Arguments::try_parse_from(std::iter::once(&"keys").chain(arguments))
+            .map(|arguments| arguments.command)
+    }
+
+    async fn say(store: &Store, arguments: &[&str]) -> Result<String, CliError> {
+        let mut out = Vec::new();
+        let now = Timestamp::from_second(NOW).unwrap();
+        run(parsed(arguments).unwrap(), store, now, &mut out).await?;
+        Ok(String::from_utf8(out).unwrap())
+    }
+
+    async fn say_json(store: &Store, arguments: &[&str]) -> Value {
+        serde_json::from_str(&say(store, arguments).await.unwrap()).unwrap()
+    }
+
+    async fn open() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        (folder, store)
+    }
+
+    fn ask(keyring: &Keyring, key: &str) -> Result<(), Refusal> {
+        keyring.authenticate(key, NOW).map(drop)
+    }
+
+    #[tokio::test]
+    async fn a_key_is_made_used_disabled_enabled_and_revoked() {
+        let (_folder, store) = open().await;
+        let shown = say(&store, &["create", "--name", "ci"]).await.unwrap();
+        let key = shown
+            .lines()
+            .find(|line| line.starts_with("tg-"))
+            .expect("the key has a line of its own");
+        assert_eq!(shown.matches("tg-").count(), 1, "{shown}");
+        assert!(
+            shown.contains("account  default (made just now)"),
+            "{shown}"
+        );
+        let id = key::parse(key).unwrap().id().to_string();
+
+        let steps = [
+            (vec!["disable", &id], "disabled", Err(Refusal::Disabled)),
+            (vec!["enable", &id], "enabled", Ok(())),
+            (vec!["revoke", key], "revoked", Err(Refusal::Unknown)),
+        ];
+        assert_eq!(ask(&store.load_keyring().await.unwrap(), key), Ok(()));
+        for (arguments, done, expected) in steps {
+            let said = say(&store, &arguments).await.unwrap();
+            assert_eq!(said, format!("Access key {id} is {done}.\n"));
+            assert_eq!(
+                ask(&store.load_keyring().await.unwrap(), key),
+                expected,
+                "{done}"
+            );
+        }
+        let again = say(&store, &["create", "--name", "two"]).await.unwrap();
+        assert!(again.contains("account  default\n"), "{again}");
+    }
+
+    #[tokio::test]
+    async fn what_was_said_of_a_key_is_kept() {
+        let (_folder, store) = open().await;
+        let created = say_json(
+            &store,
+            &[
+                "create",
+                "--name",
+                "team x",
+                "--account",
+                "acme",
+                "--expires",
+                "90d",
+                "--json",
+                "--allow-provider",
+                "openai",
+                "--allow-provider",
+                "azure-*",
+                "--deny-provider",
+                "azure-eu",
+                "--allow-model",
+                "gpt-*",
+                "--deny-model",
+                "*-preview",
+                "--credential-steps",
+                "byok",
+                "--provider-steps",
+                "openai=gateway,byok",
+                "--model-steps",
+                "azure-us:gpt-4o=request",
+                "--failover",
+                "safe",
+            ],
+        )
+        .await;
+        let expected = json!({
+            "allow_providers": ["openai", "azure-*"], "deny_providers": ["azure-eu"],
+            "allow_models": ["gpt-*"], "deny_models": ["*-preview"],
+            "credential_steps": ["byok"],
+            "provider_steps": [{"rule": "openai", "steps": ["gateway", "byok"]}],
+            "model_steps": [{"rule": "azure-us:gpt-4o", "steps": ["request"]}],
+            "failover": "safe",
+        });
+        assert_eq!(created["policy"], expected);
+        assert_eq!(created["expires"], "2027-04-15T08:00:00Z");
+        assert_eq!(
+            (&created["name"], &created["account"]),
+            (&json!("team x"), &json!("acme"))
+        );
+
+        let key = created["access_key"].as_str().unwrap();
+        let caller = store
+            .load_keyring()
+            .await
+            .unwrap()
+            .authenticate(key, NOW)
+            .unwrap();
+        assert_eq!(
+            caller.policy.permits("azure-us", "gpt-4o"),
+            Verdict::Allowed
+        );
+        assert_eq!(
+            caller.policy.permits("azure-eu", "gpt-4o"),
+            Verdict::ProviderDenied
+        );
+        assert_eq!(
+            caller.policy.steps_for("azure-us", "gpt-4o"),
+            [Step::Request]
+        );
+
+        let listed = say_json(&store, &["list", "--json"]).await;
+        let mut without_key = created.clone();
+        without_key.as_object_mut().unwrap().remove("access_key");
+        assert_eq!(listed, json!([without_key]));
+    }
+
+    #[tokio::test]
+    async fn the_list_has_a_line_a_key_in_columns_and_no_secret() {
+        let (_folder, store) = open().await;
+        let mut ids = Vec::new();
+        for arguments in [
+            &["create", "--name", "a", "--json"][..],
+            &[
+                "create",
+                "--name",
+                "longer name",
+                "--json",
+                "--expires",
+                "2027-02-01",
+                "--allow-model",
+                "gpt-*",
+                "--failover",
+                "off",
+            ],
+        ] {
+            ids.push(
+                say_json(&store, arguments).await["id"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned(),
+            );
+        }
+        say(&store, &["disable", &ids[1]]).await.unwrap();
+        let made = "2027-01-15T08:00:00Z";
+        let until = "2027-02-01T00:00:00Z";
+        let header = "ID            NAME         ACCOUNT  STATE     CREATED               EXPIRES";
+        let mut lines = [
+            format!(
+                "{}  a            default  active    {made}  never                 none\n",
+                ids[0]
+            ),
+            format!(
+                "{}  longer name  default  disabled  {made}  {until}  models gpt-*; failover off\n",
+                ids[1]
+            ),
+        ];
+        // Made in the same second, so the order is that of their ids, with which the lines begin.
+        lines.sort();
+        let expected = format!("{header}               RULES\n{}", lines.concat());
+        assert_eq!(say(&store, &["list"]).await.unwrap(), expected);
+    }
+
+    #[test]
+    fn expiry_is_a_length_or_a_moment() {
+        let now = Timestamp::from_second(NOW).unwrap();
+        for (text, expected) in [
+            ("90d", "2027-04-15T08:00:00Z"),
+            ("12h", "2027-01-15T20:00:00Z"),
+            ("2 weeks", "2027-01-29T08:00:00Z"),
+            ("1y", "2028-01-15T08:00:00Z"),
+            ("2027-01-31", "2027-01-31T00:00:00Z"),
+            ("2027-01-31T12:00:00Z", "2027-01-31T12:00:00Z"),
+            ("2027-01-31T12:00:00+02:00", "2027-01-31T10:00:00Z"),
+        ] {
+            assert_eq!(expiry(text, now).map(time).unwrap(), expected, "{text}");
+        }
+        for text in [
+            "",
+            "90",
+            "tomorrow",
+            "2027-13-01",
+            "2027-01-31T12:00:00",
+            "2026-01-01",
+            "2027-01-15",
+            "-1d",
+            "0d",
+            "9999999y",
+        ] {
+            assert!(
+                matches!(expiry(text, now), Err(CliError::Argument(_))),
+                "{text}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn bad_arguments_are_refused_and_leave_nothing_behind() {
+        for arguments in [
+            &["create"][..],
+            &["create", "--name", "x", "--credential-steps", "loan"],
+            &["create", "--name", "x", "--failover", "maybe"],
+            &["create", "--name", "x", "--model-steps", "gpt-4o"],
+            &["create", "--name", "x", "--model-steps", "gpt-4o=loan"],
+            &["revoke"],
+            &["forget", "x"],
+        ] {
+            assert!(parsed(arguments).is_err(), "{arguments:?}");
+        }
+        let (_folder, store) = open().await;
+        for arguments in [
+            &["create", "--name", ""][..],
+            &["create", "--name", "x", "--expires", "2020-01-01"],
+            &["create", "--name", "x", "--allow-model", ""],
+            &["create", "--name", "x", "--credential-steps", "byok,byok"],
+            &["disable", "0123456789AB"],
+            &["revoke", "nonsense"],
+        ] {
+            assert!(say(&store, arguments).await.is_err(), "{arguments:?}");
+        }
+        assert_eq!(store.list_keys().await.unwrap(), []);
+        assert_eq!(store.list_accounts().await.unwrap(), []);
+    }
+
+    #[test]
+    fn a_mistyped_key_is_not_repeated() {
+        let error = key_id("tg-not-quite-a-key").unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("quite"), "{error}");
+    }
+}

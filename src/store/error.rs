@@ -1,0 +1,218 @@
+//! What can go wrong with the store, in words that say what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use sqlx::error::ErrorKind;
+
+use crate::access::key::KeyId;
+use crate::access::policy::PolicyFault;
+
+/// Why the store did not do what it was asked.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The folder or the file could not be made.
+    Folder {
+        /// Which.
+        path: PathBuf,
+        /// As the system says.
+        source: io::Error,
+    },
+    /// A later version of Tollgate wrote the store. Nothing in it was changed.
+    Newer {
+        /// The store's file.
+        path: PathBuf,
+        /// Its schema version.
+        found: i64,
+        /// The last that this version knows.
+        known: i64,
+    },
+    /// The file is no store of ours. Nothing in it was changed.
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Another process held the store for longer than the busy timeout.
+    Busy,
+    /// The file or its folder may not be written.
+    ReadOnly,
+    /// No room is left on the disk.
+    DiskFull,
+    /// The file is damaged.
+    Damaged,
+    /// There is an account of this name.
+    AccountExists(Box<str>),
+    /// There is no account of this number.
+    UnknownAccount(i64),
+    /// There is no such access key.
+    UnknownKey(KeyId),
+    /// The key is revoked, and a revocation is for good.
+    Revoked(KeyId),
+    /// A name of an account or key that lists and logs could not show.
+    BadName,
+    /// The policy of a new key has a mistake.
+    Policy(PolicyFault),
+    /// The kernel has no random bytes to give.
+    Random(getrandom::Error),
+    /// Anything else the database says.
+    Database(sqlx::Error),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder { path, source } => write!(
+                out,
+                "cannot make the store {}: {source}; give this user a folder it may write",
+                path.display()
+            ),
+            Self::Newer { path, found, known } => write!(
+                out,
+                "{} has schema version {found}, this version of Tollgate knows up to {known}; \
+                 run the version that wrote it, or restore a backup made before the upgrade",
+                path.display()
+            ),
+            Self::Foreign { path } => write!(
+                out,
+                "{} is no store of Tollgate, or its beginning is damaged; name another data folder, \
+                 or move the file away",
+                path.display()
+            ),
+            Self::Busy => out.write_str(
+                "another process is holding the store; try again, and see who has the file open",
+            ),
+            Self::ReadOnly => out.write_str(
+                "the store may not be written; check the owner and mode of its folder and files, \
+                 and whether the disk is mounted read-only",
+            ),
+            Self::DiskFull => out.write_str("no room is left on the store's disk; free some"),
+            Self::Damaged => out.write_str(
+                "the store's file is damaged; stop the gateway, keep a copy, restore a backup",
+            ),
+            Self::AccountExists(name) => write!(out, "there is already an account {name:?}"),
+            Self::UnknownAccount(id) => write!(out, "there is no account {id}"),
+            Self::UnknownKey(id) => {
+                write!(
+                    out,
+                    "there is no access key {id}; `tollgate keys list` shows all"
+                )
+            }
+            Self::Revoked(id) => {
+                write!(
+                    out,
+                    "the access key {id} is revoked for good; create a new one"
+                )
+            }
+            Self::BadName => write!(
+                out,
+                "a name has 1 to {} characters, none a control character, no blank at its ends",
+                super::NAME_CHARS_MAX
+            ),
+            Self::Policy(fault) => fault.fmt(out),
+            Self::Random(error) => write!(out, "no random bytes from the kernel: {error}"),
+            Self::Database(error) => write!(out, "the store failed: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Folder { source, .. } => Some(source),
+            Self::Policy(fault) => Some(fault),
+            Self::Random(error) => Some(error),
+            Self::Database(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        if matches!(error, sqlx::Error::PoolTimedOut) {
+            return Self::Busy;
+        }
+        match sqlite_code(&error) {
+            // Primary result codes: https://www.sqlite.org/rescode.html
+            Some(5 | 6) => Self::Busy,
+            Some(8) => Self::ReadOnly,
+            Some(13) => Self::DiskFull,
+            Some(11 | NOT_A_DATABASE) => Self::Damaged,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// `SQLITE_NOTADB`: the file begins as no SQLite file does.
+const NOT_A_DATABASE: i64 = 26;
+
+pub(super) fn is_not_a_database(error: &sqlx::Error) -> bool {
+    sqlite_code(error) == Some(NOT_A_DATABASE)
+}
+
+/// The low byte of SQLite's result code is its primary one.
+fn sqlite_code(error: &sqlx::Error) -> Option<i64> {
+    let code = error.as_database_error()?.code()?;
+    code.parse::<i64>().ok().map(|code| code & 0xff)
+}
+
+/// Did a statement fail because its row is already there?
+pub(super) fn is_duplicate(error: &sqlx::Error) -> bool {
+    let kind = error
+        .as_database_error()
+        .map(sqlx::error::DatabaseError::kind);
+    matches!(kind, Some(ErrorKind::UniqueViolation))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{FILE, Store};
+    use super::*;
+    use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+    use sqlx::{ConnectOptions, Executor};
+
+    const WRITE: &str = "INSERT INTO accounts (name, created) VALUES (hex(randomblob(50000)), 1)";
+
+    async fn connect(folder: &tempfile::TempDir, pragma: &'static str) -> SqliteConnection {
+        let options = SqliteConnectOptions::new().filename(folder.path().join(FILE));
+        let mut connection = options.connect().await.unwrap();
+        connection.execute(pragma).await.unwrap();
+        connection
+    }
+
+    #[tokio::test]
+    async fn what_the_operator_can_mend_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let _store = Store::open(folder.path()).await.unwrap();
+        let mut holder = connect(&folder, "PRAGMA busy_timeout = 0").await;
+        for (pragma, blocked, expected) in [
+            (
+                "PRAGMA busy_timeout = 0",
+                true,
+                "another process is holding the store",
+            ),
+            (
+                "PRAGMA query_only = ON",
+                false,
+                "the store may not be written",
+            ),
+            ("PRAGMA max_page_count = 1", false, "no room is left"),
+        ] {
+            let mut connection = connect(&folder, pragma).await;
+            if blocked {
+                holder.execute("BEGIN IMMEDIATE").await.unwrap();
+            }
+            let error = StoreError::from(connection.execute(WRITE).await.unwrap_err());
+            if blocked {
+                holder.execute("ROLLBACK").await.unwrap();
+            }
+            assert!(error.to_string().starts_with(expected), "{pragma}: {error}");
+        }
+        connect(&folder, "SELECT 1")
+            .await
+            .execute(WRITE)
+            .await
+            .unwrap();
+    }
+}

@@ -1,0 +1,84 @@
+//! The embedded store: accounts and access keys in SQLite, one file in the data folder. Several
+//! processes may have it open at once (the gateway, and `tollgate keys`).
+//!
+//! Statements keep to what PostgreSQL understands as well; what only SQLite does is in [`schema`].
+//! Each connection has a thread of its own, so that a slow disk holds up no other task; and no
+//! request waits for any of it: they see a [`Keyring`](crate::access::Keyring), which [`watch`]
+//! keeps up to date.
+//!
+//! Absent: times. Whoever calls says what time it is, in Unix seconds.
+
+mod accounts;
+mod error;
+mod keys;
+mod schema;
+mod watch;
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+
+pub use accounts::AccountRow;
+pub use error::StoreError;
+pub use keys::{CreatedKey, KeyRow, NewKey};
+pub use watch::{Changes, POLL, watch};
+
+/// The store's file in the data folder.
+pub const FILE: &str = "tollgate.db";
+
+/// Characters of an account's or a key's name: what a column of a list has room for.
+pub const NAME_CHARS_MAX: usize = 64;
+
+/// Connections at the most. SQLite writes one transaction at a time; the others are for those who
+/// read meanwhile.
+const CONNECTIONS_MAX: u32 = 4;
+
+/// How long to wait for one of the connections.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open store. Cheap to share behind an `Arc`, from any runtime.
+#[derive(Debug)]
+pub struct Store {
+    pool: SqlitePool,
+    options: SqliteConnectOptions,
+}
+
+impl Store {
+    /// Opens the store in `folder`, making both if they are not there, and brings its schema up to
+    /// date.
+    ///
+    /// # Errors
+    /// A later version's store and a file that is no store are refused untouched; else see
+    /// [`StoreError`].
+    pub async fn open(folder: &Path) -> Result<Self, StoreError> {
+        let options = schema::prepare(folder, &folder.join(FILE)).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A file does not hang up: no check, no ageing, and so no task that would die with the
+            // runtime that opened the store.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_with(options.clone())
+            .await?;
+        Ok(Self { pool, options })
+    }
+
+    /// Waits for what is under way, then closes. Whatever was reported as done is kept without it,
+    /// too.
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+fn checked_name(name: &str) -> Result<&str, StoreError> {
+    let length_fits = (1..=NAME_CHARS_MAX).contains(&name.chars().count());
+    let shown_as_written = name.trim() == name && !name.contains(char::is_control);
+    if length_fits && shown_as_written {
+        Ok(name)
+    } else {
+        Err(StoreError::BadName)
+    }
+}
