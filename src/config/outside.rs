@@ -1,0 +1,77 @@
+//! What the configuration points at: whether it is there and can be read. The only part of `config` that looks beyond
+//! the file itself.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::problem::{Place, Problem};
+use crate::secret::SecretRef;
+
+/// Something the configuration names and does not hold, with the place where it does.
+pub(super) struct Reference {
+    pub(super) place: Place,
+    pub(super) key: String,
+    pub(super) what: Outside,
+}
+
+/// What is named.
+pub(super) enum Outside {
+    /// PEM certificates.
+    Certificates(PathBuf),
+    /// A PEM private key.
+    PrivateKey(PathBuf),
+    /// A file or folder whose content somebody else checks.
+    Path(PathBuf),
+    /// A secret.
+    Secret(SecretRef),
+}
+
+/// A problem for each of `references` that cannot be read or is plainly something else.
+pub(super) fn missing(file: &Path, references: &[Reference]) -> Vec<Problem> {
+    let problem = |reference: &Reference| {
+        let message = fault(&reference.what)?;
+        Some(Problem::new(
+            file,
+            Some(reference.place),
+            &*reference.key,
+            message,
+        ))
+    };
+    references.iter().filter_map(problem).collect()
+}
+
+fn fault(what: &Outside) -> Option<String> {
+    match what {
+        Outside::Certificates(path) => pem_fault(path, "CERTIFICATE-----"),
+        Outside::PrivateKey(path) => pem_fault(path, "PRIVATE KEY-----"),
+        Outside::Path(path) => fs::metadata(path)
+            .err()
+            .map(|error| unreadable(path, &error)),
+        Outside::Secret(reference) => reference.resolve().err().map(|error| error.to_string()),
+    }
+}
+
+/// Only whether a block of the right kind is there: what is in it is for the TLS library to say.
+fn pem_fault(path: &Path, label: &str) -> Option<String> {
+    match fs::read_to_string(path) {
+        Err(error) => Some(unreadable(path, &error)),
+        Ok(text)
+            if text.lines().any(|line| {
+                line.starts_with("-----BEGIN ") && line.trim_end().ends_with(label)
+            }) =>
+        {
+            None
+        }
+        Ok(_) => {
+            let wanted = label.trim_end_matches('-');
+            Some(format!(
+                "{}: holds no `BEGIN … {wanted}` block; it must be a PEM file",
+                path.display()
+            ))
+        }
+    }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> String {
+    format!("{}: cannot be read: {error}", path.display())
+}

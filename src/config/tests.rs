@@ -1,0 +1,624 @@
+//! `tollgate.toml` from the operator's side: what a file means, what is said of a wrong one, and that the documented
+//! file is true.
+
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+/// The file that is shipped.
+const DOCUMENTED: &str = include_str!("../../conf/tollgate.toml");
+
+fn parse(text: &str) -> Result<Config, Vec<String>> {
+    let lines = |problems: Vec<Problem>| problems.iter().map(Problem::to_string).collect();
+    Config::parse(text, Path::new("t.toml")).map_err(lines)
+}
+
+fn good(text: &str) -> Config {
+    parse(text).unwrap_or_else(|problems| panic!("{text}\n{problems:#?}"))
+}
+
+fn mistakes(text: &str) -> Vec<String> {
+    parse(text).expect_err(text)
+}
+
+/// The one mistake in `text`.
+fn mistake(text: &str) -> String {
+    let mut all = mistakes(text);
+    assert_eq!(all.len(), 1, "{all:#?}");
+    all.remove(0)
+}
+
+mod documented_file {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// Lines as `#threads = 0` and `#[[listen]]`: an option at its default.
+    fn option_of(line: &str) -> Option<&str> {
+        line.strip_prefix('#')
+            .filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '['))
+    }
+
+    /// Lines indented behind the `#`: an example.
+    fn example_of(line: &str) -> Option<&str> {
+        line.strip_prefix("#     ")
+            .filter(|rest| !rest.starts_with('"'))
+    }
+
+    fn all_options() -> String {
+        let lines = DOCUMENTED
+            .lines()
+            .map(|line| option_of(line).unwrap_or(line));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    fn key_of(line: &str) -> Option<&str> {
+        let (key, _) = line.split_once(" = ")?;
+        key.bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            .then_some(key)
+    }
+
+    #[test]
+    fn as_it_stands_it_means_the_defaults() {
+        assert_eq!(good(DOCUMENTED), Config::default());
+        assert_eq!(good(""), Config::default());
+    }
+
+    #[test]
+    fn every_default_in_it_is_the_real_one() {
+        let options = DOCUMENTED
+            .lines()
+            .filter_map(option_of)
+            .filter_map(key_of)
+            .count();
+        assert!(options > 30, "{options}");
+        assert_eq!(good(&all_options()), Config::default());
+    }
+
+    #[test]
+    fn its_examples_are_valid() {
+        let examples: Vec<_> = DOCUMENTED.lines().filter_map(example_of).collect();
+        let config = good(&examples.join("\n"));
+        assert_eq!(config.providers.len(), 3);
+        assert!(config.listen[0].tls.is_some() && config.upstream.ca_file.is_some());
+    }
+
+    /// An unknown key far from all others makes a section list the keys it knows.
+    #[test]
+    fn it_has_every_key_that_is_known() {
+        const SECTIONS: &str = r#"
+[[listen]]
+address = "127.0.0.1:1"
+qqqqqqqq = 1
+[listen.tls]
+certificate = "c"
+key = "k"
+qqqqqqqq = 1
+[providers.p]
+qqqqqqqq = 1
+[providers.p.timeouts]
+qqqqqqqq = 1
+"#;
+        let mut text = SECTIONS.to_owned();
+        for line in DOCUMENTED.lines().filter(|line| line.starts_with('[')) {
+            text = format!("{text}{line}\nqqqqqqqq = 1\n");
+        }
+        let mut known = BTreeSet::new();
+        for problem in mistakes(&text) {
+            let (_, list) = problem
+                .split_once("known here: ")
+                .unwrap_or_else(|| panic!("{problem}"));
+            known.extend(list.split(", ").map(str::to_owned));
+        }
+        assert!(known.len() > 35, "{known:?}");
+        for key in known {
+            let documented = DOCUMENTED.lines().any(|line| {
+                let text = option_of(line)
+                    .or_else(|| example_of(line))
+                    .unwrap_or_default();
+                key_of(text) == Some(&key) || text.contains(&format!("{key} = "))
+            });
+            assert!(documented, "`{key}` is not in conf/tollgate.toml");
+        }
+    }
+
+    /// Each option whose text says "From A to B" refuses what is far beyond, and says the same bounds.
+    #[test]
+    fn every_range_in_it_is_the_real_one() {
+        let mut section = "";
+        let mut said = String::new();
+        let mut checked = 0;
+        for line in DOCUMENTED.lines() {
+            if let Some(key) = option_of(line).and_then(key_of) {
+                let value = line.split_once(" = ").map_or("", |(_, value)| value);
+                if let Some(range) = range_in(&said) {
+                    let beyond = beyond(value);
+                    let problem = mistake(&format!("{section}\n{key} = {beyond}\n"));
+                    assert!(
+                        problem.ends_with(&format!("must be {range}")),
+                        "{key}: {range:?}, but {problem}"
+                    );
+                    checked += 1;
+                }
+                said.clear();
+            } else if line.starts_with('[') || line.starts_with("#[") {
+                section = line.trim_start_matches('#');
+            } else if let Some(prose) = line.strip_prefix("# ") {
+                said.push_str(prose);
+                said.push(' ');
+            } else {
+                said.clear();
+            }
+        }
+        assert!(checked >= 22, "{checked}");
+    }
+
+    /// `from A to B`, as messages say it.
+    fn range_in(said: &str) -> Option<String> {
+        let number = |rest: &&str| rest.starts_with(|c: char| c.is_ascii_digit());
+        let words: Vec<_> = said
+            .split("From ")
+            .skip(1)
+            .find(number)?
+            .split([' ', ';'])
+            .take(3)
+            .collect();
+        assert_eq!(words.get(1), Some(&"to"), "{said}");
+        Some(format!(
+            "from {} to {}",
+            words[0],
+            words[2].trim_end_matches('.')
+        ))
+    }
+
+    fn beyond(value: &str) -> &str {
+        match value.trim_matches('"').bytes().last() {
+            Some(b'B') => "\"9999999GiB\"",
+            Some(b's' | b'm' | b'h' | b'd') => "\"9999d\"",
+            _ => "999999999",
+        }
+    }
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_with_their_places_in_the_order_of_the_file() {
+    let text = "\
+[server]
+threads = \"four\"
+drian = \"5m\"
+
+[timeouts]
+connect = \"3\"
+total = 1800
+
+[[listen]]
+address = \"localhost:8080\"
+h2c = 1
+
+[serverr]
+
+[failover]
+attempts = 11
+mode = \"maybe\"
+";
+    assert_eq!(
+        mistakes(text),
+        [
+            "t.toml:2:11: server.threads: must be a whole number, not a text",
+            "t.toml:3:1: server.drian: unknown key; did you mean `drain`?",
+            "t.toml:6:11: timeouts.connect: must be a duration: a whole number and a unit, as \"250ms\", \"3s\", \"10m\", \
+             \"1h\" or \"2d\"",
+            "t.toml:7:9: timeouts.total: must be a duration in quotes, as \"3s\" (ms, s, m, h, d), not a whole number",
+            "t.toml:10:11: listen[0].address: must be an IP address and port, as \"127.0.0.1:8080\", \"0.0.0.0:8080\" or \
+             \"[::]:8080\"",
+            "t.toml:11:7: listen[0].h2c: must be true or false, not a whole number",
+            "t.toml:13:2: serverr: unknown section; did you mean `server`?",
+            "t.toml:16:12: failover.attempts: must be from 1 to 10",
+            "t.toml:17:8: failover.mode: must be one of \"on\", \"safe\", \"off\"",
+        ]
+    );
+}
+
+#[test]
+fn mistakes_of_syntax_are_told_with_their_places_and_without_the_line() {
+    for (text, place) in [
+        ("[server]\nthreads = \n", "t.toml:2:"),
+        ("[providers.openai]\nkeys = [\"sk-SECRET\n", "t.toml:2:"),
+        ("[server]\nthreads = 1\nthreads = 2\n", "t.toml:3:1"),
+        ("[server\n", "t.toml:1:"),
+        ("sk-SECRET = = 1\n", "t.toml:1:"),
+    ] {
+        let all = mistakes(text);
+        assert!(
+            all[0].starts_with(place) && all[0].contains("not valid TOML"),
+            "{text:?}: {all:#?}"
+        );
+        assert!(!all.concat().contains("SECRET"), "{all:#?}");
+    }
+}
+
+#[test]
+fn a_secret_that_was_written_by_mistake_is_not_repeated() {
+    let text = r#"[providers.openai]
+keys = ["sk-SECRET", 7]
+base_url = "https://user:SECRET@host"
+[admin]
+token = "SECRET"
+"#;
+    let all = mistakes(text);
+    assert_eq!(all.len(), 4, "{all:#?}");
+    assert!(!all.concat().contains("SECRET"), "{all:#?}");
+    assert!(
+        all[0].starts_with("t.toml:2:9: providers.openai.keys[0]: not a reference to a secret"),
+        "{all:#?}"
+    );
+}
+
+const FULL: &str = r#"
+[server]
+threads = 3
+drain = "0"
+[[listen]]
+address = "0.0.0.0:80"
+h2c = false
+[[listen]]
+address = "[::]:443"
+tls = { certificate = "tls/c.pem", key = "/k.pem" }
+[admin]
+address = "unix:admin.sock"
+[store]
+path = "/var/lib/tollgate/t.db"
+[catalog]
+builtin = false
+paths = ["mine", "/srv/catalog/x.json"]
+[limits]
+body = "1MiB"
+[log]
+level = "warn"
+access = "access.log"
+[upstream]
+h2_ping = "0"
+ca_file = "ca.pem"
+[timeouts]
+idle = "2m"
+[providers.openai]
+keys = ["env:A", "file:b"]
+base_url = "https://proxy.example/v1/"
+timeouts = { first_byte = "1s" }
+[providers.ollama]
+ca_file = "/own.pem"
+"#;
+
+#[test]
+fn sections_are_read_as_written() {
+    let config = good(FULL);
+    assert_eq!(
+        config.server,
+        Server {
+            threads: 3,
+            drain: Duration::ZERO
+        }
+    );
+    let tls = Tls {
+        certificate: "tls/c.pem".into(),
+        key: "/k.pem".into(),
+    };
+    let plain = Listen {
+        address: "0.0.0.0:80".parse().unwrap(),
+        h2c: false,
+        tls: None,
+    };
+    let secure = Listen {
+        address: "[::]:443".parse().unwrap(),
+        h2c: false,
+        tls: Some(tls),
+    };
+    assert_eq!(config.listen, [plain, secure]);
+    let socket = AdminAddress::Unix("admin.sock".into());
+    assert_eq!(
+        config.admin,
+        Some(Admin {
+            address: socket,
+            token: None
+        })
+    );
+    assert_eq!(config.store.path, Path::new("/var/lib/tollgate/t.db"));
+    let paths = vec!["mine".into(), "/srv/catalog/x.json".into()];
+    assert_eq!(
+        config.catalog,
+        CatalogFiles {
+            builtin: false,
+            paths,
+            watch: true
+        }
+    );
+    assert_eq!(
+        (config.limits.body, config.limits.replay_request),
+        (1 << 20, 1 << 20)
+    );
+    let access = Target::File("access.log".into());
+    assert_eq!(
+        config.log,
+        Log {
+            level: LevelFilter::Warn,
+            access
+        }
+    );
+    assert_eq!(config.upstream.h2_ping, None);
+}
+
+#[test]
+fn a_provider_has_what_it_says_itself_and_the_general_rest() {
+    let config = good(FULL);
+    let openai = &config.providers["openai"];
+    assert_eq!(
+        openai.keys,
+        [SecretRef::Env("A".into()), SecretRef::File("b".into())]
+    );
+    assert_eq!(openai.base_url.as_deref(), Some("https://proxy.example/v1"));
+    assert_eq!(openai.ca_file.as_deref(), Some(Path::new("ca.pem")));
+    assert_eq!(openai.timeouts.first_byte, Duration::from_secs(1));
+    assert_eq!(openai.timeouts.idle, Duration::from_mins(2));
+    assert_eq!(openai.timeouts.connect, Timeouts::default().connect);
+    assert_eq!(
+        FULL.lines().nth(openai.place.line as usize - 1),
+        Some("[providers.openai]")
+    );
+    let ollama = &config.providers["ollama"];
+    assert_eq!(ollama.ca_file.as_deref(), Some(Path::new("/own.pem")));
+    assert!(ollama.enabled && ollama.keys.is_empty() && ollama.base_url.is_none());
+}
+
+#[test]
+fn paths_are_relative_to_the_folder_of_the_file() {
+    let text = "[catalog]\npaths = [\"c\"]\n[providers.p]\nkeys = [\"file:k\"]\n";
+    let config = Config::parse(text, Path::new("/etc/tollgate/tollgate.toml")).expect("good");
+    assert_eq!(config.catalog.paths, [Path::new("/etc/tollgate/c")]);
+    assert_eq!(
+        config.store.path,
+        Path::new("/etc/tollgate/../data/tollgate.db")
+    );
+    assert_eq!(
+        config.providers["p"].keys,
+        [SecretRef::File("/etc/tollgate/k".into())]
+    );
+}
+
+#[test]
+fn listeners_do_not_share_an_address() {
+    let two = |one: &str, other: &str| {
+        format!("[[listen]]\naddress = \"{one}\"\n[[listen]]\naddress = \"{other}\"\n")
+    };
+    for (one, other) in [
+        ("127.0.0.1:80", "127.0.0.1:80"),
+        ("0.0.0.0:80", "127.0.0.1:80"),
+        ("127.0.0.1:80", "0.0.0.0:80"),
+        ("[::1]:80", "[::]:80"),
+    ] {
+        let problem = mistake(&two(one, other));
+        assert!(
+            problem.starts_with("t.toml:4:11: listen[1].address: a listener above has"),
+            "{problem}"
+        );
+    }
+    for (one, other) in [
+        ("127.0.0.1:80", "127.0.0.1:81"),
+        ("127.0.0.1:80", "127.0.0.2:80"),
+        ("0.0.0.0:80", "[::1]:80"),
+        ("127.0.0.1:0", "127.0.0.1:0"),
+    ] {
+        assert_eq!(good(&two(one, other)).listen.len(), 2);
+    }
+}
+
+#[test]
+fn the_admin_listener_does_not_take_a_public_address() {
+    let listen = "[[listen]]\naddress = \"127.0.0.1:8081\"\n";
+    assert!(mistake(listen).contains("set `admin.address` too"));
+    let problem = mistake(&format!("{listen}[admin]\naddress = \"127.0.0.1:8081\"\n"));
+    assert!(
+        problem.starts_with("t.toml:4:11: admin.address: a listener above"),
+        "{problem}"
+    );
+    good(&format!("{listen}[admin]\naddress = \"off\"\n"));
+}
+
+#[test]
+fn an_admin_listener_that_others_can_reach_needs_a_token() {
+    let at = |address: &str, token: &str| format!("[admin]\naddress = \"{address}\"\n{token}");
+    for address in ["0.0.0.0:9", "10.0.0.7:9", "[::]:9"] {
+        assert!(
+            mistake(&at(address, "")).contains("set `token`"),
+            "{address}"
+        );
+        let admin = good(&at(address, "token = \"env:T\"\n")).admin.expect("on");
+        assert_eq!(admin.token, Some(SecretRef::Env("T".into())));
+    }
+    for address in ["127.0.0.1:9", "[::1]:9", "unix:/run/t.sock"] {
+        good(&at(address, ""));
+    }
+    assert_eq!(good(&at("off", "")).admin, None);
+    assert!(mistake(&at("nowhere", "")).contains("must be an IP address and port"));
+}
+
+#[test]
+fn a_listener_needs_an_address_and_both_halves_of_its_tls() {
+    assert!(
+        mistake("[[listen]]\nh2c = false\n")
+            .starts_with("t.toml:1:1: listen[0]: needs an `address`")
+    );
+    let half = "[[listen]]\naddress = \"127.0.0.1:1\"\ntls = { certificate = \"c\" }\n";
+    assert!(
+        mistake(half).starts_with("t.toml:3:7: listen[0].tls: needs both"),
+        "{}",
+        mistake(half)
+    );
+    let both = "[[listen]]\naddress = \"127.0.0.1:1\"\nh2c = true\ntls = { certificate = \"c\", key = \"k\" }\n";
+    assert!(mistake(both).contains("`h2c` is HTTP/2 without TLS"));
+    assert!(mistake("listen = []\n").contains("must have at least one listener"));
+}
+
+#[test]
+fn replay_memory_of_one_request_fits_in_that_of_all() {
+    let limits = |text: &str| good(&format!("[limits]\n{text}")).limits;
+    assert_eq!(limits("body = \"1GiB\"\n").replay_request, 512 << 20);
+    assert_eq!(limits("replay_total = \"1MiB\"\n").replay_request, 1 << 20);
+    let problem = mistake("[limits]\nreplay_request = \"2MiB\"\nreplay_total = \"1MiB\"\n");
+    assert!(
+        problem.starts_with("t.toml:2:18: limits.replay_request: must not exceed"),
+        "{problem}"
+    );
+}
+
+#[test]
+fn a_base_url_is_plain_http_or_https() {
+    let with = |url: &str| format!("[providers.p]\nbase_url = \"{url}\"\n");
+    for url in [
+        "http://localhost:11434/v1",
+        "https://api.example.com",
+        "http://[::1]:8000/v1",
+        "https://a/b/c",
+    ] {
+        assert_eq!(
+            good(&with(url)).providers["p"].base_url.as_deref(),
+            Some(url)
+        );
+    }
+    for url in [
+        "api.example.com",
+        "/v1",
+        "ftp://a/",
+        "https://",
+        "https://a/?key=x",
+        "https://u@a/",
+        "https://a/#x",
+        "https://a b",
+    ] {
+        assert!(
+            mistake(&with(url)).starts_with("t.toml:2:12: providers.p.base_url: must "),
+            "{url}"
+        );
+    }
+}
+
+#[test]
+fn a_provider_id_is_one_that_a_model_name_can_begin_with() {
+    for id in ["OpenAI", "open ai", "a:b", "a/b", ""] {
+        assert!(
+            mistake(&format!("[providers.\"{id}\"]\n")).contains("a provider id has"),
+            "{id:?}"
+        );
+    }
+    good("[providers.inference-net]\n[providers.llama_3]\n[providers.\"a.b\"]\n");
+}
+
+#[test]
+fn a_section_where_a_value_should_be_and_the_other_way_round_are_told() {
+    assert!(mistake("server = 3\n").contains("server: must be a section, not a whole number"));
+    assert!(
+        mistake("[server.threads]\n")
+            .contains("server.threads: must be a whole number, not a section")
+    );
+    assert!(
+        mistake("[listen]\naddress = \"127.0.0.1:1\"\n")
+            .contains("listen: must be written [[listen]], once for each listener, not a section")
+    );
+    assert!(mistake("[store]\npath = \"\"\n").contains("store.path: must not be empty"));
+}
+
+mod outside_the_file {
+    use super::*;
+
+    const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\n";
+    const KEY: &str = "-----BEGIN EC PRIVATE KEY-----\n";
+
+    fn load(text: &str, files: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, content) in files {
+            fs::write(folder.path().join(name), content).expect("written");
+        }
+        let path = folder.path().join("t.toml");
+        fs::write(&path, text).expect("written");
+        let name = format!("{}/", folder.path().display());
+        let plain = |problem: &Problem| problem.to_string().replace(&name, "");
+        let values = Config::load_values(&path);
+        assert!(values.is_ok(), "values alone are good: {values:?}");
+        Config::load(&path).map_err(|problems| problems.iter().map(plain).collect())
+    }
+
+    const POINTING: &str = "\
+[[listen]]
+address = \"127.0.0.1:1\"
+tls = { certificate = \"c.pem\", key = \"k.pem\" }
+[catalog]
+paths = [\"mine.json\"]
+[providers.p]
+keys = [\"file:key\"]
+ca_file = \"ca.pem\"
+";
+
+    #[test]
+    fn everything_that_is_there_is_found() {
+        let files = [
+            ("c.pem", CERTIFICATE),
+            ("k.pem", KEY),
+            ("mine.json", ""),
+            ("key", "sk-1"),
+            ("ca.pem", CERTIFICATE),
+        ];
+        let loaded = load(POINTING, &files);
+        assert!(loaded.is_ok(), "{loaded:?}");
+    }
+
+    #[test]
+    fn everything_that_is_missing_is_told_at_once() {
+        let all = load(POINTING, &[]).expect_err("nothing is there");
+        let starts = [
+            "t.toml:3:23: listen[0].tls.certificate: c.pem: cannot be read: No such file",
+            "t.toml:3:38: listen[0].tls.key: k.pem: cannot be read: No such file",
+            "t.toml:5:10: catalog.paths[0]: mine.json: cannot be read: No such file",
+            "t.toml:7:9: providers.p.keys[0]: cannot read the secret file:key: there is no such file",
+            "t.toml:8:11: providers.p.ca_file: ca.pem: cannot be read: No such file",
+        ];
+        assert_eq!(all.len(), starts.len(), "{all:#?}");
+        for (problem, start) in all.iter().zip(starts) {
+            assert!(problem.starts_with(start), "{problem}");
+        }
+    }
+
+    #[test]
+    fn a_file_of_the_wrong_kind_is_told() {
+        let files = [
+            ("c.pem", KEY),
+            ("k.pem", CERTIFICATE),
+            ("mine.json", ""),
+            ("key", "sk-1"),
+            ("ca.pem", "DER?"),
+        ];
+        let all = load(POINTING, &files).expect_err("swapped").concat();
+        for wanted in [
+            "c.pem: holds no `BEGIN … CERTIFICATE`",
+            "k.pem: holds no `BEGIN … PRIVATE KEY`",
+            "ca.pem: holds no",
+        ] {
+            assert!(all.contains(wanted), "{all}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_or_not_text_is_one_clear_mistake() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("t.toml");
+        let problem = |path: &Path| Config::load(path).expect_err("unreadable")[0].to_string();
+        assert!(problem(&path).contains("t.toml: cannot be read: No such file"));
+        fs::write(&path, b"[server]\n# \xff\n").expect("written");
+        assert!(
+            problem(&path).contains("t.toml:2:3: is not UTF-8"),
+            "{}",
+            problem(&path)
+        );
+        fs::write(&path, vec![b'#'; 2 << 20]).expect("written");
+        assert!(problem(&path).contains("larger than 1 MiB"));
+    }
+}

@@ -1,0 +1,274 @@
+//! Every Prometheus family. Label values are enums and names of the catalog: a request cannot mint a series. Each
+//! [`Metrics`] has a registry of its own; there is no global one. Absent: what is measured elsewhere, which is read
+//! from there at each scrape ([`Metrics::counter_of`], [`Metrics::gauge_of`]).
+
+mod family;
+mod labels;
+mod process;
+mod provider;
+mod pulled;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus::proto::MetricType;
+use prometheus::{Encoder, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
+
+pub use labels::{AttemptOutcome, CredentialLabel, Label, StatusClass};
+pub use provider::ProviderMetrics;
+
+use family::{Adder, Families, OVERHEAD_SECONDS};
+use provider::NONE;
+use pulled::Pulled;
+
+/// What every name begins with, but those of the process.
+const PREFIX: &str = "tollgate_";
+
+/// The content type of [`Metrics::render`].
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Every family of the process.
+pub struct Metrics {
+    registry: Registry,
+    families: Families,
+    overhead: Histogram,
+    failovers: Box<[IntCounter]>,
+    rejections: Box<[IntCounter]>,
+    in_flight: IntGauge,
+    streams_open: IntGauge,
+    catalog: IntGaugeVec,
+    reloads: IntCounter,
+    reload_failures: IntCounter,
+    ignored_headers: IntCounter,
+    /// By name. Asked when a catalog is published, never by a request.
+    providers: Mutex<BTreeMap<Box<str>, Arc<ProviderMetrics>>>,
+    none: Arc<ProviderMetrics>,
+}
+
+/// Counts one in a gauge for as long as it lives.
+#[must_use = "what is not kept is not counted"]
+pub struct Counted(IntGauge);
+
+impl Counted {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// All families, at zero. `rejection_codes` are the codes of refusals; a refusal is counted by its position there.
+    ///
+    /// # Errors
+    /// Never with valid label values; a mistake in a family's name or labels would show here.
+    pub fn new(rejection_codes: &[&'static str]) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let add = Adder(&registry);
+        let families = add.families()?;
+        let failovers = add.counters(
+            "failovers_total",
+            "Further attempts, by what ended the one before.",
+            &["reason"],
+        )?;
+        let rejections = add.counters(
+            "rejections_total",
+            "Requests refused or failed here, by code.",
+            &["code"],
+        )?;
+        let build = add.gauges(
+            "build_info",
+            "1 for the version of the program.",
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let metrics = Self {
+            overhead: add.histogram(
+                "gateway_overhead_seconds",
+                "Time the gateway took of its own before a request went on.",
+                OVERHEAD_SECONDS,
+            )?,
+            failovers: AttemptOutcome::ALL
+                .iter()
+                .map(|reason| failovers.with_label_values(&[reason.label()]))
+                .collect(),
+            rejections: rejection_codes
+                .iter()
+                .map(|code| rejections.with_label_values(&[code]))
+                .collect(),
+            in_flight: add.gauge("in_flight", "Requests under way.")?,
+            streams_open: add.gauge("streams_open", "Streamed responses under way.")?,
+            catalog: add.gauges(
+                "catalog_info",
+                "1 for the version of the catalog in use.",
+                &["version"],
+            )?,
+            reloads: add.counter("reloads_total", "Reloads, failed ones included.")?,
+            reload_failures: add.counter(
+                "reload_failures_total",
+                "Reloads that changed nothing, for mistakes in the files.",
+            )?,
+            ignored_headers: add.counter(
+                "ignored_headers_total",
+                "Malformed Tollgate-* request headers ignored.",
+            )?,
+            none: Arc::new(ProviderMetrics::new(NONE, families.clone())),
+            providers: Mutex::default(),
+            families,
+            registry,
+        };
+        process::register(&metrics)?;
+        Ok(metrics)
+    }
+
+    /// The series of a provider, made at the first call with its name. Takes a lock: to be called when a catalog is
+    /// published, and kept with the provider.
+    #[must_use]
+    pub fn provider(&self, name: &str) -> Arc<ProviderMetrics> {
+        let mut providers = self
+            .providers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = providers.get(name) {
+            return Arc::clone(known);
+        }
+        let made = Arc::new(ProviderMetrics::new(name, self.families.clone()));
+        providers.insert(name.into(), Arc::clone(&made));
+        made
+    }
+
+    /// The series of requests that no provider answered.
+    #[must_use]
+    pub fn no_provider(&self) -> &Arc<ProviderMetrics> {
+        &self.none
+    }
+
+    /// Records what the gateway itself took of a request.
+    pub fn overhead(&self, time: Duration) {
+        self.overhead.observe(time.as_secs_f64());
+    }
+
+    /// Counts a further attempt, by how the one before it ended.
+    pub fn failover(&self, reason: AttemptOutcome) {
+        if let Some(counter) = self.failovers.get(reason.index()) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a refusal by its position among the codes given to [`Metrics::new`]; another position counts nothing.
+    pub fn rejection(&self, code: usize) {
+        if let Some(counter) = self.rejections.get(code) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a `Tollgate-*` request header that could not be read and does not matter.
+    pub fn ignored_header(&self) {
+        self.ignored_headers.inc();
+    }
+
+    /// Counts a request as under way until the value is dropped.
+    pub fn request_begins(&self) -> Counted {
+        Counted::new(&self.in_flight)
+    }
+
+    /// Counts a streamed response as under way until the value is dropped.
+    pub fn stream_begins(&self) -> Counted {
+        Counted::new(&self.streams_open)
+    }
+
+    /// Requests under way.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        u64::try_from(self.in_flight.get()).unwrap_or(0)
+    }
+
+    /// Says which catalog is in use.
+    pub fn catalog_in_use(&self, version: &str) {
+        self.catalog.reset();
+        self.catalog.with_label_values(&[version]).set(1);
+    }
+
+    /// Counts a reload.
+    pub fn reloaded(&self, succeeded: bool) {
+        self.reloads.inc();
+        if !succeeded {
+            self.reload_failures.inc();
+        }
+    }
+
+    /// Adds a counter without labels (`tollgate_` + `name`) that is `read` at each scrape.
+    ///
+    /// # Errors
+    /// The name is taken, or no name of a metric.
+    pub fn counter_of(
+        &self,
+        name: &str,
+        help: &str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        self.pulled(
+            &format!("{PREFIX}{name}"),
+            help,
+            MetricType::COUNTER,
+            move || Some(float(read())),
+        )
+    }
+
+    /// Adds a gauge without labels (`tollgate_` + `name`) that is `read` at each scrape.
+    ///
+    /// # Errors
+    /// The name is taken, or no name of a metric.
+    pub fn gauge_of(
+        &self,
+        name: &str,
+        help: &str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        self.pulled(
+            &format!("{PREFIX}{name}"),
+            help,
+            MetricType::GAUGE,
+            move || Some(float(read())),
+        )
+    }
+
+    fn pulled(
+        &self,
+        name: &str,
+        help: &str,
+        kind: MetricType,
+        read: impl Fn() -> Option<f64> + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        self.registry
+            .register(Box::new(Pulled::new(name, help, kind, read)?))
+    }
+
+    /// Everything in the text format of Prometheus, of type [`CONTENT_TYPE`]. Grows with providers × surfaces, never
+    /// with requests.
+    #[must_use]
+    pub fn render(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64 << 10);
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
+            // Half an answer would be taken for a whole one.
+            ::log::error!("cannot write the metrics: {error}");
+            out.clear();
+        }
+        out
+    }
+}
+
+/// Exact up to 2^53, which no count here reaches.
+#[allow(clippy::cast_precision_loss)]
+fn float(number: u64) -> f64 {
+    number as f64
+}
+
+#[cfg(test)]
+mod tests;
