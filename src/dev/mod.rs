@@ -1,0 +1,275 @@
+//! `tollgate dev`: everything on this machine, with nothing to set up. An access key is printed,
+//! the providers whose usual key variables are set are used, local model servers are found, and
+//! the `echo` provider answers beside them.
+
+pub mod local;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use crate::access::policy::PolicyEntry;
+use crate::catalog::{Catalog, Files, Overrides, Provider};
+use crate::cli::serve::on_store;
+use crate::config::{self, AdminAddress, Config};
+use crate::echo;
+use crate::log::access::Target;
+use crate::log::logger;
+use crate::secret::SecretRef;
+use crate::server::reload::{self, Loaded};
+use crate::server;
+use crate::store::{NewKey, Store};
+use local::Found;
+
+/// The access key's name and file.
+const KEY_NAME: &str = "dev";
+const KEY_FILE: &str = "dev-key";
+
+/// The account it belongs to.
+const ACCOUNT: &str = "default";
+
+/// Providers that run on this machine, if at all.
+const LOCAL: [&str; 3] = ["ollama", "vllm", "lmstudio"];
+
+/// Flags of `tollgate dev`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// Where clients connect
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+    /// Where metrics and readiness are
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
+    admin: SocketAddr,
+    /// Where the store is; the access key stays the same as long as this does
+    #[arg(long, value_name = "DIR", default_value = "data/dev")]
+    data: PathBuf,
+}
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// Every problem that keeps it from starting.
+pub fn run(options: &Options) -> Result<(), Vec<String>> {
+    logger::init(::log::LevelFilter::Info);
+    let key = access_key(&options.data)?;
+    let surroundings = Surroundings::explore()?;
+    let told = surroundings.tell();
+    let config = surroundings.config(options)?;
+    let path = PathBuf::from("dev");
+    let running = server::start(Box::new(move || {
+        Ok(Loaded {
+            config: config.clone(),
+            path: path.clone(),
+            files: surroundings.files(),
+            overrides: surroundings.overrides(),
+        })
+    }))?;
+    if let Some(address) = running.public.first() {
+        print!("{}", greeting(*address, running.admin, &key, &told));
+    }
+    running.run();
+    Ok(())
+}
+
+/// The access key of this data folder, made at the first start.
+fn access_key(data: &Path) -> Result<String, Vec<String>> {
+    let file = data.join(KEY_FILE);
+    let mut key = String::new();
+    on_store(data.to_owned(), async |store: &Store, _| {
+        if let Some(kept) = kept_key(&file, store).await? {
+            key = kept;
+            return Ok(());
+        }
+        let now = jiff::Timestamp::now().as_second();
+        let (account, _) = store.ensure_account(ACCOUNT, now).await?;
+        let new = NewKey { name: KEY_NAME.to_owned(), expires: None, policy: PolicyEntry::default() };
+        let made = store.create_key(account.id, &new, now).await?;
+        key = made.shown.expose().to_owned();
+        write_private(&file, &key)?;
+        Ok(())
+    })?;
+    Ok(key)
+}
+
+/// The key in `file`, if the store still takes it.
+async fn kept_key(file: &Path, store: &Store) -> Result<Option<String>, crate::store::StoreError> {
+    let Ok(text) = fs::read_to_string(file) else {
+        return Ok(None);
+    };
+    let keyring = store.load_keyring().await?;
+    let now = jiff::Timestamp::now().as_second();
+    let known = keyring.authenticate(text.trim(), now).is_ok();
+    Ok(known.then(|| text.trim().to_owned()))
+}
+
+/// Writes a file that only its owner can read.
+fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    writeln!(file, "{text}")
+}
+
+/// What is there on this machine: keys in the environment, model servers, and the echo provider.
+struct Surroundings {
+    echo: SocketAddr,
+    found: Vec<Found>,
+    /// Provider id → the variable that holds its key.
+    keys: BTreeMap<String, String>,
+    /// Provider id → the base URL that the environment gives it.
+    base_urls: BTreeMap<String, String>,
+    catalog: Catalog,
+    _runtime: tokio::runtime::Runtime,
+    _stop: tokio::sync::watch::Sender<bool>,
+}
+
+impl Surroundings {
+    fn explore() -> Result<Self, Vec<String>> {
+        let one = |error: std::io::Error| vec![error.to_string()];
+        let catalog = reload::check(&Files::builtin(), &Overrides::default())?;
+        let base_urls = base_urls(&catalog);
+        let keys = keys(&catalog);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = runtime.map_err(one)?;
+        let listener = runtime.block_on(tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)));
+        let listener = listener.map_err(one)?;
+        let echo = listener.local_addr().map_err(one)?;
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        runtime.spawn(echo::serve(listener, stopping));
+        let hints: Vec<(&str, &str)> = base_urls.iter().map(|(id, url)| (&**id, &**url)).collect();
+        let found = runtime.block_on(local::find(&hints));
+        Ok(Self {
+            echo,
+            found,
+            keys,
+            base_urls,
+            catalog,
+            _runtime: runtime,
+            _stop: stop,
+        })
+    }
+
+    fn config(&self, options: &Options) -> Result<Config, Vec<String>> {
+        let mut config = Config::default();
+        config.listen = vec![config::Listen { address: options.listen, ..config::Listen::default() }];
+        config.admin = Some(config::Admin { address: AdminAddress::Tcp(options.admin), token: None });
+        config.store.path = options.data.clone();
+        config.catalog.watch = false;
+        config.log.access = Target::Stderr;
+        for provider in self.catalog.providers() {
+            let id = provider.id.to_string();
+            config.providers.insert(id.clone(), self.provider(&id, &config.timeouts)?);
+        }
+        Ok(config)
+    }
+
+    fn provider(&self, id: &str, timeouts: &config::Timeouts) -> Result<config::Provider, Vec<String>> {
+        let reference = self.keys.get(id).map(|variable| SecretRef::parse(&format!("env:{variable}")));
+        let key = reference.transpose().map_err(|error| vec![error.to_string()])?;
+        let is_there = self.found.iter().any(|found| found.provider == id) || self.base_urls.contains_key(id);
+        Ok(config::Provider {
+            enabled: !LOCAL.contains(&id) || is_there,
+            keys: key.into_iter().collect(),
+            base_url: None,
+            ca_file: None,
+            timeouts: timeouts.clone(),
+            place: config::Place { line: 1, column: 1 },
+        })
+    }
+
+    fn files(&self) -> Files {
+        let mut files = Files::builtin();
+        files.add_text("dev/echo.json", echo_file(self.echo));
+        for found in &self.found {
+            files.add_text("dev/local.json", models_file(found));
+        }
+        files
+    }
+
+    fn overrides(&self) -> Overrides {
+        let mut base_urls = self.base_urls.clone();
+        for found in &self.found {
+            base_urls.insert(found.provider.to_owned(), found.base_url.clone());
+        }
+        Overrides { base_urls }
+    }
+
+    /// What was found, for people.
+    fn tell(&self) -> String {
+        let mut told = String::from("  echo       echo:anything, without any provider\n");
+        for id in self.keys.keys() {
+            let _ = writeln!(told, "  {id:<10} with the key in {}", self.keys[id]);
+        }
+        for found in &self.found {
+            let _ = writeln!(told, "  {:<10} at {}, {} model(s)", found.provider, found.base_url, found.models.len());
+        }
+        told
+    }
+}
+
+/// `OPENAI_BASE_URL` and so on: the provider's id in upper case, `-` as `_`.
+fn base_urls(catalog: &Catalog) -> BTreeMap<String, String> {
+    let set = |provider: &Provider| {
+        let variable = format!("{}_BASE_URL", provider.id.to_ascii_uppercase().replace(['-', '.'], "_"));
+        let url = std::env::var(variable).ok().filter(|url| !url.is_empty())?;
+        Some((provider.id.to_string(), url))
+    };
+    catalog.providers().iter().filter_map(set).collect()
+}
+
+/// The first of each provider's usual variables that is set.
+fn keys(catalog: &Catalog) -> BTreeMap<String, String> {
+    let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
+    let set = |provider: &Provider| {
+        let variable = provider.env.iter().find(|name| is_set(name))?;
+        Some((provider.id.to_string(), variable.to_string()))
+    };
+    catalog.providers().iter().filter_map(set).collect()
+}
+
+fn echo_file(address: SocketAddr) -> String {
+    let surfaces: BTreeMap<_, _> = crate::surface::TABLE
+        .iter()
+        .map(|row| (row.name, serde_json::json!({ "path": row.path })))
+        .collect();
+    serde_json::json!({
+        "provider": "echo",
+        "name": "Echo",
+        "rank": 900,
+        "base_url": format!("http://{address}/v1"),
+        "auth": "none",
+        "key_optional": true,
+        "surfaces": surfaces,
+    })
+    .to_string()
+}
+
+fn models_file(found: &Found) -> String {
+    let models: BTreeMap<&str, _> = found.models.iter().map(|id| (&**id, serde_json::json!({}))).collect();
+    serde_json::json!({ "provider": found.provider, "models": models }).to_string()
+}
+
+fn greeting(public: SocketAddr, admin: Option<SocketAddr>, key: &str, told: &str) -> String {
+    let admin = admin.map_or_else(String::new, |admin| format!("metrics at http://{admin}/metrics\n"));
+    format!(
+        "Tollgate is ready at http://{public}
+{admin}
+Providers:
+{told}
+Access key:
+{key}
+
+Try it:
+  curl http://{public}/v1/chat/completions \\
+    -H 'Authorization: Bearer {key}' \\
+    -H 'Content-Type: application/json' \\
+    -d '{{\"model\": \"echo:hello\", \"messages\": [{{\"role\": \"user\", \"content\": \"Hello!\"}}]}}'
+
+Point an SDK at it:
+  export OPENAI_BASE_URL=http://{public}/v1 OPENAI_API_KEY={key}
+  export ANTHROPIC_BASE_URL=http://{public} ANTHROPIC_API_KEY={key}
+"
+    )
+}
