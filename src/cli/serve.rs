@@ -1,0 +1,94 @@
+//! `tollgate serve`, and the store for the commands that need nothing else.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::catalog::{Files, Overrides};
+use crate::cli::keys::CliError;
+use crate::config::Config;
+use crate::log::logger;
+use crate::server::{self, reload::Loaded};
+use crate::store::Store;
+
+/// Runs the gateway until it is told to stop.
+///
+/// # Errors
+/// Every problem that keeps it from starting.
+pub fn serve(path: &Path) -> Result<(), Vec<String>> {
+    let config = configuration(path)?;
+    logger::init(config.log.level);
+    let path = path.to_owned();
+    let running = server::start(Box::new(move || load(&path)))?;
+    running.run();
+    Ok(())
+}
+
+/// Reads configuration and catalog files.
+///
+/// # Errors
+/// Every problem in the configuration.
+pub fn load(path: &Path) -> Result<Loaded, Vec<String>> {
+    let config = configuration(path)?;
+    Ok(Loaded {
+        files: files(&config),
+        overrides: overrides(&config),
+        path: path.to_owned(),
+        config,
+    })
+}
+
+fn configuration(path: &Path) -> Result<Config, Vec<String>> {
+    Config::load(path).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+/// The catalog's texts, in the order in which they are laid over one another.
+#[must_use]
+pub fn files(config: &Config) -> Files {
+    let mut files = if config.catalog.builtin { Files::builtin() } else { Files::empty() };
+    for path in &config.catalog.paths {
+        files.add_folder(path);
+    }
+    files
+}
+
+/// The base URLs that the configuration puts in place of the catalog's.
+#[must_use]
+pub fn overrides(config: &Config) -> Overrides {
+    let with_url = |(name, provider): (&String, &crate::config::Provider)| {
+        Some((name.to_ascii_lowercase(), provider.base_url.clone()?))
+    };
+    Overrides {
+        base_urls: config.providers.iter().filter_map(with_url).collect(),
+    }
+}
+
+/// Runs a command on the store that the configuration names.
+///
+/// # Errors
+/// What went wrong, for people.
+pub fn with_store(
+    path: &Path,
+    command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<(), CliError>,
+) -> Result<(), Vec<String>> {
+    let config = Config::load_values(path)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    on_store(config.store.path, command)
+}
+
+/// Runs a command on the store in `folder`.
+///
+/// # Errors
+/// What went wrong, for people.
+pub fn on_store(
+    folder: PathBuf,
+    command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<(), CliError>,
+) -> Result<(), Vec<String>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| vec![error.to_string()])?;
+    runtime.block_on(async {
+        let store = Store::open(&folder).await.map_err(|error| vec![error.to_string()])?;
+        let done = command(&store, &mut std::io::stdout()).await;
+        store.close().await;
+        done.map_err(|error| vec![error.to_string()])
+    })
+}

@@ -1,0 +1,64 @@
+//! Tollgate: an AI gateway that a team runs itself, at its own network edge.
+//!
+//! A request travels client → access key → model → candidates → credentials → upstream → metrics.
+//! The modules stand in that order: it is the order to read in.
+
+/// Flags, subcommands and exit codes.
+pub mod cli;
+
+/// `tollgate dev`: everything on this machine.
+pub mod dev;
+
+/// `tollgate.toml` as written → as checked.
+pub mod config;
+
+/// Assembly: listeners, services, background tasks, shutdown.
+pub mod server;
+
+/// The HTTP side: one short method a phase.
+pub mod proxy;
+
+/// The table of API shapes.
+pub mod surface;
+
+/// Access key → caller, and what the caller may use.
+pub mod access;
+
+/// The model's name in a body, and its replacement.
+pub mod model;
+
+/// Providers, models, prices; immutable once built.
+pub mod catalog;
+
+/// The catalog made ready for requests, as one value that a reload replaces.
+pub mod live;
+
+/// Candidates in order, and what follows a failure.
+pub mod routing;
+
+/// What proves to a provider who pays.
+pub mod credentials;
+
+/// A provider's endpoints, addresses and connections.
+pub mod upstream;
+
+/// The embedded store: accounts and access keys.
+pub mod store;
+
+/// Every Prometheus family.
+pub mod metrics;
+
+/// The process's log and the access log.
+pub mod log;
+
+/// The operator's listener.
+pub mod admin;
+
+/// A provider that answers with what it was asked.
+pub mod echo;
+
+/// References to secrets, and secrets that do not print.
+pub mod secret;
+
+/// A value that is replaced as a whole.
+pub mod snapshot;

@@ -1,0 +1,310 @@
+//! Everything that a reload replaces, as one value: the catalog, the providers made ready for
+//! requests, and the limits of a request. A request pins it at its first byte.
+//!
+//! What is measured (the health of keys, addresses, connections) lives outside and is handed in,
+//! so that a reload does not forget it.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::header::{HeaderName, HeaderValue};
+use pingora::protocols::tls::CaType;
+use sha2::{Digest, Sha256};
+
+use crate::catalog::{self, Auth, Catalog, ProviderId};
+use crate::config::{self, Config};
+use crate::credentials::{Key, KeyHealth, Scheme};
+use crate::metrics::{Metrics, ProviderMetrics};
+use crate::routing::failover::{Mode, Rules};
+use crate::secret::SecretRef;
+use crate::upstream::dns::Resolver;
+use crate::upstream::peer::Transport;
+use crate::upstream::{self, Endpoint, EndpointParts, Route, Times, Upstream};
+
+/// One immutable bundle.
+pub struct Live {
+    /// What is served.
+    pub catalog: Catalog,
+    /// The catalog's version as a header or label.
+    pub version: Box<str>,
+    /// When something else is tried.
+    pub rules: Rules,
+    /// Attempts of one request at the most.
+    pub attempts: u8,
+    /// The largest request body, in bytes.
+    pub body_max: u64,
+    /// The largest body kept for another attempt, in bytes.
+    pub replay_max: u64,
+    /// Requests under way at one time at the most.
+    pub requests_max: u64,
+    /// How long a client may stop reading or sending.
+    pub client_patience: Duration,
+    upstreams: Box<[Ready]>,
+}
+
+/// A provider, with the times and counters that are its own.
+struct Ready {
+    upstream: Upstream,
+    total: Duration,
+    enabled: bool,
+    metrics: Arc<ProviderMetrics>,
+}
+
+impl Live {
+    /// The provider of that id.
+    #[must_use]
+    pub fn upstream(&self, id: ProviderId) -> &Upstream {
+        &self.upstreams[id.index()].upstream
+    }
+
+    /// Whether the operator has it switched on.
+    #[must_use]
+    pub fn is_enabled(&self, id: ProviderId) -> bool {
+        self.upstreams[id.index()].enabled
+    }
+
+    /// How long a request that begins at this provider may take, all attempts together.
+    #[must_use]
+    pub fn total(&self, id: ProviderId) -> Duration {
+        self.upstreams[id.index()].total
+    }
+
+    /// What is counted for it.
+    #[must_use]
+    pub fn provider_metrics(&self, id: ProviderId) -> &ProviderMetrics {
+        &self.upstreams[id.index()].metrics
+    }
+}
+
+/// What outlives a reload.
+pub struct Lasting {
+    /// Looks names up.
+    pub resolver: Resolver,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    keys: Mutex<HashMap<[u8; 32], Arc<KeyHealth>>>,
+}
+
+impl Lasting {
+    /// Nothing measured yet.
+    #[must_use]
+    pub fn new(resolver: Resolver, metrics: Arc<Metrics>) -> Self {
+        Self {
+            resolver,
+            metrics,
+            keys: Mutex::default(),
+        }
+    }
+
+    /// The health of a key of a provider; known by digest, so that no secret is kept here.
+    fn key_health(&self, provider: &str, secret: &str) -> Arc<KeyHealth> {
+        let digest = Sha256::new()
+            .chain_update(provider)
+            .chain_update([0])
+            .chain_update(secret)
+            .finalize();
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(keys.entry(digest.into()).or_default())
+    }
+}
+
+/// A mistake that only shows when catalog and configuration come together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake(String);
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.0)
+    }
+}
+
+/// Brings `catalog` and `config` together; `path` is the configuration's file, for messages.
+///
+/// # Errors
+/// Every mistake found.
+pub fn build(
+    catalog: Catalog,
+    config: &Config,
+    path: &Path,
+    lasting: &Lasting,
+) -> Result<Live, Vec<Mistake>> {
+    let mut builder = Builder {
+        config,
+        path,
+        lasting,
+        mistakes: Vec::new(),
+    };
+    let settings = builder.match_sections(&catalog);
+    let upstreams = catalog
+        .providers()
+        .iter()
+        .enumerate()
+        .map(|(at, provider)| builder.ready(provider, settings.get(&at).copied()))
+        .collect();
+    if !builder.mistakes.is_empty() {
+        return Err(builder.mistakes);
+    }
+    Ok(Live {
+        version: catalog.version().into(),
+        catalog,
+        rules: Rules {
+            mode: mode(config.failover.mode),
+            retry_after_max: config.failover.retry_after_max,
+        },
+        attempts: config.failover.attempts,
+        body_max: config.limits.body,
+        replay_max: config.limits.replay_request,
+        requests_max: config.limits.requests,
+        client_patience: config.timeouts.client,
+        upstreams,
+    })
+}
+
+fn mode(mode: config::FailoverMode) -> Mode {
+    match mode {
+        config::FailoverMode::On => Mode::On,
+        config::FailoverMode::Safe => Mode::Safe,
+        config::FailoverMode::Off => Mode::Off,
+    }
+}
+
+struct Builder<'a> {
+    config: &'a Config,
+    path: &'a Path,
+    lasting: &'a Lasting,
+    mistakes: Vec<Mistake>,
+}
+
+impl<'a> Builder<'a> {
+    fn wrong(&mut self, what: impl fmt::Display) {
+        self.mistakes.push(Mistake(what.to_string()));
+    }
+
+    /// The sections of `[providers]`, by the provider's place in the catalog.
+    fn match_sections(&mut self, catalog: &Catalog) -> HashMap<usize, &'a config::Provider> {
+        let mut matched = HashMap::new();
+        for (name, section) in &self.config.providers {
+            let place = format!("{}:{}:{}", self.path.display(), section.place.line, section.place.column);
+            let Some(id) = catalog.provider_by_name(name) else {
+                self.wrong(format_args!(
+                    "{place}: providers.{name}: the catalog has no such provider; see `tollgate models --providers`"
+                ));
+                continue;
+            };
+            if matched.insert(id.index(), section).is_some() {
+                self.wrong(format_args!(
+                    "{place}: providers.{name}: another section is for the same provider; keep one"
+                ));
+            }
+        }
+        matched
+    }
+
+    fn ready(&mut self, provider: &catalog::Provider, own: Option<&config::Provider>) -> Ready {
+        let timeouts = own.map_or(&self.config.timeouts, |own| &own.timeouts);
+        let times = Times {
+            connect: timeouts.connect,
+            first_byte: timeouts.first_byte,
+            idle: timeouts.idle,
+        };
+        let ca = self.ca(provider, own);
+        let endpoints = provider.endpoints.iter().map(|entry| self.endpoint(provider, entry, ca.as_ref()));
+        let endpoints = endpoints.flatten().collect();
+        let routes = std::array::from_fn(|at| provider.routes[at].as_ref().and_then(|route| self.route(provider, route)));
+        let keys = own.map_or(&[][..], |own| &own.keys);
+        let keys = keys.iter().filter_map(|reference| self.key(provider, reference)).collect();
+        Ready {
+            upstream: Upstream::new(&provider.id, endpoints, routes, keys, provider.key_optional, times),
+            total: timeouts.total,
+            enabled: own.is_none_or(|own| own.enabled),
+            metrics: self.lasting.metrics.provider(&provider.id),
+        }
+    }
+
+    fn ca(&mut self, provider: &catalog::Provider, own: Option<&config::Provider>) -> Option<Arc<CaType>> {
+        let file = own
+            .and_then(|own| own.ca_file.as_deref())
+            .or(provider.ca_file.as_deref())
+            .or(self.config.upstream.ca_file.as_deref())?;
+        match upstream::load_ca(file) {
+            Ok(roots) => Some(roots),
+            Err(why) => {
+                self.wrong(format_args!("provider {}: ca_file {why}", provider.id));
+                None
+            }
+        }
+    }
+
+    fn endpoint(
+        &mut self,
+        provider: &catalog::Provider,
+        entry: &catalog::Endpoint,
+        ca: Option<&Arc<CaType>>,
+    ) -> Option<Endpoint> {
+        let Ok(authority) = HeaderValue::from_str(&entry.authority) else {
+            self.wrong(format_args!("provider {}: {} cannot be a Host header", provider.id, entry.authority));
+            return None;
+        };
+        Some(Endpoint::new(EndpointParts {
+            name: &entry.name,
+            tls: entry.scheme == catalog::Scheme::Https,
+            sni: provider.tls_name.as_deref().unwrap_or(&entry.host),
+            authority,
+            host: self.lasting.resolver.host(&entry.host, entry.port),
+            ca: ca.cloned(),
+            transport: Transport::of(&self.config.upstream),
+        }))
+    }
+
+    fn route(&mut self, provider: &catalog::Provider, route: &catalog::Route) -> Option<Route> {
+        let scheme = match &route.auth {
+            Auth::None => Some(Scheme::None),
+            Auth::Bearer => Some(Scheme::Bearer),
+            Auth::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok().map(Scheme::Header),
+        };
+        let defaults = route.headers.iter().map(|(name, value)| {
+            let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
+            Some((name, HeaderValue::from_str(value).ok()?))
+        });
+        let made = scheme.zip(defaults.collect::<Option<Vec<_>>>());
+        if made.is_none() {
+            self.wrong(format_args!("provider {}: a header of {} cannot be sent", provider.id, route.path));
+        }
+        let (scheme, defaults) = made?;
+        let fixed = match &route.query {
+            Some(query) => format!("{}?{query}", route.path),
+            None => route.path.to_string(),
+        };
+        Some(Route {
+            // A path with a place for the model is no valid target by itself.
+            fixed: fixed.parse().ok().filter(|_| !route.path.contains('{')),
+            scheme,
+            defaults: defaults.into(),
+        })
+    }
+
+    fn key(&mut self, provider: &catalog::Provider, reference: &SecretRef) -> Option<Arc<Key>> {
+        let file = self.path.display();
+        let secret = match reference.resolve() {
+            Ok(secret) => secret,
+            Err(why) => {
+                self.wrong(format_args!("{file}: providers.{}.keys: {why}", provider.id));
+                return None;
+            }
+        };
+        let health = self.lasting.key_health(&provider.id, secret.expose());
+        match Key::new(secret.expose(), health) {
+            Ok(key) => Some(Arc::new(key)),
+            Err(_) => {
+                self.wrong(format_args!(
+                    "{file}: providers.{}.keys: {reference} holds a byte that no header can carry",
+                    provider.id
+                ));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Request path → what is asked for. Accepted base URLs: `/`, `/v1`, `/{provider}`,
+//! `/{provider}/v1`; a doubled `/v1/v1` counts once.
+
+use crate::surface::{Surface, TABLE};
+
+/// What a path asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Address<'a> {
+    /// A surface, of one provider when the path names it.
+    Surface {
+        /// Which API shape.
+        surface: Surface,
+        /// The provider that the path names.
+        provider: Option<&'a str>,
+    },
+    /// The list of models, of one provider when the path names it.
+    Models {
+        /// The provider that the path names.
+        provider: Option<&'a str>,
+    },
+    /// One model.
+    Model {
+        /// The provider that the path names.
+        provider: Option<&'a str>,
+        /// The model's name as written in the path (percent-encoded).
+        id: &'a str,
+    },
+    /// The liveness probe.
+    Health,
+    /// Nothing that is served here.
+    Unknown,
+}
+
+/// Reads `path`, which begins with a slash and has no query. `is_provider` knows ids and aliases.
+#[must_use]
+pub fn parse<'a>(path: &'a str, is_provider: impl Fn(&str) -> bool) -> Address<'a> {
+    if path == "/healthz" {
+        return Address::Health;
+    }
+    let (provider, below) = match first_segment(path) {
+        Some((first, rest)) if !rest.is_empty() && first != "v1" && is_provider(first) => {
+            (Some(first), rest)
+        }
+        _ => (None, path),
+    };
+    let below = without_v1(without_v1(below));
+    if let Some(row) = TABLE.iter().find(|row| row.path == below) {
+        return Address::Surface {
+            surface: row.surface,
+            provider,
+        };
+    }
+    match below.strip_prefix("/models") {
+        Some("" | "/") => Address::Models { provider },
+        Some(id) if id.starts_with('/') => Address::Model {
+            provider,
+            id: &id[1..],
+        },
+        _ => Address::Unknown,
+    }
+}
+
+/// `/a/b/c` → `a` and `/b/c`.
+fn first_segment(path: &str) -> Option<(&str, &str)> {
+    let path = path.strip_prefix('/')?;
+    let end = path.find('/').unwrap_or(path.len());
+    Some(path.split_at(end))
+}
+
+fn without_v1(path: &str) -> &str {
+    match path.strip_prefix("/v1") {
+        Some(rest) if rest.starts_with('/') => rest,
+        _ => path,
+    }
+}
+
+/// The served path that is nearest to `path`, for the message of a 404.
+#[must_use]
+pub fn nearest(path: &str) -> String {
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    let row = TABLE
+        .iter()
+        .find(|row| !last.is_empty() && row.path.ends_with(last))
+        .unwrap_or(&TABLE[0]);
+    format!("/v1{}", row.path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(path: &str) -> Address<'_> {
+        parse(path, |name| matches!(name, "openai" | "anthropic" | "models"))
+    }
+
+    fn surface(surface: Surface, provider: Option<&str>) -> Address<'_> {
+        Address::Surface { surface, provider }
+    }
+
+    #[test]
+    fn every_accepted_base_url_reaches_the_surface() {
+        for path in ["/chat/completions", "/v1/chat/completions", "/v1/v1/chat/completions"] {
+            assert_eq!(parsed(path), surface(Surface::Chat, None), "{path}");
+        }
+        for path in ["/openai/chat/completions", "/openai/v1/chat/completions"] {
+            assert_eq!(parsed(path), surface(Surface::Chat, Some("openai")), "{path}");
+        }
+        assert_eq!(
+            parsed("/anthropic/v1/messages/count_tokens"),
+            surface(Surface::CountTokens, Some("anthropic"))
+        );
+    }
+
+    #[test]
+    fn models_are_listed_and_named() {
+        assert_eq!(parsed("/v1/models"), Address::Models { provider: None });
+        assert_eq!(parsed("/models"), Address::Models { provider: None });
+        assert_eq!(
+            parsed("/openai/v1/models/gpt-4o"),
+            Address::Model { provider: Some("openai"), id: "gpt-4o" }
+        );
+        assert_eq!(
+            parsed("/v1/models/anthropic/claude"),
+            Address::Model { provider: None, id: "anthropic/claude" }
+        );
+    }
+
+    #[test]
+    fn everything_else_is_unknown() {
+        for path in ["/", "/v1", "/v1/", "/v2/chat/completions", "/nobody/v1/messages", "/v1/v1/v1/messages"] {
+            assert_eq!(parsed(path), Address::Unknown, "{path}");
+        }
+    }
+
+    #[test]
+    fn the_nearest_path_is_offered() {
+        assert_eq!(nearest("/api/completions"), "/v1/chat/completions");
+        assert_eq!(nearest("/v2/embeddings"), "/v1/embeddings");
+    }
+}

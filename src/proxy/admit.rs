@@ -1,0 +1,298 @@
+//! From a request's first byte to its plan: who asks, for what, and what can be tried.
+
+use std::borrow::Cow;
+
+
+use http::Method;
+use http::header::{HeaderName, ORIGIN};
+use pingora_proxy::Session;
+
+use super::Gateway;
+use super::address::{self, Address};
+use super::body::{self, Body, Bounds, Tail, Unread};
+use super::candidates::{self, Ask, Found};
+use super::context::{Current, RequestContext, Routed};
+use super::members;
+use super::models::{self, Page};
+use super::reject::{Code, Rejection};
+use super::replay::{self, Deadlines, Shared};
+use super::{attempts, framing};
+use crate::access::presented;
+use crate::catalog::ProviderId;
+use crate::credentials::Source;
+use crate::live::Live;
+use crate::routing::failover::{Mode, Rules};
+use crate::routing::plan::Plan;
+use crate::surface::{Dialect, Surface};
+
+/// Pins the provider without touching the body.
+const PROVIDER: HeaderName = HeaderName::from_static("tollgate-provider");
+/// Overrides the failover mode.
+const FAILOVER: HeaderName = HeaderName::from_static("tollgate-failover");
+/// Marks an Anthropic client where the path does not.
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// What follows the admission.
+pub enum Next {
+    /// The request goes upstream.
+    Proxy,
+    /// It has been answered.
+    Answered,
+}
+
+/// What the client said in headers about how it wants to be served.
+struct Controls {
+    pinned: Option<ProviderId>,
+    rules: Rules,
+    own_key: Option<String>,
+}
+
+impl Gateway {
+    /// Admits a request: answers it, refuses it, or makes its plan.
+    pub(super) async fn admit(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+    ) -> Result<Next, Unread> {
+        let header = session.req_header();
+        ctx.cross_origin = header.headers.contains_key(ORIGIN);
+        let live = ctx.live.clone();
+        let path = header.uri.path().to_owned();
+        let address = address::parse(&path, |name| live.catalog.provider_by_name(name).is_some());
+        ctx.dialect = dialect(&address, header);
+        if let Err(ambiguous) = framing::check(session) {
+            session.set_keepalive(None);
+            return Err(ambiguous.into());
+        }
+        match address {
+            Address::Health => self.healthy(session, ctx).await,
+            Address::Models { provider } => self.models(session, ctx, provider, None).await,
+            Address::Model { provider, id } => self.models(session, ctx, provider, Some(id)).await,
+            Address::Surface { surface, provider } => {
+                ctx.surface = Some(surface);
+                self.plan(session, ctx, surface, provider).await?;
+                Ok(Next::Proxy)
+            }
+            Address::Unknown => Err(unknown_path(&path).into()),
+        }
+    }
+
+    async fn healthy(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Next, Unread> {
+        let body = bytes::Bytes::from_static(br#"{"status":"ok"}"#);
+        let sent = self.answer_json(session, ctx, body).await;
+        sent.map(|()| Next::Answered).map_err(|_| Unread::Gone)
+    }
+
+    async fn models(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+        provider: Option<&str>,
+        id: Option<&str>,
+    ) -> Result<Next, Unread> {
+        allow(session, &[Method::GET, Method::HEAD])?;
+        let controls = self.identify(session, ctx, provider)?;
+        let Some(caller) = ctx.caller.clone() else {
+            return Err(Unread::Gone);
+        };
+        let live = ctx.live.clone();
+        let body = match id {
+            Some(id) => {
+                let id = models::decoded(id);
+                models::one(&live.catalog, &caller, controls.pinned, ctx.dialect, &id)?
+            }
+            None => {
+                let page = Page::of_query(session.req_header().uri.query())?;
+                models::list(&live.catalog, &caller, controls.pinned, ctx.dialect, &page)
+            }
+        };
+        let sent = self.answer_json(session, ctx, body).await;
+        sent.map(|()| Next::Answered).map_err(|_| Unread::Gone)
+    }
+
+    async fn plan(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+        surface: Surface,
+        provider: Option<&str>,
+    ) -> Result<(), Unread> {
+        allow(session, &[Method::POST])?;
+        let controls = self.identify(session, ctx, provider)?;
+        if self.metrics.in_flight() > ctx.live.requests_max {
+            return Err(overloaded().into());
+        }
+        let bounds = Bounds {
+            body: ctx.live.body_max,
+            replay: ctx.live.replay_max,
+            client: ctx.live.client_patience,
+        };
+        session.set_write_timeout(Some(bounds.client));
+        let body = body::read(session.as_mut(), &self.memory, &bounds).await?;
+        let routed = route(ctx, surface, &controls, body, &bounds)?;
+        replay::install(session, routed.replay.clone());
+        ctx.routed = Some(routed);
+        Ok(())
+    }
+
+    /// Who asks, and how it wants to be served.
+    fn identify(
+        &self,
+        session: &Session,
+        ctx: &mut RequestContext,
+        in_path: Option<&str>,
+    ) -> Result<Controls, Rejection> {
+        let header = session.req_header();
+        let presented = presented::find(&header.headers, header.uri.query()).map_err(refused)?;
+        let now = jiff::Timestamp::now().as_second();
+        let caller = self.keys.pin().authenticate(&presented.access_key, now).map_err(refused)?;
+        let own_key = presented.request_credential.map(Cow::into_owned);
+        let live = ctx.live.clone();
+        let controls = Controls {
+            pinned: pinned(&live, header, in_path)?,
+            rules: Rules {
+                mode: failover(header)?.or(caller.policy.failover()).unwrap_or(live.rules.mode),
+                ..live.rules
+            },
+            own_key,
+        };
+        ctx.caller = Some(caller);
+        Ok(controls)
+    }
+}
+
+/// Names, candidates and plan of a request whose body has been read.
+fn route(
+    ctx: &RequestContext,
+    surface: Surface,
+    controls: &Controls,
+    body: Body,
+    bounds: &Bounds,
+) -> Result<Box<Routed>, Rejection> {
+    let members = body.scanner.members();
+    members::unambiguous(members)?;
+    let names = members::names(members, &body.bytes)?;
+    let live = &*ctx.live;
+    let Some(caller) = ctx.caller.as_deref() else {
+        return Err(refused(crate::access::Refusal::NoKey));
+    };
+    let ask = Ask {
+        live,
+        caller,
+        surface,
+        pinned: controls.pinned,
+        own_key: controls.own_key.as_deref(),
+    };
+    let Found { candidates, rejected } = candidates::find(&ask, &names)?;
+    let charged = candidates.iter().flat_map(|candidate| &*candidate.credentials);
+    if charged.into_iter().any(|credential| credential.source == Source::Gateway) {
+        members::chargeable(members)?;
+    }
+    let deadline = ctx.started + live.total(candidates[0].provider);
+    let asked = names[0].as_ref().into();
+    let streamed = members::streamed(members);
+    let Some(plan) = Plan::new(candidates, live.attempts) else {
+        return Err(Rejection::new(Code::Internal, "The gateway found no candidate."));
+    };
+    let tail = (!body.whole).then(|| Box::new(Tail::of(&body, bounds)));
+    let deadlines = Deadlines {
+        first_byte: deadline,
+        idle: bounds.client,
+        total: deadline,
+    };
+    Ok(Box::new(Routed {
+        asked,
+        streamed,
+        plan,
+        replay: Shared::new(tail, deadlines),
+        rules: controls.rules,
+        deadline,
+        attempts: attempts::Attempts::default(),
+        current: Current::default(),
+        rejected,
+        upstream_time: std::time::Duration::ZERO,
+        events: false,
+        fault: None,
+        overhead: None,
+        stream_open: None,
+        body,
+    }))
+}
+
+fn dialect(address: &Address<'_>, header: &pingora::http::RequestHeader) -> Dialect {
+    match address {
+        Address::Surface { surface, .. } => surface.spec().dialect,
+        _ if header.headers.contains_key(&ANTHROPIC_VERSION) => Dialect::Anthropic,
+        _ => Dialect::OpenAi,
+    }
+}
+
+fn allow(session: &Session, methods: &[Method]) -> Result<(), Rejection> {
+    if methods.contains(&session.req_header().method) {
+        return Ok(());
+    }
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    Err(Rejection::new(
+        Code::MethodNotAllowed,
+        format!("This path takes {} only.", names.join(" and ")),
+    ))
+}
+
+fn refused(refusal: crate::access::Refusal) -> Rejection {
+    use crate::access::Refusal::{SeveralCredentials, TwoKeys};
+    let code = match refusal {
+        TwoKeys | SeveralCredentials => Code::InvalidRequest,
+        _ => Code::InvalidAccessKey,
+    };
+    Rejection::new(code, refusal.to_string())
+}
+
+/// The provider that the path or `Tollgate-Provider` names; the two must agree.
+fn pinned(
+    live: &Live,
+    header: &pingora::http::RequestHeader,
+    in_path: Option<&str>,
+) -> Result<Option<ProviderId>, Rejection> {
+    let by_path = in_path.and_then(|name| live.catalog.provider_by_name(name));
+    let Some(value) = header.headers.get(&PROVIDER) else {
+        return Ok(by_path);
+    };
+    let by_header = value.to_str().ok().and_then(|name| live.catalog.provider_by_name(name.trim()));
+    match (by_header, by_path) {
+        (Some(by_header), Some(by_path)) if by_header != by_path => Err(Rejection::new(
+            Code::InvalidRequest,
+            "Tollgate-Provider and the path name different providers. Name one.",
+        )),
+        (Some(by_header), _) => Ok(Some(by_header)),
+        (None, _) => Err(Rejection::new(
+            Code::InvalidRequest,
+            "Tollgate-Provider names no provider of this gateway.",
+        )),
+    }
+}
+
+fn failover(header: &pingora::http::RequestHeader) -> Result<Option<Mode>, Rejection> {
+    let Some(value) = header.headers.get(&FAILOVER) else {
+        return Ok(None);
+    };
+    let mode = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    mode.map(Some).ok_or_else(|| {
+        Rejection::new(Code::InvalidRequest, "Tollgate-Failover must be on, safe or off.")
+    })
+}
+
+fn unknown_path(path: &str) -> Rejection {
+    let nearest = address::nearest(path);
+    Rejection::new(
+        Code::UnknownPath,
+        format!("There is nothing at this path. The nearest is {nearest}."),
+    )
+}
+
+fn overloaded() -> Rejection {
+    Rejection::new(
+        Code::Overloaded,
+        "The gateway has as many requests under way as it may (limits.requests). Try again shortly.",
+    )
+}
+

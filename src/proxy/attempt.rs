@@ -1,0 +1,325 @@
+//! One attempt after another: opening it, judging how it ended, and moving the plan on. What
+//! follows what is decided in `routing::failover`; this carries it out.
+
+use std::io;
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::header::RETRY_AFTER;
+use log::debug;
+use pingora::http::ResponseHeader;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+
+use super::attempts::Attempt;
+use super::context::{Current, RequestContext, Routed};
+use super::edits;
+use super::replay::{Cause, Deadlines};
+use crate::live::Live;
+use crate::metrics::{AttemptOutcome, Metrics};
+use crate::routing::failover::{self, Happened, Sent, Verdict};
+use crate::upstream::{Endpoint, Upstream, peer};
+
+/// How long a key that was refused is set aside.
+const REFUSED_ASIDE: Duration = Duration::from_secs(60);
+
+/// How long a key that is over its limits is set aside when the upstream does not say.
+const LIMITED_ASIDE: Duration = Duration::from_secs(5);
+
+impl Routed {
+    /// The provider being tried.
+    pub fn upstream<'a>(&self, live: &'a Live) -> &'a Upstream {
+        live.upstream(self.plan.candidate().provider)
+    }
+
+    /// The endpoint that the attempt went to.
+    pub fn endpoint<'a>(&self, live: &'a Live) -> &'a Endpoint {
+        &self.upstream(live).endpoints[self.current.endpoint]
+    }
+
+    fn in_time(&self) -> bool {
+        Instant::now() < self.deadline
+    }
+
+    fn sent(&self) -> Sent {
+        if self.current.connected.is_none() || !self.replay.body_begun() {
+            Sent::Nothing
+        } else if self.replay.body_handed_over() {
+            Sent::All
+        } else {
+            Sent::Part
+        }
+    }
+}
+
+/// Opens the next attempt: waits if it must, picks an address, and lays the body out with the
+/// candidate's edits.
+///
+/// # Errors
+/// When the provider has no address; the error says whether there is something else to try.
+pub async fn open(ctx: &mut RequestContext, metrics: &Metrics) -> Result<Box<HttpPeer>> {
+    let live = ctx.live.clone();
+    let Some(routed) = ctx.routed.as_deref_mut() else {
+        return Err(Error::explain(ErrorType::InternalError, "a request without candidates"));
+    };
+    if let Some(wait) = routed.current.wait.take() {
+        tokio::time::sleep(wait).await;
+    }
+    let upstream = routed.upstream(&live);
+    let turn = upstream.turn();
+    routed.current = Current {
+        began: Some(Instant::now()),
+        turn,
+        ..Current::default()
+    };
+    let plan = &mut routed.plan;
+    let Some(picked) = upstream.pick(turn, |of| plan.begin(of)).await else {
+        return Err(end(ctx, metrics, Ended::NotConnected, "the provider's name has no address"));
+    };
+    let mut peer = picked.peer;
+    routed.current.endpoint = picked.index;
+    let laid = match edits::lay_out(&routed.body, routed.model(&live)) {
+        Ok(laid) => laid,
+        Err(fault) => {
+            routed.fault = Some(fault);
+            return Err(Error::explain(ErrorType::InternalError, "the body cannot be edited"));
+        }
+    };
+    routed.current.length = laid.length;
+    let pieces = laid.to_pieces();
+    routed.current.edits = laid.names;
+    routed.current.permit = picked.endpoint.leave_to_connect().await;
+    set_out(routed, upstream, pieces, &mut peer);
+    Ok(Box::new(peer))
+}
+
+/// Starts the attempt's clock.
+fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Vec<Bytes>, peer: &mut HttpPeer) {
+    let now = Instant::now();
+    let left = routed.deadline.saturating_duration_since(now).max(Duration::from_millis(1));
+    peer::set_times(peer, upstream.times.connect.min(left), left);
+    routed.replay.rewind(
+        pieces,
+        Deadlines {
+            first_byte: now + upstream.times.first_byte,
+            idle: upstream.times.idle,
+            total: routed.deadline,
+        },
+    );
+}
+
+/// Whether the answer at hand is kept from the client, because something else is tried.
+#[must_use]
+pub fn is_withheld(ctx: &RequestContext) -> bool {
+    ctx.routed.as_ref().is_some_and(|routed| routed.current.verdict.is_some())
+}
+
+/// How an attempt ended without an answer for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// No connection came about.
+    NotConnected,
+    /// The upstream took none of it.
+    NotProcessed,
+    /// The connection was lost before a response header came, or what came is no valid HTTP.
+    Lost,
+}
+
+/// Reads from Pingora's error how the attempt ended. Its own opinion on a retry is not asked: it
+/// would run some requests twice.
+#[must_use]
+pub fn ended(error: &Error, reused: bool) -> Ended {
+    if let Some(http2) = error.root_cause().downcast_ref::<h2::Error>() {
+        // A stream above the last one of a GOAWAY was not processed either (RFC 9113, section 6.8).
+        let refused = http2.reason() == Some(h2::Reason::REFUSED_STREAM);
+        return if http2.is_remote() && (refused || http2.is_go_away()) {
+            Ended::NotProcessed
+        } else {
+            Ended::Lost
+        };
+    }
+    let kind = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
+    match kind {
+        // A kept-alive connection that the upstream had closed before our request came.
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) if reused => Ended::NotProcessed,
+        _ => Ended::Lost,
+    }
+}
+
+/// Judges a response header. `true`: it is the answer. `false`: it is kept from the client, and
+/// something else is tried.
+pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHeader) -> bool {
+    let live = ctx.live.clone();
+    let Some(routed) = ctx.routed.as_deref_mut() else {
+        return true;
+    };
+    let status = response.status.as_u16();
+    let retry_after = retry_after(response);
+    routed.current.answered = true;
+    note_key(routed, status, retry_after);
+    let left = routed.plan.left(routed.in_time(), routed.replay.replayable());
+    let ours = routed.plan.credential().source.is_ours();
+    let happened = Happened::Answered { status, retry_after };
+    let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
+    record(routed, &live, outcome_of(status), status);
+    if verdict == Verdict::Answer {
+        routed.replay.answering();
+        return true;
+    }
+    routed.current.verdict = Some(verdict);
+    metrics.failover(outcome_of(status));
+    routed.replay.withhold(Box::new(response.clone()));
+    false
+}
+
+/// Sets the key aside where the status speaks of it. A 403 is often about the request, and moves
+/// only this request on.
+fn note_key(routed: &Routed, status: u16, retry_after: Option<Duration>) {
+    let credential = routed.plan.credential();
+    let Some(key) = credential.key.as_ref().filter(|_| credential.source.is_ours()) else {
+        return;
+    };
+    match status {
+        401 | 402 => key.health().set_aside(REFUSED_ASIDE),
+        429 => key.health().set_aside(retry_after.unwrap_or(LIMITED_ASIDE)),
+        _ => {}
+    }
+}
+
+/// Ends an attempt that brought no answer, and moves the plan on. The error's retry mark says
+/// whether there is another attempt.
+pub fn end(
+    ctx: &mut RequestContext,
+    metrics: &Metrics,
+    ended: Ended,
+    message: &'static str,
+) -> Box<Error> {
+    let mut error = Error::explain(ErrorType::InternalError, message);
+    let again = next(ctx, metrics, ended);
+    error.set_retry(again);
+    error
+}
+
+/// Decides what follows an attempt that Pingora reports as failed; true: another attempt.
+pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
+    let live = ctx.live.clone();
+    let Some(routed) = ctx.routed.as_deref_mut() else {
+        return false;
+    };
+    routed.current.permit = None;
+    if let Some(verdict) = routed.current.verdict.take() {
+        close(routed);
+        return advance(routed, verdict, false);
+    }
+    let cause = routed.replay.cause();
+    let happened = match (cause, ended) {
+        (Some(Cause::ClientGone | Cause::BadTail | Cause::Total | Cause::Idle), _) => None,
+        _ if routed.current.answered => None,
+        (Some(Cause::FirstByte), _) => Some(Happened::FirstByteTimeout),
+        (_, Ended::NotConnected) => Some(Happened::NotConnected),
+        (_, Ended::NotProcessed) => Some(Happened::NotProcessed),
+        (_, Ended::Lost) => Some(Happened::Lost),
+    };
+    if !routed.current.answered {
+        record(routed, &live, outcome_without(cause, ended), 0);
+    }
+    close(routed);
+    let Some(happened) = happened else {
+        return false;
+    };
+    let left = routed.plan.left(routed.in_time(), routed.replay.replayable());
+    let ours = routed.plan.credential().source.is_ours();
+    let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
+    debug!("{happened:?} with {left:?}: {verdict:?}");
+    let again = advance(routed, verdict, happened == Happened::NotProcessed);
+    if again {
+        metrics.failover(outcome_without(cause, ended));
+    }
+    again
+}
+
+/// Adds the attempt's time to that of all attempts.
+fn close(routed: &mut Routed) {
+    if let Some(began) = routed.current.began.take() {
+        routed.upstream_time += began.elapsed();
+    }
+}
+
+fn advance(routed: &mut Routed, verdict: Verdict, same_address: bool) -> bool {
+    if let Verdict::Wait(wait) = verdict {
+        routed.current.wait = Some(wait);
+    }
+    routed.plan.advance(verdict, same_address)
+}
+
+fn record(routed: &mut Routed, live: &Live, outcome: AttemptOutcome, status: u16) {
+    let candidate = u8::try_from(routed.plan.candidate_index()).unwrap_or(u8::MAX);
+    let took = routed.current.began.map_or(Duration::ZERO, |began| began.elapsed());
+    routed.attempts.add(Attempt {
+        candidate,
+        outcome,
+        status,
+        took,
+    });
+    let provider = routed.plan.candidate().provider;
+    live.provider_metrics(provider).attempt(outcome);
+}
+
+fn outcome_of(status: u16) -> AttemptOutcome {
+    match status {
+        401..=403 => AttemptOutcome::Auth,
+        429 => AttemptOutcome::RateLimited,
+        400..=499 => AttemptOutcome::ClientError,
+        500..=599 => AttemptOutcome::ServerError,
+        _ => AttemptOutcome::Ok,
+    }
+}
+
+fn outcome_without(cause: Option<Cause>, ended: Ended) -> AttemptOutcome {
+    match (cause, ended) {
+        (Some(Cause::ClientGone | Cause::BadTail), _) => AttemptOutcome::Canceled,
+        (Some(Cause::FirstByte | Cause::Idle | Cause::Total), _) => AttemptOutcome::Timeout,
+        (_, Ended::NotConnected) => AttemptOutcome::ConnectFailed,
+        (_, Ended::NotProcessed) => AttemptOutcome::Broken,
+        (_, Ended::Lost) => AttemptOutcome::Broken,
+    }
+}
+
+/// How long the upstream asks to be left alone: `retry-after-ms`, else `Retry-After` in seconds
+/// or as a date (RFC 9110, section 10.2.3).
+fn retry_after(response: &ResponseHeader) -> Option<Duration> {
+    let text = |name: &str| response.headers.get(name)?.to_str().ok().map(str::trim);
+    if let Some(millis) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(millis / 1e3).ok();
+    }
+    let value = text(RETRY_AFTER.as_str())?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn asks(name: &'static str, value: &str) -> Option<Duration> {
+        let mut response = ResponseHeader::build(429, None).expect("a header");
+        response.insert_header(name, value).expect("set");
+        retry_after(&response)
+    }
+
+    #[test]
+    fn the_time_asked_for_is_read_in_every_form() {
+        assert_eq!(asks("retry-after", "3"), Some(Duration::from_secs(3)));
+        assert_eq!(asks("retry-after", "0.5"), Some(Duration::from_millis(500)));
+        assert_eq!(asks("retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(30));
+        let left = asks("retry-after", &later).expect("a date");
+        assert!(left > Duration::from_secs(20) && left <= Duration::from_secs(30));
+        assert_eq!(asks("retry-after", "-1"), None);
+        assert_eq!(asks("retry-after", "soon"), None);
+        assert_eq!(asks("x", "1"), None);
+    }
+}

@@ -1,0 +1,397 @@
+//! Reads the request body before an upstream is chosen: all of it where it may be kept, else as
+//! much as it takes to find the model. Every byte passes the scanner on its way.
+//!
+//! Not here: handing the body to an upstream (`replay.rs`) and what its members mean (`route.rs`).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
+use pingora::protocols::http::ServerSession;
+
+use super::memory::{ReplayMemory, Reservation};
+use super::reject::{Code, Rejection};
+use crate::model::scan::{Malformed, Member, Scanner};
+
+/// What is read of a body that may not be kept, before its model must have been found, in bytes.
+/// It is no more than the buffers that every connection has anyway, so it needs no share of the
+/// replay memory.
+const PEEK: usize = 64 * 1024;
+
+/// The share taken at first for a body of unknown length, in bytes; doubled as it grows.
+const FIRST_SHARE: u64 = 64 * 1024;
+
+/// A client that sends more slowly than this over a whole window is let go, in bytes per second.
+const RATE_MIN: u64 = 1024;
+
+/// What a request may send.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// The largest body, in bytes.
+    pub body: u64,
+    /// The largest body that is kept for a second attempt, in bytes.
+    pub replay: u64,
+    /// How long a client may take to send a window's worth of the body.
+    pub client: Duration,
+}
+
+/// A body, read as far as routing needs it.
+#[derive(Debug)]
+pub struct Body {
+    /// The bytes read so far.
+    pub bytes: Bytes,
+    /// What the scanner found in them.
+    pub scanner: Scanner,
+    /// The length that the client declared, in bytes.
+    pub declared: Option<u64>,
+    /// Whether `bytes` is all of it.
+    pub whole: bool,
+    /// The share of the replay memory that pays for `bytes`.
+    pub share: Option<Reservation>,
+}
+
+/// Why no body came of it.
+#[derive(Debug)]
+pub enum Unread {
+    /// The client is told.
+    Rejected(Rejection),
+    /// The client is gone.
+    Gone,
+}
+
+impl From<Rejection> for Unread {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
+    }
+}
+
+/// Reads the body of `session`.
+///
+/// # Errors
+/// A refusal when the body is absent, too large, encoded, not JSON or slower than allowed.
+pub async fn read(
+    session: &mut ServerSession,
+    memory: &Arc<ReplayMemory>,
+    bounds: &Bounds,
+) -> Result<Body, Unread> {
+    let declared = examine(session, bounds)?;
+    let mut reader = Reader::new(declared, memory, bounds)?;
+    if session.req_header().headers.contains_key(EXPECT) {
+        let said = session.write_continue_response().await;
+        said.map_err(|_| Unread::Gone)?;
+    }
+    session.set_read_timeout(Some(bounds.client));
+    while !reader.satisfied() {
+        let Some(piece) = reader.piece(session).await? else {
+            return reader.finish(true);
+        };
+        reader.take(piece)?;
+    }
+    reader.finish(false)
+}
+
+/// What can be said of a body from the header alone.
+fn examine(session: &mut ServerSession, bounds: &Bounds) -> Result<Option<u64>, Rejection> {
+    if session.is_body_empty() {
+        return Err(empty());
+    }
+    let headers = &session.req_header().headers;
+    if let Some(coding) = headers.get(CONTENT_ENCODING)
+        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
+    {
+        return Err(Rejection::new(
+            Code::UnsupportedEncoding,
+            "The request body is compressed. Send it without Content-Encoding.",
+        ));
+    }
+    let declared = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+    match declared {
+        Some(length) if length > bounds.body => Err(too_large(bounds.body)),
+        declared => Ok(declared),
+    }
+}
+
+fn empty() -> Rejection {
+    Rejection::new(
+        Code::InvalidRequest,
+        "The request body is empty. Send a JSON object with a `model`.",
+    )
+}
+
+fn too_large(limit: u64) -> Rejection {
+    Rejection::new(
+        Code::BodyTooLarge,
+        format!("The request body is larger than {limit} bytes, the most that this gateway takes (limits.body)."),
+    )
+}
+
+/// The refusal for a body that is not JSON.
+#[must_use]
+pub fn malformed(fault: &Malformed) -> Rejection {
+    Rejection::new(
+        Code::InvalidRequest,
+        format!("The request body is {fault}."),
+    )
+}
+
+fn slow() -> Rejection {
+    Rejection::new(
+        Code::InvalidRequest,
+        "The request body did not arrive in time. Send it without pauses.",
+    )
+}
+
+/// Gathers pieces under the limits.
+struct Reader<'a> {
+    bounds: &'a Bounds,
+    declared: Option<u64>,
+    share: Option<Reservation>,
+    /// Whether all of it is to be kept.
+    keep: bool,
+    first: Option<Bytes>,
+    rest: BytesMut,
+    length: u64,
+    scanner: Scanner,
+    pace: Pace,
+}
+
+impl<'a> Reader<'a> {
+    fn new(
+        declared: Option<u64>,
+        memory: &Arc<ReplayMemory>,
+        bounds: &'a Bounds,
+    ) -> Result<Self, Rejection> {
+        let wanted = declared.unwrap_or(FIRST_SHARE);
+        let share = (wanted <= bounds.replay).then(|| memory.take(wanted)).flatten();
+        Ok(Self {
+            bounds,
+            declared,
+            keep: share.is_some(),
+            share,
+            first: None,
+            rest: BytesMut::new(),
+            length: 0,
+            scanner: Scanner::new(),
+            pace: Pace::new(bounds.client),
+        })
+    }
+
+    /// Whether routing can begin although the body has not ended.
+    fn satisfied(&self) -> bool {
+        !self.keep && self.names_model()
+    }
+
+    fn names_model(&self) -> bool {
+        self.scanner.members().get(Member::Model).is_some()
+    }
+
+    async fn piece(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>, Unread> {
+        let within = self.pace.left();
+        match tokio::time::timeout(within, session.read_request_body()).await {
+            Ok(Ok(piece)) => Ok(piece),
+            Ok(Err(error)) => Err(unreadable(&error)),
+            Err(_) => Err(slow().into()),
+        }
+    }
+
+    fn take(&mut self, piece: Bytes) -> Result<(), Rejection> {
+        self.length += piece.len() as u64;
+        if self.length > self.bounds.body {
+            return Err(too_large(self.bounds.body));
+        }
+        if !self.pace.keep(piece.len() as u64) {
+            return Err(slow());
+        }
+        self.pay()?;
+        self.scanner.feed(&piece).map_err(|fault| malformed(&fault))?;
+        self.store(piece);
+        Ok(())
+    }
+
+    /// Makes sure that the share covers what has been read. Where it cannot, the body is no longer
+    /// kept, and goes on as a stream once its model is known.
+    fn pay(&mut self) -> Result<(), Rejection> {
+        if self.keep {
+            self.keep = self.length <= self.bounds.replay && self.grow();
+        }
+        if !self.keep && !self.names_model() && self.length > PEEK as u64 {
+            return Err(self.no_room());
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self) -> bool {
+        let doubled = self.length.max(FIRST_SHARE).next_power_of_two();
+        let wanted = self.declared.unwrap_or(doubled.min(self.bounds.replay));
+        self.share.as_mut().is_some_and(|share| share.grow_to(wanted.max(self.length)))
+    }
+
+    fn no_room(&self) -> Rejection {
+        if self.declared.unwrap_or(self.length) > self.bounds.replay {
+            let limit = self.bounds.replay;
+            return Rejection::new(
+                Code::BodyTooLarge,
+                format!("A request body of more than {limit} bytes (limits.replay_request) must name its `model` within its first {PEEK} bytes."),
+            );
+        }
+        Rejection::new(
+            Code::Overloaded,
+            "The gateway holds as many request bodies as it may. Try again shortly.",
+        )
+    }
+
+    fn store(&mut self, piece: Bytes) {
+        if self.first.is_none() && self.rest.is_empty() {
+            self.first = Some(piece);
+            return;
+        }
+        if let Some(first) = self.first.take() {
+            let room = self.declared.unwrap_or(FIRST_SHARE);
+            let room = if self.keep { room } else { PEEK as u64 };
+            self.rest.reserve(usize::try_from(room).unwrap_or(PEEK));
+            self.rest.extend_from_slice(&first);
+        }
+        self.rest.extend_from_slice(&piece);
+    }
+
+    fn finish(self, whole: bool) -> Result<Body, Unread> {
+        if whole {
+            if self.length == 0 {
+                return Err(empty().into());
+            }
+            self.scanner.finish().map_err(|fault| malformed(&fault))?;
+        }
+        Ok(Body {
+            bytes: self.first.unwrap_or_else(|| self.rest.freeze()),
+            scanner: self.scanner,
+            declared: self.declared,
+            whole,
+            share: self.share,
+        })
+    }
+}
+
+/// Framing that is broken is answered; a connection that is gone is not.
+fn unreadable(error: &pingora::Error) -> Unread {
+    use pingora::ErrorType::{ConnectionClosed, ReadError, ReadTimedout};
+    match error.etype() {
+        ReadTimedout => slow().into(),
+        ConnectionClosed | ReadError => Unread::Gone,
+        _ => Rejection::new(
+            Code::InvalidRequest,
+            "The request body's framing is broken. Check Content-Length and chunk sizes.",
+        )
+        .into(),
+    }
+}
+
+/// Watches how fast a client sends.
+#[derive(Debug)]
+struct Pace {
+    window: Duration,
+    since: Instant,
+    bytes: u64,
+}
+
+impl Pace {
+    fn new(window: Duration) -> Self {
+        Self {
+            window,
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    /// How long the next piece may take.
+    fn left(&self) -> Duration {
+        self.window.saturating_sub(self.since.elapsed()).max(Duration::from_millis(1))
+    }
+
+    /// Counts a piece; false when a whole window went by with too little in it.
+    fn keep(&mut self, bytes: u64) -> bool {
+        self.bytes += bytes;
+        if self.since.elapsed() < self.window {
+            return true;
+        }
+        let enough = self.bytes >= RATE_MIN.saturating_mul(self.window.as_secs().max(1));
+        self.since = Instant::now();
+        self.bytes = 0;
+        enough
+    }
+}
+
+/// The part of a body that is still on the wire when the request is already under way, and the
+/// rules that it must keep.
+#[derive(Debug)]
+pub struct Tail {
+    scanner: Scanner,
+    length: u64,
+    limit: u64,
+    pace: Pace,
+    ended: bool,
+    fault: Option<Rejection>,
+}
+
+impl Tail {
+    /// The rest of `body`, under the same bounds.
+    #[must_use]
+    pub fn of(body: &Body, bounds: &Bounds) -> Self {
+        Self {
+            scanner: body.scanner.clone(),
+            length: body.bytes.len() as u64,
+            limit: bounds.body,
+            pace: Pace::new(bounds.client),
+            ended: false,
+            fault: None,
+        }
+    }
+
+    /// Whether the body has ended.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// What was wrong, if [`Tail::take`] said so.
+    pub fn take_fault(&mut self) -> Option<Rejection> {
+        self.fault.take()
+    }
+
+    /// Looks at a piece before it is sent on (`None` is the end); false when it must not be.
+    pub fn take(&mut self, piece: Option<&[u8]>) -> bool {
+        match self.check(piece) {
+            Ok(()) => true,
+            Err(rejection) => {
+                self.fault = Some(rejection);
+                false
+            }
+        }
+    }
+
+    fn check(&mut self, piece: Option<&[u8]>) -> Result<(), Rejection> {
+        let Some(piece) = piece else {
+            self.ended = true;
+            return self.scanner.finish().map_err(|fault| malformed(&fault));
+        };
+        self.length += piece.len() as u64;
+        if self.length > self.limit {
+            return Err(too_large(self.limit));
+        }
+        if !self.pace.keep(piece.len() as u64) {
+            return Err(slow());
+        }
+        let had_list = self.scanner.members().get(Member::Models).is_some();
+        self.scanner.feed(piece).map_err(|fault| malformed(&fault))?;
+        super::members::unambiguous(self.scanner.members())?;
+        if !had_list && self.scanner.members().get(Member::Models).is_some() {
+            return Err(Rejection::new(
+                Code::InvalidRequest,
+                "In a body this large, `models` must come before the rest. Put `model` and `models` first.",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! The names asked for → candidates: what the catalog has under them, filtered by switch, policy
+//! and surface, each with its credentials in the order in which they are tried.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use super::reject::{Code, Rejection};
+use super::response;
+use crate::access::Caller;
+use crate::access::policy::{Step, Verdict};
+use crate::catalog::{ProviderId, Target, Unresolved};
+use crate::credentials::{Key, KeyHealth, Source};
+use crate::live::Live;
+use crate::routing::plan::{Candidate, Credential, UpstreamModel};
+use crate::surface::Surface;
+
+/// Candidates of one request at the most. Names that expand to more are cut; ten attempts are made
+/// at the most anyway.
+const CANDIDATES_MAX: usize = 64;
+
+/// Names in `Tollgate-Rejected-Models` at the most.
+const REJECTED_SHOWN: usize = 16;
+
+/// What a request asks for.
+pub struct Ask<'a> {
+    /// The catalog and the providers.
+    pub live: &'a Live,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// In which API shape.
+    pub surface: Surface,
+    /// At which provider only.
+    pub pinned: Option<ProviderId>,
+    /// A provider key that the client sent along.
+    pub own_key: Option<&'a str>,
+}
+
+/// What came of it: candidates, and what the caller may not use.
+#[derive(Debug)]
+pub struct Found {
+    /// In the order in which they are tried; at least one.
+    pub candidates: Vec<Candidate>,
+    /// `Tollgate-Rejected-Models`.
+    pub rejected: Option<HeaderValue>,
+}
+
+/// Finds the candidates for `names`.
+///
+/// # Errors
+/// When there is none: the nearest reason.
+pub fn find(ask: &Ask<'_>, names: &[Cow<'_, str>]) -> Result<Found, Rejection> {
+    let mut search = Search {
+        ask,
+        own_key: None,
+        candidates: Vec::with_capacity(names.len()),
+        rejected: Vec::new(),
+        denied: None,
+        mute: Vec::new(),
+        keyless: None,
+        unknown: None,
+    };
+    for name in names {
+        search.add(name)?;
+    }
+    search.finish()
+}
+
+struct Search<'a> {
+    ask: &'a Ask<'a>,
+    /// The client's own key and the one provider it is bound to.
+    own_key: Option<(ProviderId, Arc<Key>)>,
+    candidates: Vec<Candidate>,
+    rejected: Vec<String>,
+    /// The last refusal by policy.
+    denied: Option<(Verdict, String)>,
+    /// Providers that have the model and do not speak the surface.
+    mute: Vec<ProviderId>,
+    /// A provider without a key.
+    keyless: Option<ProviderId>,
+    /// A name that means nothing.
+    unknown: Option<String>,
+}
+
+impl Search<'_> {
+    fn add(&mut self, name: &str) -> Result<(), Rejection> {
+        let catalog = &self.ask.live.catalog;
+        match catalog.lookup(name, self.ask.pinned) {
+            Ok(targets) => {
+                for target in targets.iter() {
+                    self.add_target(target, catalog.upstream_id(target, name))?;
+                }
+            }
+            Err(Unresolved::TooLong) => {
+                let limit = crate::catalog::NAME_MAX;
+                return Err(Rejection::new(
+                    Code::InvalidRequest,
+                    format!("A model's name has at most {limit} bytes."),
+                ));
+            }
+            Err(Unresolved::Unknown | Unresolved::NotAtProvider) => {
+                self.unknown.get_or_insert_with(|| name.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn add_target(&mut self, target: &Target, id: &str) -> Result<(), Rejection> {
+        let live = self.ask.live;
+        let provider = target.provider;
+        if !live.is_enabled(provider) || self.candidates.len() >= CANDIDATES_MAX {
+            return Ok(());
+        }
+        let name = &live.upstream(provider).id;
+        if !live.catalog.serves(target, self.ask.surface) {
+            self.mute.push(provider);
+            return Ok(());
+        }
+        let verdict = self.ask.caller.policy.permits(name, id);
+        if verdict != Verdict::Allowed {
+            let full = format!("{name}:{id}");
+            self.rejected.push(full.clone());
+            self.denied = Some((verdict, full));
+            return Ok(());
+        }
+        let model = match target.model() {
+            Some(model) => UpstreamModel::Known(model),
+            None => UpstreamModel::Written(id.into()),
+        };
+        if self.has(provider, &model) {
+            return Ok(());
+        }
+        let credentials = self.credentials(provider, id)?;
+        if credentials.is_empty() {
+            self.keyless.get_or_insert(provider);
+            return Ok(());
+        }
+        self.candidates.push(Candidate {
+            provider,
+            model,
+            credentials: credentials.into(),
+        });
+        Ok(())
+    }
+
+    fn has(&self, provider: ProviderId, model: &UpstreamModel) -> bool {
+        let same = |candidate: &Candidate| candidate.provider == provider && candidate.model == *model;
+        self.candidates.iter().any(same)
+    }
+
+    /// The credentials for one model of a provider, those that were set aside last.
+    fn credentials(&mut self, provider: ProviderId, model: &str) -> Result<Vec<Credential>, Rejection> {
+        let upstream = self.ask.live.upstream(provider);
+        let steps = self.ask.caller.policy.steps_for(&upstream.id, model);
+        let mut found = Vec::with_capacity(upstream.keys.len().max(1));
+        let own = self.own_key(provider)?;
+        if let Some(key) = &own
+            && !steps.contains(&Step::Request)
+        {
+            // The client says whose key it is to be; Tollgate does not charge another's instead.
+            found.push(credential(Source::Request, Some(key)));
+            return Ok(found);
+        }
+        for step in steps {
+            match step {
+                Step::Request => found.extend(own.iter().map(|key| credential(Source::Request, Some(key)))),
+                Step::Byok => {}
+                Step::Gateway => {
+                    found.extend(upstream.keys.iter().map(|key| credential(Source::Gateway, Some(key))));
+                }
+            }
+        }
+        if found.is_empty() && upstream.keyless {
+            found.push(credential(Source::None, None));
+        }
+        found.sort_by_key(|credential| credential.key.as_ref().is_some_and(|key| !key.is_ready()));
+        Ok(found)
+    }
+
+    /// The client's own key, for the first provider that asks for it and for no other.
+    fn own_key(&mut self, provider: ProviderId) -> Result<Option<Arc<Key>>, Rejection> {
+        let Some(text) = self.ask.own_key else {
+            return Ok(None);
+        };
+        if self.own_key.is_none() {
+            let key = Key::new(text, Arc::new(KeyHealth::default())).map_err(|_| {
+                Rejection::new(
+                    Code::InvalidRequest,
+                    "The provider key beside Tollgate-Key holds bytes that no key has.",
+                )
+            })?;
+            self.own_key = Some((provider, Arc::new(key)));
+        }
+        let bound = self.own_key.as_ref().filter(|(bound, _)| *bound == provider);
+        Ok(bound.map(|(_, key)| Arc::clone(key)))
+    }
+
+    fn finish(self) -> Result<Found, Rejection> {
+        if self.candidates.is_empty() {
+            return Err(self.reason());
+        }
+        let rejected = (!self.rejected.is_empty()).then(|| {
+            let shown = &self.rejected[..self.rejected.len().min(REJECTED_SHOWN)];
+            response::text(&shown.join(", "))
+        });
+        Ok(Found {
+            candidates: self.candidates,
+            rejected,
+        })
+    }
+
+    fn reason(self) -> Rejection {
+        let live = self.ask.live;
+        if let Some((verdict, name)) = self.denied {
+            return denied(verdict, &name);
+        }
+        if let Some(provider) = self.keyless {
+            return no_credential(&live.upstream(provider).id);
+        }
+        if !self.mute.is_empty() {
+            return not_spoken(live, self.ask.surface, &self.mute);
+        }
+        unknown(live, self.unknown.as_deref().unwrap_or_default())
+    }
+}
+
+fn credential(source: Source, key: Option<&Arc<Key>>) -> Credential {
+    Credential {
+        source,
+        key: key.cloned(),
+    }
+}
+
+fn denied(verdict: Verdict, name: &str) -> Rejection {
+    match verdict {
+        Verdict::ProviderDenied => Rejection::new(
+            Code::ProviderNotAllowed,
+            format!("This access key may not use the provider of `{name}`. GET /v1/models lists what it may use."),
+        ),
+        Verdict::ModelDenied | Verdict::Allowed => Rejection::new(
+            Code::ModelNotAllowed,
+            format!("This access key may not use `{name}`. GET /v1/models lists what it may use."),
+        ),
+    }
+}
+
+fn no_credential(provider: &str) -> Rejection {
+    Rejection::new(
+        Code::NoCredential,
+        format!("The gateway has no key for `{provider}` that this access key may use. Its operator can add one under [providers.{provider}], or send your own provider key beside Tollgate-Key."),
+    )
+}
+
+fn not_spoken(live: &Live, surface: Surface, mute: &[ProviderId]) -> Rejection {
+    let mut names: Vec<&str> = mute.iter().map(|id| &*live.upstream(*id).id).collect();
+    names.dedup();
+    let speakers = live.catalog.providers().iter().filter(|provider| provider.surfaces.has(surface));
+    let speakers: Vec<&str> = speakers.map(|provider| &*provider.id).collect();
+    Rejection::new(
+        Code::SurfaceNotSupported,
+        format!(
+            "{} cannot serve this model on `{}`. Providers that serve `{}`: {}.",
+            names.join(", "),
+            surface.name(),
+            surface.name(),
+            speakers.join(", ")
+        ),
+    )
+}
+
+fn unknown(live: &Live, name: &str) -> Rejection {
+    let near = live.catalog.nearest(name);
+    let hint = if near.is_empty() {
+        "Name it with its provider, as in `openai:gpt-4o`, to pass it on as it is.".to_owned()
+    } else {
+        let near: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
+        format!("Did you mean {}?", near.join(", "))
+    };
+    Rejection::new(
+        Code::ModelNotFound,
+        format!("No provider has a model `{name}`. {hint}"),
+    )
+}

@@ -1,0 +1,138 @@
+//! What a request has learned, and the snapshots it pinned. Dropping it releases all it held.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::HeaderValue;
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::attempts::Attempts;
+use super::body::Body;
+use super::id::RequestId;
+use super::reject::{Code, Rejection};
+use super::replay::Shared;
+use crate::access::Caller;
+use crate::live::Live;
+use crate::metrics::Counted;
+use crate::routing::failover::{Rules, Verdict};
+use crate::routing::plan::{Plan, UpstreamModel};
+use crate::surface::{Dialect, Surface};
+
+/// The state of one request.
+pub struct RequestContext {
+    /// Its id.
+    pub id: RequestId,
+    /// When its header was there.
+    pub started: Instant,
+    /// How its client wants our own answers.
+    pub dialect: Dialect,
+    /// The catalog and the providers it sees, from its first byte to its last.
+    pub live: Arc<Live>,
+    /// Who sent it, once that is known.
+    pub caller: Option<Arc<Caller>>,
+    /// What it asks for, once that is known.
+    pub surface: Option<Surface>,
+    /// Why it was refused, if it was.
+    pub refused: Option<Code>,
+    /// Whether its client comes from a page of another origin.
+    pub cross_origin: bool,
+    /// What is on its way upstream.
+    pub routed: Option<Box<Routed>>,
+    /// Bytes of the response's body that went to the client.
+    pub sent: u64,
+    /// Counts the request as long as it lasts.
+    pub in_flight: Counted,
+}
+
+/// A request that has candidates.
+pub struct Routed {
+    /// The name it asked for first.
+    pub asked: Box<str>,
+    /// Its body.
+    pub body: Body,
+    /// Whether it asked for a stream.
+    pub streamed: bool,
+    /// The candidates.
+    pub plan: Plan,
+    /// What it shares with its replay session.
+    pub replay: Arc<Shared>,
+    /// When it may be tried elsewhere.
+    pub rules: Rules,
+    /// The end of all attempts.
+    pub deadline: Instant,
+    /// The attempts that have ended.
+    pub attempts: Attempts,
+    /// The attempt under way.
+    pub current: Current,
+    /// Candidates that the access key may not use.
+    pub rejected: Option<HeaderValue>,
+    /// The time spent waiting for upstreams.
+    pub upstream_time: Duration,
+    /// Whether the answer is an event stream that an error event can end.
+    pub events: bool,
+    /// Why the body cannot go on, where that shows only when an attempt is made.
+    pub fault: Option<Rejection>,
+    /// What the gateway itself took until the answer began.
+    pub overhead: Option<Duration>,
+    /// Counts the stream as long as it lasts.
+    pub stream_open: Option<Counted>,
+}
+
+impl Routed {
+    /// Bytes of the request's body, as far as they are known.
+    #[must_use]
+    pub fn length(&self) -> u64 {
+        self.body.declared.unwrap_or(self.body.bytes.len() as u64)
+    }
+
+    /// The id of the model being tried, as its provider calls it.
+    #[must_use]
+    pub fn model<'a>(&'a self, live: &'a Live) -> &'a str {
+        match &self.plan.candidate().model {
+            UpstreamModel::Known(id) => &live.catalog.model(*id).id,
+            UpstreamModel::Written(name) => name,
+        }
+    }
+
+    /// The time spent at upstreams until `now`, that of the attempt under way included.
+    #[must_use]
+    pub fn upstream_time_at(&self, now: Instant) -> Duration {
+        let current = self.current.began.map(|began| now.saturating_duration_since(began));
+        self.upstream_time + current.unwrap_or_default()
+    }
+}
+
+/// The attempt under way.
+#[derive(Default)]
+pub struct Current {
+    /// When it began.
+    pub began: Option<Instant>,
+    /// When its connection was there.
+    pub connected: Option<Instant>,
+    /// Whether its response header has come.
+    pub answered: bool,
+    /// Whether it went over a connection that had been used before.
+    pub reused: bool,
+    /// Where the provider's endpoints begin for this request.
+    pub turn: usize,
+    /// The endpoint it went to.
+    pub endpoint: usize,
+    /// Leave to connect.
+    pub permit: Option<OwnedSemaphorePermit>,
+    /// What follows, when that is decided before the attempt has ended.
+    pub verdict: Option<Verdict>,
+    /// How long to wait before the next attempt.
+    pub wait: Option<Duration>,
+    /// The edits that were made to the body.
+    pub edits: Option<HeaderValue>,
+    /// The length of the body as it goes upstream, in bytes, where it is known.
+    pub length: Option<u64>,
+}
+
+impl RequestContext {
+    /// The id as text.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        self.id.as_str()
+    }
+}

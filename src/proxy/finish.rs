@@ -1,0 +1,124 @@
+//! The end of a request that no attempt could answer: the last upstream's failure as it came, our
+//! own words where there was none, or an error event where a stream had begun.
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use pingora::{Error, Result};
+use pingora_proxy::{FailToProxy, Session};
+
+use super::Gateway;
+use super::context::RequestContext;
+use super::reject::{Code, Rejection};
+use super::replay::{Cause, Withheld};
+use super::response;
+use crate::metrics::AttemptOutcome;
+
+/// What a client that went away is written down as (nginx's 499).
+const CLIENT_CLOSED: u16 = 499;
+
+impl Gateway {
+    /// Says to the client what became of its request.
+    pub(super) async fn fail(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut RequestContext,
+    ) -> FailToProxy {
+        let cause = ctx.routed.as_ref().and_then(|routed| routed.replay.cause());
+        if cause == Some(Cause::ClientGone) || is_downstream(error, cause) {
+            return closed(CLIENT_CLOSED);
+        }
+        if session.response_written().is_some() {
+            return self.break_off(session, ctx).await;
+        }
+        let withheld = ctx.routed.as_ref().and_then(|routed| routed.replay.take_withheld());
+        let told = match withheld {
+            Some(withheld) if cause != Some(Cause::BadTail) => {
+                self.pass_on(session, ctx, withheld).await
+            }
+            _ => {
+                let rejection = explain(ctx, cause);
+                let code = rejection.code.status();
+                self.refuse(session, ctx, &rejection).await.map(|()| code)
+            }
+        };
+        FailToProxy {
+            error_code: told.as_ref().copied().unwrap_or(CLIENT_CLOSED),
+            can_reuse_downstream: told.is_ok() && cause != Some(Cause::BadTail),
+        }
+    }
+
+    /// Sends the last upstream's failed answer on, as it came.
+    async fn pass_on(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+        withheld: Withheld,
+    ) -> Result<u16> {
+        let mut header = withheld.header;
+        let status = header.status.as_u16();
+        header.remove_header(&TRANSFER_ENCODING);
+        header.insert_header(CONTENT_LENGTH, withheld.body.len())?;
+        header.set_version(http::Version::HTTP_11);
+        header.insert_header("x-should-retry", "false")?;
+        response::decorate(&mut header, ctx)?;
+        ctx.sent = withheld.body.len() as u64;
+        session.write_response_header(header, false).await?;
+        session.write_response_body(Some(withheld.body.freeze()), true).await?;
+        Ok(status)
+    }
+
+    /// Ends a response that broke off: with an error event where the client reads events, and in
+    /// any case in a way that is not taken for a good end.
+    async fn break_off(&self, session: &mut Session, ctx: &mut RequestContext) -> FailToProxy {
+        let event = ctx.routed.as_ref().filter(|routed| routed.events).map(|_| broken(ctx));
+        if let Some(event) = event {
+            // The client may be gone as well; then there is nobody left to tell.
+            let _ = session.write_response_body(Some(event), false).await;
+        }
+        ctx.refused = Some(Code::AllCandidatesFailed);
+        closed(Code::AllCandidatesFailed.status())
+    }
+}
+
+fn closed(error_code: u16) -> FailToProxy {
+    FailToProxy {
+        error_code,
+        can_reuse_downstream: false,
+    }
+}
+
+fn is_downstream(error: &Error, cause: Option<Cause>) -> bool {
+    cause.is_none() && *error.esource() == pingora::ErrorSource::Downstream
+}
+
+fn broken(ctx: &RequestContext) -> Bytes {
+    let rejection = Rejection::new(
+        Code::AllCandidatesFailed,
+        "The upstream broke off in the middle of its answer. What came before is incomplete.",
+    );
+    rejection.event(ctx.dialect, ctx.id())
+}
+
+/// Our own words for a request that nobody answered.
+fn explain(ctx: &RequestContext, cause: Option<Cause>) -> Rejection {
+    let Some(routed) = &ctx.routed else {
+        return Rejection::new(Code::Internal, "The gateway failed on this request.");
+    };
+    if let Some(fault) = routed.replay.take_tail_fault().or_else(|| routed.fault.clone()) {
+        return fault;
+    }
+    let timed_out = matches!(cause, Some(Cause::FirstByte | Cause::Total | Cause::Idle))
+        || routed.attempts.iter().last().is_some_and(|last| last.outcome == AttemptOutcome::Timeout);
+    let tried = response::attempts(&ctx.live, routed);
+    if timed_out {
+        return Rejection::new(
+            Code::UpstreamTimeout,
+            format!("No upstream answered in time. Tried: {tried}"),
+        );
+    }
+    Rejection::new(
+        Code::AllCandidatesFailed,
+        format!("No upstream could be reached, or none answered. Tried: {tried}"),
+    )
+}

@@ -1,0 +1,111 @@
+//! What the scanned members of a body say: which models are asked for, and whether the body says
+//! so in one way only.
+
+use std::borrow::Cow;
+
+use super::reject::{Code, Rejection};
+use crate::model::scan::{Kind, Member, Members, model_list, string_value};
+
+/// Members that are read for routing or money besides the model's name.
+const OTHERS: [Member; 7] = [
+    Member::Stream,
+    Member::StreamOptions,
+    Member::MaxTokens,
+    Member::MaxCompletionTokens,
+    Member::MaxOutputTokens,
+    Member::PromptCacheKey,
+    Member::SessionId,
+];
+
+/// Refuses a body that names its model twice, or in a way that some parsers overlook: under a key
+/// written with escapes, or in other letter case.
+///
+/// # Errors
+/// [`Code::AmbiguousModel`].
+pub fn unambiguous(members: &Members) -> Result<(), Rejection> {
+    for member in [Member::Model, Member::Models] {
+        if let Some(how) = twofold(members, member) {
+            let name = member.name();
+            return Err(Rejection::new(
+                Code::AmbiguousModel,
+                format!("The member `{name}` {how} in the request body. Write it once, in plain lower-case letters."),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a body that says any other member of weight in two ways; it would be charged by one of
+/// them and served by the other.
+///
+/// # Errors
+/// [`Code::InvalidRequest`].
+pub fn chargeable(members: &Members) -> Result<(), Rejection> {
+    for member in OTHERS {
+        if let Some(how) = twofold(members, member) {
+            let name = member.name();
+            return Err(Rejection::new(
+                Code::InvalidRequest,
+                format!("The member `{name}` {how} in the request body. Write it once, in plain lower-case letters."),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn twofold(members: &Members, member: Member) -> Option<&'static str> {
+    if members.is_repeated(member) {
+        Some("occurs twice")
+    } else if members.is_escaped(member) {
+        Some("is written with escapes")
+    } else if members.has_look_alike(member) {
+        Some("occurs in other letter case")
+    } else {
+        None
+    }
+}
+
+/// The names asked for, in order: `model`, then those of `models`, without repetition.
+///
+/// # Errors
+/// [`Code::InvalidRequest`] when there is none, or one is not a string.
+pub fn names<'a>(members: &Members, body: &'a [u8]) -> Result<Vec<Cow<'a, str>>, Rejection> {
+    let mut names = Vec::with_capacity(1);
+    if let Some(found) = members.get(Member::Model) {
+        let name = string_value(body, found.last()).filter(|name| !name.is_empty());
+        names.push(name.ok_or_else(|| {
+            not_a_name("`model` must be a non-empty string, for example \"openai:gpt-4o\".")
+        })?);
+    }
+    if let Some(found) = members.get(Member::Models) {
+        let list = model_list(body, found.last()).map_err(|_| {
+            not_a_name("`models` must be an array of model names (strings), at most 64.")
+        })?;
+        for listed in list {
+            if listed.name.is_empty() {
+                return Err(not_a_name("`models` holds an empty name."));
+            }
+            if !names.contains(&listed.name) {
+                names.push(listed.name);
+            }
+        }
+    }
+    if names.is_empty() {
+        return Err(not_a_name(
+            "The request body names no model. Add a top-level `model`, for example \"openai:gpt-4o\".",
+        ));
+    }
+    Ok(names)
+}
+
+fn not_a_name(message: &'static str) -> Rejection {
+    Rejection::new(Code::InvalidRequest, message)
+}
+
+/// Whether the client asked for a stream.
+#[must_use]
+pub fn streamed(members: &Members) -> bool {
+    members
+        .get(Member::Stream)
+        .is_some_and(|found| found.last().kind() == Kind::True)
+}

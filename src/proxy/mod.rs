@@ -1,0 +1,258 @@
+//! The HTTP side: `impl ProxyHttp for Gateway`, one short method a phase, in phase order.
+
+mod address;
+mod admit;
+mod attempt;
+mod attempts;
+mod body;
+mod candidates;
+mod context;
+mod edits;
+mod finish;
+mod framing;
+mod id;
+mod members;
+pub mod memory;
+mod models;
+mod record;
+mod refuse;
+pub mod reject;
+mod replay;
+mod request;
+mod response;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::modules::http::HttpModules;
+use pingora::protocols::Digest;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
+
+use crate::access::Keyring;
+use crate::live::Live;
+use crate::log::access::AccessLog;
+use crate::metrics::Metrics;
+use crate::snapshot::Snapshot;
+use crate::surface::Dialect;
+use crate::upstream::peer;
+use attempt::Ended;
+use body::Unread;
+use context::RequestContext;
+use id::RequestIds;
+use memory::ReplayMemory;
+
+/// The gateway: what every request shares.
+pub struct Gateway {
+    /// The catalog and the providers.
+    pub live: Arc<Snapshot<Live>>,
+    /// The access keys.
+    pub keys: Arc<Snapshot<Keyring>>,
+    /// The memory for request bodies.
+    pub memory: Arc<ReplayMemory>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where each request is written down.
+    pub access_log: Arc<AccessLog>,
+    ids: RequestIds,
+}
+
+impl Gateway {
+    /// A gateway; `seed` is random and makes its request ids differ from other processes'.
+    #[must_use]
+    pub fn new(
+        live: Arc<Snapshot<Live>>,
+        keys: Arc<Snapshot<Keyring>>,
+        memory: Arc<ReplayMemory>,
+        metrics: Arc<Metrics>,
+        access_log: Arc<AccessLog>,
+        seed: [u64; 2],
+    ) -> Self {
+        Self {
+            live,
+            keys,
+            memory,
+            metrics,
+            access_log,
+            ids: RequestIds::new(seed),
+        }
+    }
+}
+
+#[async_trait]
+impl ProxyHttp for Gateway {
+    type CTX = RequestContext;
+
+    fn new_ctx(&self) -> RequestContext {
+        RequestContext {
+            id: self.ids.next(),
+            started: Instant::now(),
+            dialect: Dialect::OpenAi,
+            live: self.live.pin(),
+            caller: None,
+            surface: None,
+            refused: None,
+            cross_origin: false,
+            routed: None,
+            sent: 0,
+            in_flight: self.metrics.request_begins(),
+        }
+    }
+
+    /// None of Pingora's modules: they compress and decompress, and bytes pass as they are.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        match self.admit(session, ctx).await {
+            Ok(admit::Next::Proxy) => Ok(false),
+            Ok(admit::Next::Answered) => Ok(true),
+            Err(Unread::Rejected(rejection)) => {
+                self.refuse(session, ctx, &rejection).await?;
+                Ok(true)
+            }
+            Err(Unread::Gone) => Err(Error::new_down(ErrorType::ConnectionClosed)),
+        }
+    }
+
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        ctx: &mut RequestContext,
+    ) -> Result<Box<HttpPeer>> {
+        attempt::open(ctx, &self.metrics).await
+    }
+
+    async fn connected_to_upstream(
+        &self,
+        _session: &mut Session,
+        reused: bool,
+        _peer: &HttpPeer,
+        _fd: std::os::unix::io::RawFd,
+        _digest: Option<&Digest>,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if let Some(routed) = ctx.routed.as_deref_mut() {
+            routed.current.connected = Some(Instant::now());
+            routed.current.reused = reused;
+        }
+        Ok(())
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        session: &mut Session,
+        request: &mut RequestHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let http2 = request.version == http::Version::HTTP_2;
+        if let Some(routed) = ctx.routed.as_deref_mut() {
+            routed.endpoint(&ctx.live).saw_http2(http2);
+            routed.current.permit = None;
+            routed.replay.set_piece_max(if http2 { peer::PIECE_MAX_H2 } else { peer::PIECE_MAX_H1 });
+        }
+        self.rewrite(session, request, ctx)
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if !response.status.is_informational() {
+            attempt::judge(ctx, &self.metrics, response);
+        }
+        Ok(())
+    }
+
+    async fn response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        if response.status.is_informational() || attempt::is_withheld(ctx) {
+            return Ok(());
+        }
+        response::decorate(response, ctx)?;
+        self.answering(response, ctx);
+        Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<Option<std::time::Duration>> {
+        if let Some(data) = body.as_ref().filter(|_| !attempt::is_withheld(ctx)) {
+            ctx.sent += data.len() as u64;
+        }
+        Ok(None)
+    }
+
+    fn fail_to_connect(
+        &self,
+        _session: &mut Session,
+        _peer: &HttpPeer,
+        ctx: &mut RequestContext,
+        mut error: Box<Error>,
+    ) -> Box<Error> {
+        error.set_retry(attempt::next(ctx, &self.metrics, Ended::NotConnected));
+        error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _peer: &HttpPeer,
+        _session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut RequestContext,
+        reused: bool,
+    ) -> Box<Error> {
+        let ended = attempt::ended(&error, reused);
+        error.set_retry(attempt::next(ctx, &self.metrics, ended));
+        error
+    }
+
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        ctx: &mut RequestContext,
+    ) -> FailToProxy {
+        self.fail(session, error, ctx).await
+    }
+
+    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut RequestContext) {
+        self.record(session, ctx);
+        if let Some(routed) = &ctx.routed {
+            replay::uninstall(session, &routed.replay);
+        }
+    }
+
+    /// Pingora's own error lines would print the path with its query, and a key with it.
+    fn request_summary(&self, _session: &Session, ctx: &RequestContext) -> String {
+        ctx.id().to_owned()
+    }
+
+    /// The access log says it, once a request.
+    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
+        true
+    }
+
+    fn suppress_proxy_warn_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestContext,
+        _error: &Error,
+        _context: ProxyWarnLogContext,
+    ) -> bool {
+        true
+    }
+}

@@ -1,0 +1,111 @@
+//! What a request leaves behind when it ends: counters, histograms and one line in the access log.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::Gateway;
+use super::context::{RequestContext, Routed};
+use super::response;
+use crate::credentials::Source;
+use crate::log::access::Entry;
+use crate::metrics::CredentialLabel;
+
+/// A client's own id for its request, logged beside ours.
+const CLIENT_REQUEST_ID: &str = "x-client-request-id";
+
+/// Stands for no response: the client was gone before one.
+const NO_RESPONSE: u16 = 0;
+
+impl Gateway {
+    /// Notes that the answer is on its way.
+    pub(super) fn answering(&self, response: &ResponseHeader, ctx: &mut RequestContext) {
+        let live = ctx.live.clone();
+        let Some(routed) = ctx.routed.as_deref_mut() else {
+            return;
+        };
+        routed.events = response::is_event_stream(response);
+        if routed.events {
+            routed.stream_open = Some(self.metrics.stream_begins());
+        }
+        let provider = live.provider_metrics(routed.plan.candidate().provider);
+        if let Some(began) = routed.current.began {
+            provider.first_byte(began.elapsed());
+            let gateway = ctx.started.elapsed().saturating_sub(routed.upstream_time + began.elapsed());
+            routed.overhead = Some(gateway);
+            self.metrics.overhead(gateway);
+        }
+    }
+
+    /// Writes the request down.
+    pub(super) fn record(&self, session: &Session, ctx: &mut RequestContext) {
+        let status = session.response_written().map_or(NO_RESPONSE, |header| header.status.as_u16());
+        let took = ctx.started.elapsed();
+        self.count(ctx, status, took);
+        if self.access_log.is_on() {
+            self.log(session, ctx, status, took);
+        }
+    }
+
+    fn count(&self, ctx: &RequestContext, status: u16, took: Duration) {
+        let routed = ctx.routed.as_deref();
+        let provider = routed.map(|routed| ctx.live.provider_metrics(routed.plan.candidate().provider));
+        let source = routed.map(|routed| routed.plan.credential().source);
+        let series = provider.unwrap_or(self.metrics.no_provider());
+        series.request(ctx.surface, status, label(source), took);
+    }
+
+    fn log(&self, session: &Session, ctx: &RequestContext, status: u16, took: Duration) {
+        let header = session.req_header();
+        let own_id = header.headers.get(CLIENT_REQUEST_ID).and_then(|id| id.to_str().ok());
+        let routed = ctx.routed.as_deref();
+        let attempts = routed.map(|routed| response::attempts(&ctx.live, routed));
+        let caller = ctx.caller.as_deref();
+        self.access_log.record(&Entry {
+            time_ms: millis_since_epoch(took),
+            request_id: ctx.id(),
+            client_request_id: own_id,
+            client: address(session),
+            key_id: caller.map(|caller| caller.key_id.as_str()),
+            account: caller.map(|caller| &*caller.account.name),
+            method: header.method.as_str(),
+            path: header.uri.path(),
+            surface: ctx.surface.map(crate::surface::Surface::name),
+            model: routed.map(|routed| &*routed.asked),
+            provider: routed.map(|routed| &*routed.upstream(&ctx.live).id),
+            upstream_model: routed.map(|routed| routed.model(&ctx.live)),
+            credential: routed.map(|routed| routed.plan.credential().source.name()),
+            status,
+            code: ctx.refused.map(super::reject::Code::name),
+            attempts: attempts.as_deref(),
+            stream: routed.is_some_and(|routed| routed.streamed),
+            bytes_in: routed.map_or(0, Routed::length),
+            bytes_out: ctx.sent,
+            duration: took,
+            upstream: routed.map(|routed| routed.upstream_time_at(Instant::now())),
+            overhead: routed.and_then(|routed| routed.overhead),
+            catalog: Some(&ctx.live.version),
+        });
+    }
+}
+
+fn label(source: Option<Source>) -> CredentialLabel {
+    match source {
+        Some(Source::Gateway) => CredentialLabel::Gateway,
+        Some(Source::Byok) => CredentialLabel::Byok,
+        Some(Source::Request) => CredentialLabel::Request,
+        Some(Source::None) | None => CredentialLabel::None,
+    }
+}
+
+/// When a request that took this long arrived.
+fn millis_since_epoch(took: Duration) -> i64 {
+    let arrived = SystemTime::now().checked_sub(took).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    arrived.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
+}
+
+fn address(session: &Session) -> Option<IpAddr> {
+    session.client_addr()?.as_inet().map(std::net::SocketAddr::ip)
+}

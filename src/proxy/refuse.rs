@@ -1,0 +1,108 @@
+//! Sends Tollgate's own answers to the client.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use pingora::Result;
+use pingora::http::ResponseHeader;
+use pingora_proxy::Session;
+
+use super::Gateway;
+use super::context::RequestContext;
+use super::reject::Rejection;
+use super::response;
+
+/// The largest rest of a body that is read to keep a connection, in bytes.
+const DRAIN_MAX: u64 = 64 * 1024;
+
+/// How long a body is read on after a refusal, so that the client sees the answer and not a reset.
+const LINGER: Duration = Duration::from_secs(2);
+
+static JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+impl Gateway {
+    /// Answers with a refusal. An unread body is read on for a moment; the connection is kept only
+    /// when little is left of it, and announced as closing otherwise.
+    ///
+    /// # Errors
+    /// Pingora's, when the client is gone.
+    pub(super) async fn refuse(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+        rejection: &Rejection,
+    ) -> Result<()> {
+        ctx.refused = Some(rejection.code);
+        self.metrics.rejection(rejection.code.index());
+        let body = rejection.body(ctx.dialect, ctx.id());
+        let mut header = own_header(rejection.code.status(), body.len())?;
+        if let Some(seconds) = rejection.code.retry_after() {
+            header.insert_header(RETRY_AFTER, seconds)?;
+            header.insert_header("retry-after-ms", u64::from(seconds) * 1000)?;
+        }
+        if !rejection.code.worth_a_retry() {
+            header.insert_header("x-should-retry", "false")?;
+        }
+        response::decorate(&mut header, ctx)?;
+        self.answer(session, ctx, header, body).await
+    }
+
+    /// Answers with JSON of our own.
+    ///
+    /// # Errors
+    /// Pingora's, when the client is gone.
+    pub(super) async fn answer_json(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+        body: Bytes,
+    ) -> Result<()> {
+        let mut header = own_header(200, body.len())?;
+        response::identify(&mut header, ctx)?;
+        self.answer(session, ctx, header, body).await
+    }
+
+    async fn answer(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+        header: ResponseHeader,
+        body: Bytes,
+    ) -> Result<()> {
+        let closing = !session.is_body_done() && !drains(session);
+        if closing {
+            session.set_keepalive(None);
+        }
+        session.set_total_drain_timeout(Some(LINGER));
+        session.set_write_timeout(Some(ctx.live.client_patience));
+        let head = session.req_header().method == http::Method::HEAD;
+        session.write_response_header(Box::new(header), head).await?;
+        if !head {
+            ctx.sent = body.len() as u64;
+            session.write_response_body(Some(body), true).await?;
+        }
+        if closing {
+            let _ = tokio::time::timeout(LINGER, session.drain_request_body()).await;
+        }
+        Ok(())
+    }
+}
+
+/// Whether so little is left of the body that reading it is cheaper than a new connection.
+fn drains(session: &Session) -> bool {
+    let length = session.req_header().headers.get(CONTENT_LENGTH);
+    length
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
+        .is_some_and(|length| length <= DRAIN_MAX)
+        && !session.req_header().headers.contains_key(http::header::EXPECT)
+}
+
+/// The header of an answer of our own.
+fn own_header(status: u16, length: usize) -> Result<ResponseHeader> {
+    let mut header = ResponseHeader::build(status, Some(8))?;
+    header.insert_header(CONTENT_TYPE, JSON.clone())?;
+    header.insert_header(CONTENT_LENGTH, length)?;
+    Ok(header)
+}

@@ -1,0 +1,183 @@
+//! The header that goes upstream: the client's, less its credentials and what concerns this hop
+//! only, plus the provider's path, host and key.
+//!
+//! Each attempt begins from the client's header: remove, then set.
+
+use http::Uri;
+use http::header::{
+    CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, TRANSFER_ENCODING,
+};
+use pingora::http::RequestHeader;
+use pingora_proxy::Session;
+use pingora::{Error, ErrorType, OkOrErr, OrErr, Result};
+
+use super::Gateway;
+use super::context::RequestContext;
+use crate::access::presented;
+use crate::catalog;
+use crate::credentials::Source;
+use crate::routing::plan::Credential;
+use crate::upstream::{Endpoint, Route};
+
+/// Headers of one hop (RFC 9110, section 7.6.1). `Transfer-Encoding` and `Content-Length` are the
+/// framing's, and set apart.
+static HOP_BY_HOP: [HeaderName; 7] = [
+    http::header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    http::header::PROXY_AUTHENTICATE,
+    http::header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-connection"),
+    http::header::TE,
+    http::header::UPGRADE,
+];
+
+/// What an account may not say in the operator's name.
+static NOT_ON_GATEWAY: [HeaderName; 3] = [
+    HeaderName::from_static("openai-organization"),
+    HeaderName::from_static("openai-project"),
+    COOKIE,
+];
+
+/// The prefix of Tollgate's own headers.
+pub const OWN_PREFIX: &str = "tollgate-";
+
+impl Gateway {
+    /// Makes the header that goes upstream out of the client's.
+    pub(super) fn rewrite(
+        &self,
+        session: &Session,
+        request: &mut RequestHeader,
+        ctx: &RequestContext,
+    ) -> Result<()> {
+        let (Some(routed), Some(surface)) = (ctx.routed.as_deref(), ctx.surface) else {
+            return Err(Error::explain(ErrorType::InternalError, "a request without candidates"));
+        };
+        let live = &ctx.live;
+        let candidate = routed.plan.candidate();
+        let route = routed.upstream(live).route(surface);
+        let described = live.catalog.provider(candidate.provider).route(surface);
+        let query = session.req_header().uri.query();
+        let stripped = query.and_then(presented::strip_query);
+        let to = Upstreamed {
+            endpoint: routed.endpoint(live),
+            route: route.or_err(ErrorType::InternalError, "a candidate without a route")?,
+            described: described.or_err(ErrorType::InternalError, "a candidate without a route")?,
+            model: routed.model(live),
+            query: stripped.as_deref().or(query),
+            credential: routed.plan.credential(),
+            length: routed.current.length,
+        };
+        rewrite(request, &to)
+    }
+}
+
+/// What an upstream's header is made from.
+pub struct Upstreamed<'a> {
+    /// Where it goes.
+    pub endpoint: &'a Endpoint,
+    /// How the surface is asked there.
+    pub route: &'a Route,
+    /// What the catalog says of that.
+    pub described: &'a catalog::Route,
+    /// The model's id there, for paths that name it.
+    pub model: &'a str,
+    /// The client's query, without its credentials.
+    pub query: Option<&'a str>,
+    /// What proves who pays.
+    pub credential: &'a Credential,
+    /// The length of the body, where it is known, in bytes.
+    pub length: Option<u64>,
+}
+
+/// Turns the client's header into the upstream's.
+///
+/// # Errors
+/// When a header or the path cannot be set.
+pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
+    remove(request, to.credential.source);
+    request.set_uri(uri(to)?);
+    request.insert_header(HOST, to.endpoint.authority.clone())?;
+    for (name, value) in &to.route.defaults {
+        if !request.headers.contains_key(name) {
+            request.insert_header(name.clone(), value.clone())?;
+        }
+    }
+    if let Some(key) = &to.credential.key {
+        key.put_on(request, &to.route.scheme)?;
+    }
+    if let Some(length) = to.length {
+        request.remove_header(&TRANSFER_ENCODING);
+        request.insert_header(CONTENT_LENGTH, length)?;
+    }
+    Ok(())
+}
+
+fn remove(request: &mut RequestHeader, source: Source) {
+    for name in &presented::CLIENT_AUTH {
+        request.remove_header(name);
+    }
+    for name in &HOP_BY_HOP {
+        request.remove_header(name);
+    }
+    request.remove_header(&EXPECT);
+    if source == Source::Gateway {
+        for name in &NOT_ON_GATEWAY {
+            request.remove_header(name);
+        }
+    }
+    remove_own(request);
+}
+
+/// Removes the `Tollgate-*` headers. Names are in lower case here.
+fn remove_own(request: &mut RequestHeader) {
+    let is_own = |name: &&HeaderName| name.as_str().starts_with(OWN_PREFIX);
+    while let Some(name) = request.headers.keys().find(is_own).cloned() {
+        request.remove_header(&name);
+    }
+}
+
+fn uri(to: &Upstreamed<'_>) -> Result<Uri> {
+    let query = to.query.unwrap_or_default();
+    if let Some(fixed) = to.route.fixed.as_ref().filter(|_| query.is_empty()) {
+        return Ok(Uri::from(fixed.clone()));
+    }
+    let path = to.described.path(to.model);
+    let path = path.or_err(ErrorType::InvalidHTTPHeader, "no path for this model")?;
+    let target = target(&path, [to.described.query.as_deref().unwrap_or_default(), query]);
+    target.parse().or_err(ErrorType::InvalidHTTPHeader, "upstream path")
+}
+
+/// Path and queries as one request target.
+pub fn target<const N: usize>(path: &str, queries: [&str; N]) -> String {
+    let mut target = path.to_owned();
+    let mut separator = '?';
+    for query in queries.into_iter().filter(|query| !query.is_empty()) {
+        target.push(separator);
+        target.push_str(query);
+        separator = '&';
+    }
+    target
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_concerns_the_client_or_this_hop_is_removed() {
+        let mut request = RequestHeader::build("POST", b"/", None).expect("a header");
+        for name in [
+            "Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Tollgate-Key", "Tollgate-Provider",
+            "Tollgate-Anything", "Connection", "TE", "Expect", "Cookie", "OpenAI-Project",
+        ] {
+            request.append_header(name.to_owned(), "x").expect("set");
+        }
+        for name in ["X-Stainless-Lang", "Anthropic-Beta"] {
+            request.append_header(name.to_owned(), "y").expect("set");
+        }
+        remove(&mut request, Source::Gateway);
+        let mut left: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["anthropic-beta", "x-stainless-lang"]);
+    }
+}

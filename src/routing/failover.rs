@@ -1,0 +1,270 @@
+//! Failover: from what happened to what is tried next. A pure function; the table of
+//! `docs/failover.md` says the same in words.
+//!
+//! Not here: carrying a verdict out (`proxy/attempt.rs`) and the order of candidates (`plan.rs`).
+
+use std::time::Duration;
+
+/// When a request may be tried elsewhere.
+pub use crate::access::policy::FailoverMode as Mode;
+
+/// How often a request waits for a `Retry-After`.
+pub const WAITS_MAX: u8 = 2;
+
+/// What a request may do when it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// When it may be tried elsewhere.
+    pub mode: Mode,
+    /// The longest `Retry-After` that is waited for.
+    pub retry_after_max: Duration,
+}
+
+/// What became of an attempt that did not simply succeed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happened {
+    /// The host's name has no address, no connection came about, or TLS failed.
+    NotConnected,
+    /// The upstream refused the stream before it looked at it (`REFUSED_STREAM`, a `GOAWAY`
+    /// below our stream), or a kept-alive connection was reset before it took any of it.
+    NotProcessed,
+    /// The upstream answered with this status.
+    Answered {
+        /// The HTTP status.
+        status: u16,
+        /// How long the upstream asks to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// No response header came in time.
+    FirstByteTimeout,
+    /// The connection was lost before a response header came.
+    Lost,
+}
+
+/// How much of the request the upstream may have got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sent {
+    /// None of the body.
+    Nothing,
+    /// A part of the body: no upstream acts on that.
+    Part,
+    /// All of it: the upstream may be acting on it.
+    All,
+}
+
+/// What can still be tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Another address of this endpoint or endpoint of this provider.
+    pub address: bool,
+    /// Another key of this step, or another step of this candidate.
+    pub key: bool,
+    /// Another candidate.
+    pub candidate: bool,
+    /// Another attempt of any kind, under the cap and the deadline.
+    pub attempt: bool,
+    /// Whether the body can be sent again.
+    pub replay: bool,
+    /// How many waits this request has had.
+    pub waits: u8,
+    /// Whether this connection failure was already answered by a fresh connection.
+    pub resent: bool,
+}
+
+/// What to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// This is the answer.
+    Answer,
+    /// The same candidate and key, over a fresh connection or at the next address.
+    NextAddress,
+    /// The next key, or the next step, of the same candidate.
+    NextKey,
+    /// The next candidate.
+    NextCandidate,
+    /// The same again after this time.
+    Wait(Duration),
+    /// Nothing is left to try.
+    Fail,
+}
+
+/// Whether a status lets anything else be tried.
+#[must_use]
+pub fn is_failure(status: u16) -> bool {
+    is_credential(status) || is_upstream(status)
+}
+
+/// Statuses that speak of the credential.
+fn is_credential(status: u16) -> bool {
+    matches!(status, 401 | 402 | 403 | 429)
+}
+
+/// Statuses that speak of the upstream.
+fn is_upstream(status: u16) -> bool {
+    matches!(status, 408 | 500 | 502 | 503 | 504 | 520..=529)
+}
+
+/// Decides what follows an attempt. `own` says whether the credential was the gateway's or a
+/// stored one; the client's own credential is not replaced by another.
+#[must_use]
+pub fn decide(happened: Happened, sent: Sent, left: Left, rules: Rules, own: bool) -> Verdict {
+    match happened {
+        Happened::Answered { status, retry_after } => answered(status, retry_after, left, rules, own),
+        Happened::NotProcessed if left.attempt && !left.resent && can_resend(sent, left) => {
+            Verdict::NextAddress
+        }
+        Happened::NotConnected | Happened::NotProcessed => unsent(sent, left, rules.mode),
+        Happened::FirstByteTimeout | Happened::Lost => match sent {
+            Sent::All if rules.mode != Mode::On => Verdict::Fail,
+            _ => next_candidate(sent, left, rules.mode),
+        },
+    }
+}
+
+fn can_resend(sent: Sent, left: Left) -> bool {
+    sent == Sent::Nothing || left.replay
+}
+
+fn unsent(sent: Sent, left: Left, mode: Mode) -> Verdict {
+    if mode != Mode::Off && left.attempt && left.address && can_resend(sent, left) {
+        return Verdict::NextAddress;
+    }
+    next_candidate(sent, left, mode)
+}
+
+fn next_candidate(sent: Sent, left: Left, mode: Mode) -> Verdict {
+    if mode != Mode::Off && left.attempt && left.candidate && can_resend(sent, left) {
+        Verdict::NextCandidate
+    } else {
+        Verdict::Fail
+    }
+}
+
+fn answered(status: u16, retry_after: Option<Duration>, left: Left, rules: Rules, own: bool) -> Verdict {
+    if !is_failure(status) || rules.mode == Mode::Off || !left.attempt || !left.replay {
+        return Verdict::Answer;
+    }
+    if is_credential(status) && own && left.key {
+        return Verdict::NextKey;
+    }
+    if left.candidate {
+        return Verdict::NextCandidate;
+    }
+    match retry_after {
+        Some(wait) if status == 429 && wait <= rules.retry_after_max && left.waits < WAITS_MAX => {
+            Verdict::Wait(wait)
+        }
+        _ => Verdict::Answer,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: Left = Left {
+        address: true,
+        key: true,
+        candidate: true,
+        attempt: true,
+        replay: true,
+        waits: 0,
+        resent: false,
+    };
+    const NONE: Left = Left {
+        address: false,
+        key: false,
+        candidate: false,
+        attempt: true,
+        replay: true,
+        waits: 0,
+        resent: false,
+    };
+
+    fn status(status: u16) -> Happened {
+        Happened::Answered { status, retry_after: None }
+    }
+
+    fn decide(happened: Happened, sent: Sent, left: Left, mode: Mode, own: bool) -> Verdict {
+        let rules = Rules { mode, retry_after_max: Duration::from_secs(5) };
+        super::decide(happened, sent, left, rules, own)
+    }
+
+    fn on(happened: Happened, left: Left) -> Verdict {
+        decide(happened, Sent::All, left, Mode::On, true)
+    }
+
+    #[test]
+    fn each_status_has_its_row() {
+        for code in [401, 402, 403, 429] {
+            assert_eq!(on(status(code), ALL), Verdict::NextKey, "{code}");
+        }
+        for code in [408, 500, 502, 503, 504, 520, 525, 529] {
+            assert_eq!(on(status(code), ALL), Verdict::NextCandidate, "{code}");
+        }
+        for code in [200, 201, 400, 404, 409, 413, 422, 501, 505, 530] {
+            assert_eq!(on(status(code), ALL), Verdict::Answer, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_clients_own_credential_is_not_replaced() {
+        let left = Left { candidate: false, ..ALL };
+        assert_eq!(decide(status(401), Sent::All, left, Mode::On, false), Verdict::Answer);
+    }
+
+    #[test]
+    fn the_last_answer_is_the_answer() {
+        for code in [401, 429, 503] {
+            assert_eq!(on(status(code), NONE), Verdict::Answer, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_short_retry_after_is_waited_for_twice_when_nothing_else_is_left() {
+        let asks = |seconds| Happened::Answered {
+            status: 429,
+            retry_after: Some(Duration::from_secs(seconds)),
+        };
+        assert_eq!(on(asks(5), NONE), Verdict::Wait(Duration::from_secs(5)));
+        assert_eq!(on(asks(5), Left { waits: 2, ..NONE }), Verdict::Answer);
+        assert_eq!(on(asks(6), NONE), Verdict::Answer);
+        assert_eq!(on(asks(1), ALL), Verdict::NextKey);
+    }
+
+    #[test]
+    fn safe_never_resends_what_was_delivered_without_an_answer() {
+        for happened in [Happened::Lost, Happened::FirstByteTimeout] {
+            assert_eq!(decide(happened, Sent::All, ALL, Mode::Safe, true), Verdict::Fail);
+            assert_eq!(decide(happened, Sent::Part, ALL, Mode::Safe, true), Verdict::NextCandidate);
+            assert_eq!(decide(happened, Sent::All, ALL, Mode::On, true), Verdict::NextCandidate);
+        }
+        assert_eq!(decide(status(503), Sent::All, ALL, Mode::Safe, true), Verdict::NextCandidate);
+    }
+
+    #[test]
+    fn off_tries_nothing_else_but_a_fresh_connection_for_what_was_not_processed() {
+        for happened in [status(503), status(401)] {
+            assert_eq!(decide(happened, Sent::All, ALL, Mode::Off, true), Verdict::Answer);
+        }
+        assert_eq!(decide(Happened::NotConnected, Sent::Nothing, ALL, Mode::Off, true), Verdict::Fail);
+        assert_eq!(decide(Happened::NotProcessed, Sent::All, ALL, Mode::Off, true), Verdict::NextAddress);
+        let resent = Left { resent: true, ..ALL };
+        assert_eq!(decide(Happened::NotProcessed, Sent::All, resent, Mode::Off, true), Verdict::Fail);
+    }
+
+    #[test]
+    fn a_body_that_was_not_kept_is_not_sent_twice() {
+        let left = Left { replay: false, ..ALL };
+        assert_eq!(decide(Happened::NotConnected, Sent::Nothing, left, Mode::On, true), Verdict::NextAddress);
+        assert_eq!(decide(Happened::Lost, Sent::Part, left, Mode::On, true), Verdict::Fail);
+        assert_eq!(on(status(503), left), Verdict::Answer);
+    }
+
+    #[test]
+    fn nothing_is_tried_past_the_cap() {
+        let left = Left { attempt: false, ..ALL };
+        assert_eq!(on(Happened::NotConnected, left), Verdict::Fail);
+        assert_eq!(on(status(503), left), Verdict::Answer);
+    }
+}

@@ -1,0 +1,197 @@
+//! The plan of a request: its candidates in order, and how far it has come.
+//!
+//! Key → step → candidate: a candidate's keys are used up before the next candidate is tried.
+
+use std::sync::Arc;
+
+use crate::catalog::{ModelId, ProviderId};
+use crate::credentials::{Key, Source};
+
+use super::failover::{Left, Verdict};
+
+/// Attempts of one request, the first included. Past this, the client's own retry is kinder.
+pub const ATTEMPTS_MAX: u8 = 10;
+
+/// What the upstream is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamModel {
+    /// A model of the catalog: its own id.
+    Known(ModelId),
+    /// A name that the catalog does not know, as the client wrote it.
+    Written(Box<str>),
+}
+
+/// A key to go on with, and where it comes from.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// Its source.
+    pub source: Source,
+    /// The key; none where the upstream wants none.
+    pub key: Option<Arc<Key>>,
+}
+
+/// Provider, model and credentials: one thing that can be tried.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The provider.
+    pub provider: ProviderId,
+    /// The model there.
+    pub model: UpstreamModel,
+    /// Its credentials, in the order in which they are tried; at least one.
+    pub credentials: Box<[Credential]>,
+}
+
+/// The candidates of a request, and which one is being tried.
+#[derive(Debug)]
+pub struct Plan {
+    candidates: Box<[Candidate]>,
+    candidate: usize,
+    credential: usize,
+    address: usize,
+    addresses: usize,
+    attempts: u8,
+    attempts_max: u8,
+    waits: u8,
+    resent: bool,
+}
+
+impl Plan {
+    /// A plan over `candidates`, of which there is at least one; `None` when there is none.
+    #[must_use]
+    pub fn new(candidates: Vec<Candidate>, attempts_max: u8) -> Option<Self> {
+        (!candidates.is_empty()).then(|| Self {
+            candidates: candidates.into_boxed_slice(),
+            candidate: 0,
+            credential: 0,
+            address: 0,
+            addresses: 1,
+            attempts: 0,
+            attempts_max: attempts_max.clamp(1, ATTEMPTS_MAX),
+            waits: 0,
+            resent: false,
+        })
+    }
+
+    /// All candidates, in order.
+    #[must_use]
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.candidates
+    }
+
+    /// The candidate being tried.
+    #[must_use]
+    pub fn candidate(&self) -> &Candidate {
+        &self.candidates[self.candidate]
+    }
+
+    /// Its place among the candidates.
+    #[must_use]
+    pub fn candidate_index(&self) -> usize {
+        self.candidate
+    }
+
+    /// The credential being tried.
+    #[must_use]
+    pub fn credential(&self) -> &Credential {
+        &self.candidate().credentials[self.credential]
+    }
+
+    /// Attempts begun.
+    #[must_use]
+    pub fn attempts(&self) -> u8 {
+        self.attempts
+    }
+
+    /// Begins an attempt at a candidate with this many addresses; says which one to take.
+    pub fn begin(&mut self, addresses: usize) -> usize {
+        self.attempts += 1;
+        self.addresses = addresses.max(1);
+        self.address % self.addresses
+    }
+
+    /// What is left to try; the deadline and the body are the caller's to judge.
+    #[must_use]
+    pub fn left(&self, in_time: bool, replay: bool) -> Left {
+        Left {
+            address: self.address + 1 < self.addresses,
+            key: self.credential + 1 < self.candidate().credentials.len(),
+            candidate: self.candidate + 1 < self.candidates.len(),
+            attempt: in_time && self.attempts < self.attempts_max,
+            replay,
+            waits: self.waits,
+            resent: self.resent,
+        }
+    }
+
+    /// Moves on as the verdict says; true when there is another attempt to make. `again` marks a
+    /// resend over a fresh connection, which stays at its address.
+    pub fn advance(&mut self, verdict: Verdict, again: bool) -> bool {
+        match verdict {
+            Verdict::NextAddress if again => self.resent = true,
+            Verdict::NextAddress => self.address += 1,
+            Verdict::NextKey => {
+                self.credential += 1;
+                self.address = 0;
+            }
+            Verdict::NextCandidate => {
+                self.candidate += 1;
+                self.credential = 0;
+                self.address = 0;
+                self.resent = false;
+            }
+            Verdict::Wait(_) => self.waits += 1,
+            Verdict::Answer | Verdict::Fail => return false,
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(credentials: &[usize]) -> Plan {
+        let candidates = credentials.iter().map(|count| Candidate {
+            provider: ProviderId::default(),
+            model: UpstreamModel::Written("m".into()),
+            credentials: vec![Credential { source: Source::Gateway, key: None }; *count].into(),
+        });
+        Plan::new(candidates.collect(), 10).expect("candidates")
+    }
+
+    #[test]
+    fn keys_come_before_candidates() {
+        let mut plan = plan(&[2, 1]);
+        plan.begin(1);
+        assert!(plan.left(true, true).key && plan.left(true, true).candidate);
+        assert!(plan.advance(Verdict::NextKey, false));
+        assert!(!plan.left(true, true).key);
+        assert!(plan.advance(Verdict::NextCandidate, false));
+        assert_eq!(plan.candidate_index(), 1);
+        assert!(!plan.left(true, true).candidate);
+        assert!(!plan.advance(Verdict::Fail, false));
+    }
+
+    #[test]
+    fn addresses_are_used_up_one_by_one_and_begin_anew_at_the_next_candidate() {
+        let mut plan = plan(&[1, 1]);
+        assert_eq!(plan.begin(2), 0);
+        assert!(plan.left(true, true).address);
+        plan.advance(Verdict::NextAddress, false);
+        assert_eq!(plan.begin(2), 1);
+        assert!(!plan.left(true, true).address);
+        plan.advance(Verdict::NextCandidate, false);
+        assert_eq!(plan.begin(3), 0);
+    }
+
+    #[test]
+    fn the_cap_ends_the_attempts() {
+        let mut plan = plan(&[1]);
+        for _ in 0..ATTEMPTS_MAX {
+            assert!(plan.left(true, true).attempt);
+            plan.begin(1);
+        }
+        assert!(!plan.left(true, true).attempt);
+        assert!(Plan::new(Vec::new(), 10).is_none());
+    }
+}

@@ -1,0 +1,325 @@
+//! Assembly: listeners, the proxy and admin services, background tasks, and the end of it all.
+//!
+//! Pingora's services are started here rather than by its `Server`, because that one sleeps its
+//! whole grace period when it stops, binds its own sockets, and exits the process by itself.
+
+mod listen;
+pub mod reload;
+mod signals;
+mod status;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use log::{error, info, warn};
+use pingora::apps::HttpServerOptions;
+use pingora::server::configuration::ServerConf;
+use pingora::services::Service as _;
+use pingora::services::listening::Service;
+use pingora_proxy::HttpProxy;
+use pingora_runtime::{Runtime, RuntimeBuilder};
+use tokio::sync::watch;
+
+use crate::admin::{AdminApp, Guard};
+use crate::config::{AdminAddress, Config};
+use crate::live::Lasting;
+use crate::log::access::AccessLog;
+use crate::metrics::Metrics;
+use crate::proxy::Gateway;
+use crate::proxy::memory::ReplayMemory;
+use crate::proxy::reject;
+use crate::secret::SecretRef;
+use crate::snapshot::Snapshot;
+use crate::store::{self, Store};
+use crate::upstream::dns::Resolver;
+use listen::{Bound, Sockets};
+use reload::{Load, Reloader};
+use status::Status;
+
+/// How often the end of the last request is looked for while draining.
+const DRAIN_POLL: Duration = Duration::from_millis(20);
+
+/// How long the runtimes may take to end when nothing is under way.
+const STOP_TIME: Duration = Duration::from_millis(200);
+
+/// Pingora's bound on attempts; the request's own is tighter.
+const PINGORA_RETRIES: usize = 64;
+
+/// A gateway that is running. Dropping it stops it at once.
+pub struct Running {
+    /// The public listeners' addresses, in the configuration's order.
+    pub public: Vec<SocketAddr>,
+    /// The admin listener's address, where it is a TCP one.
+    pub admin: Option<SocketAddr>,
+    /// Reloads configuration and catalog.
+    pub reloader: Arc<Reloader>,
+    metrics: Arc<Metrics>,
+    access_log: Arc<AccessLog>,
+    stop: watch::Sender<bool>,
+    drain: Duration,
+    control: Option<tokio::runtime::Runtime>,
+    workers: Option<Runtime>,
+    _watcher: Option<Box<dyn notify::Watcher + Send>>,
+}
+
+/// Starts a gateway.
+///
+/// # Errors
+/// Every problem, as lines for people; nothing listens then.
+pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
+    let loaded = load()?;
+    let config = loaded.config.clone();
+    let control = control_runtime().map_err(one)?;
+    let metrics = Arc::new(Metrics::new(&reject::code_names()).map_err(one)?);
+    let resolver = Resolver::new(control.handle().clone());
+    let lasting = Arc::new(Lasting::new(resolver, Arc::clone(&metrics)));
+    let mut paths = config.catalog.paths.clone();
+    paths.push(loaded.path.clone());
+    let first = control.block_on(async { reload::build(loaded, &lasting) })?;
+    metrics.catalog_in_use(&first.version);
+    let live = Arc::new(Snapshot::new(first));
+    let reloader = Arc::new(Reloader::new(load, lasting, Arc::clone(&live)));
+
+    let folder = config.store.path.clone();
+    let store = control.block_on(Store::open(&folder)).map_err(one)?;
+    let keyring = control.block_on(store.load_keyring()).map_err(one)?;
+    let keys = Arc::new(Snapshot::new(keyring));
+    let access_log = Arc::new(AccessLog::open(&config.log.access).map_err(one)?);
+    let memory = ReplayMemory::new(config.limits.replay_total);
+    watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
+
+    let (stop, stopping) = watch::channel(false);
+    let mut assembly = Assembly {
+        config: &config,
+        sockets: Sockets::default(),
+        workers: workers(config.server.threads),
+        stopping,
+    };
+    let gateway = || {
+        Ok::<_, Vec<String>>(Gateway::new(
+            Arc::clone(&live),
+            Arc::clone(&keys),
+            Arc::clone(&memory),
+            Arc::clone(&metrics),
+            Arc::clone(&access_log),
+            seed().map_err(one)?,
+        ))
+    };
+    let status = Status::new(&live, &keys, &reloader, stop.subscribe());
+    let public = assembly.serve_public(gateway)?;
+    let admin = assembly.serve_admin(&control, &metrics, status)?;
+    let workers = assembly.workers;
+    let mut stopped = stop.subscribe();
+    control.spawn(store::watch(Arc::new(store), keys, async move {
+        let _ = stopped.wait_for(|stopping| *stopping).await;
+    }));
+    let watcher = config.catalog.watch.then(|| watch_files(&control, paths, &reloader)).flatten();
+    for address in &public {
+        info!("listening on {address} (public)");
+    }
+    if let Some(address) = admin {
+        info!("listening on {address} (admin)");
+    }
+    Ok(Running {
+        public,
+        admin,
+        reloader,
+        metrics,
+        access_log,
+        stop,
+        drain: config.server.drain,
+        control: Some(control),
+        workers: Some(workers),
+        _watcher: watcher,
+    })
+}
+
+fn one(error: impl std::fmt::Display) -> Vec<String> {
+    vec![error.to_string()]
+}
+
+fn seed() -> Result<[u64; 2], getrandom::Error> {
+    Ok([getrandom::u64()?, getrandom::u64()?])
+}
+
+/// Numbers that are kept elsewhere and read at each scrape.
+fn watch_numbers(
+    metrics: &Metrics,
+    memory: &Arc<ReplayMemory>,
+    access_log: &Arc<AccessLog>,
+) -> prometheus::Result<()> {
+    let memory = Arc::clone(memory);
+    metrics.gauge_of("replay_bytes", "Bytes of request bodies held.", move || memory.taken())?;
+    let access_log = Arc::clone(access_log);
+    metrics.counter_of(
+        "access_log_dropped_total",
+        "Lines of the access log that its target was too slow for.",
+        move || access_log.dropped(),
+    )
+}
+
+/// Runs what is not a request: look-ups, the store, reloads, the admin listener.
+fn control_runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("control")
+        .enable_all()
+        .build()
+}
+
+/// Runs requests: one single-threaded runtime a thread, as Pingora's own server does.
+fn workers(threads: usize) -> Runtime {
+    RuntimeBuilder::new(threads, "worker").work_steal(false).build()
+}
+
+fn watch_files(
+    control: &tokio::runtime::Runtime,
+    paths: Vec<std::path::PathBuf>,
+    reloader: &Arc<Reloader>,
+) -> Option<Box<dyn notify::Watcher + Send>> {
+    let _entered = control.enter();
+    match reload::watch(paths, Arc::clone(reloader)) {
+        Ok(watcher) => Some(Box::new(watcher)),
+        Err(error) => {
+            warn!("files are not watched ({error}); reload with SIGHUP");
+            None
+        }
+    }
+}
+
+struct Assembly<'a> {
+    config: &'a Config,
+    sockets: Sockets,
+    workers: Runtime,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Assembly<'_> {
+    /// One service for all listeners that agree on h2c, so that they share their upstream
+    /// connections.
+    fn serve_public(
+        &mut self,
+        gateway: impl Fn() -> Result<Gateway, Vec<String>>,
+    ) -> Result<Vec<SocketAddr>, Vec<String>> {
+        let mut bound = Vec::new();
+        for listen in &self.config.listen {
+            let listener = Bound::new(listen.address, listen.h2c, listen.tls.clone());
+            bound.push(listener.map_err(one)?);
+        }
+        let addresses = bound.iter().map(|listener| listener.address).collect();
+        let (with_h2c, without): (Vec<_>, Vec<_>) =
+            bound.into_iter().partition(|listener| listener.h2c || listener.tls.is_some());
+        for (h2c, listeners) in [(true, with_h2c), (false, without)] {
+            if !listeners.is_empty() {
+                self.serve(gateway()?, h2c, listeners)?;
+            }
+        }
+        Ok(addresses)
+    }
+
+    fn serve(&mut self, gateway: Gateway, h2c: bool, listeners: Vec<Bound>) -> Result<(), Vec<String>> {
+        let mut proxy = HttpProxy::new(gateway, Arc::new(self.pingora()));
+        proxy.handle_init_modules();
+        let mut options = HttpServerOptions::default();
+        options.h2c = h2c;
+        proxy.server_options = Some(options);
+        let mut service = Service::new("public".to_owned(), proxy);
+        self.sockets.hand_over(listeners, &mut service).map_err(one)?;
+        let (table, stopping) = (self.sockets.table(), self.stopping.clone());
+        self.workers.get_handle().spawn(async move {
+            service.start_service(Some(table), stopping, 1).await;
+        });
+        Ok(())
+    }
+
+    fn pingora(&self) -> ServerConf {
+        ServerConf {
+            threads: self.config.server.threads,
+            max_retries: PINGORA_RETRIES,
+            upstream_keepalive_pool_size: self.config.upstream.idle_connections,
+            ..ServerConf::default()
+        }
+    }
+
+    fn serve_admin(
+        &mut self,
+        control: &tokio::runtime::Runtime,
+        metrics: &Arc<Metrics>,
+        status: Status,
+    ) -> Result<Option<SocketAddr>, Vec<String>> {
+        let Some(admin) = &self.config.admin else {
+            return Ok(None);
+        };
+        let token = admin.token.as_ref().map(SecretRef::resolve).transpose().map_err(one)?;
+        let guard = match (token, &admin.address) {
+            (Some(token), _) => Guard::Token(token),
+            (None, AdminAddress::Tcp(_)) => Guard::Loopback,
+            (None, AdminAddress::Unix(_)) => Guard::Socket,
+        };
+        let app = AdminApp::new(Arc::clone(metrics), Arc::new(status), guard);
+        let mut service = Service::new("admin".to_owned(), app);
+        let address = match &admin.address {
+            AdminAddress::Tcp(address) => {
+                let bound = Bound::new(*address, false, None).map_err(one)?;
+                let address = bound.address;
+                self.sockets.hand_over(vec![bound], &mut service).map_err(one)?;
+                Some(address)
+            }
+            AdminAddress::Unix(path) => {
+                self.sockets.hand_over_unix(path, &mut service).map_err(one)?;
+                None
+            }
+        };
+        let (table, stopping) = (self.sockets.table(), self.stopping.clone());
+        control.spawn(async move {
+            service.start_service(Some(table), stopping, 1).await;
+        });
+        Ok(address)
+    }
+}
+
+impl Running {
+    /// Serves until a signal says to stop, then lets what is under way end.
+    pub fn run(mut self) {
+        if let Some(control) = self.control.take() {
+            control.block_on(signals::serve_until_stopped(&self.reloader, &self.access_log));
+            self.control = Some(control);
+        }
+        self.stop();
+    }
+
+    /// Stops taking requests, waits for those under way, no longer than the configuration says.
+    pub fn stop(mut self) {
+        let _ = self.stop.send(true);
+        let Some(control) = self.control.take() else {
+            return;
+        };
+        let under_way = control.block_on(async {
+            let drained = async {
+                while self.metrics.in_flight() > 0 {
+                    tokio::time::sleep(DRAIN_POLL).await;
+                }
+            };
+            tokio::time::timeout(self.drain, drained).await.is_err()
+        });
+        if under_way {
+            error!("{} request(s) did not end in time and are cut", self.metrics.in_flight());
+        }
+        info!("stopped");
+        self.control = Some(control);
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        if let Some(workers) = self.workers.take() {
+            workers.shutdown_timeout(STOP_TIME);
+        }
+        if let Some(control) = self.control.take() {
+            control.shutdown_timeout(STOP_TIME);
+        }
+    }
+}
+

@@ -1,0 +1,249 @@
+//! A provider as requests reach it: endpoints with their addresses, routes with their headers,
+//! keys. Built once when a catalog is loaded, so that the request path only picks.
+//!
+//! Not here: which provider is chosen (`routing`) and what it is asked (`proxy`).
+
+pub mod dns;
+pub mod peer;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::header::{HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+use pingora::protocols::tls::CaType;
+use pingora::tls::RootCertStore;
+use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::WrappedX509;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::credentials::{Key, Scheme};
+use crate::surface::{self, Surface};
+use dns::Host;
+use peer::Transport;
+
+/// Connections that may be in the making at one time to an endpoint that speaks HTTP/2. The
+/// others wait for these and then share them.
+const CONNECTS_MAX: usize = 8;
+
+/// The times of one provider's attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Times {
+    /// TCP and TLS together.
+    pub connect: Duration,
+    /// Until the response header.
+    pub first_byte: Duration,
+    /// Between two pieces of a response.
+    pub idle: Duration,
+}
+
+/// One provider.
+#[derive(Debug)]
+pub struct Upstream {
+    /// Its id in the catalog.
+    pub id: Box<str>,
+    /// Where it is.
+    pub endpoints: Box<[Endpoint]>,
+    /// How each surface is asked; none: it does not speak it.
+    pub routes: [Option<Route>; surface::COUNT],
+    /// The operator's keys, in order.
+    pub keys: Box<[Arc<Key>]>,
+    /// Whether it works without a key.
+    pub keyless: bool,
+    /// The times of its attempts.
+    pub times: Times,
+    next: AtomicUsize,
+}
+
+/// One endpoint (replica) of a provider.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Its name in metrics and logs.
+    pub name: Box<str>,
+    /// The `Host` (or `:authority`) it is asked with.
+    pub authority: HeaderValue,
+    host: Arc<Host>,
+    tls: bool,
+    sni: Box<str>,
+    ca: Option<Arc<CaType>>,
+    transport: Transport,
+    protocol: AtomicU8,
+    connects: Arc<Semaphore>,
+}
+
+/// How a surface of a provider is asked, beside what the catalog says of it.
+#[derive(Debug)]
+pub struct Route {
+    /// Path and query, where they are the same for every model.
+    pub fixed: Option<PathAndQuery>,
+    /// How the key goes along.
+    pub scheme: Scheme,
+    /// Headers set where the client sent none.
+    pub defaults: Box<[(HeaderName, HeaderValue)]>,
+}
+
+/// What is needed to make an [`Endpoint`].
+pub struct EndpointParts<'a> {
+    /// Its name in metrics and logs.
+    pub name: &'a str,
+    /// Whether to speak TLS.
+    pub tls: bool,
+    /// The name for SNI and for the certificate.
+    pub sni: &'a str,
+    /// The `Host` header.
+    pub authority: HeaderValue,
+    /// Where it is.
+    pub host: Arc<Host>,
+    /// Roots of trust in place of the system's.
+    pub ca: Option<Arc<CaType>>,
+    /// How to connect.
+    pub transport: Transport,
+}
+
+/// An address picked for an attempt.
+pub struct Picked<'a> {
+    /// The endpoint it belongs to.
+    pub endpoint: &'a Endpoint,
+    /// That endpoint's place among those of the provider.
+    pub index: usize,
+    /// The peer to connect to.
+    pub peer: HttpPeer,
+    /// How many addresses there are to choose from.
+    pub of: usize,
+}
+
+impl Upstream {
+    /// A provider without traffic yet.
+    #[must_use]
+    pub fn new(
+        id: &str,
+        endpoints: Box<[Endpoint]>,
+        routes: [Option<Route>; surface::COUNT],
+        keys: Box<[Arc<Key>]>,
+        keyless: bool,
+        times: Times,
+    ) -> Self {
+        Self {
+            id: id.into(),
+            endpoints,
+            routes,
+            keys,
+            keyless,
+            times,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// How `surface` is asked.
+    #[must_use]
+    pub fn route(&self, surface: Surface) -> Option<&Route> {
+        self.routes[surface as usize].as_ref()
+    }
+
+    /// Where the next request begins among the endpoints: they take turns.
+    pub fn turn(&self) -> usize {
+        if self.endpoints.len() < 2 {
+            return 0;
+        }
+        self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len()
+    }
+
+    /// The addresses of all endpoints in order, beginning with endpoint `turn`; the `choose`
+    /// function is told how many there are and says which it wants. `None` when no endpoint has
+    /// an address, after waiting for first answers no longer than a connection may take.
+    pub async fn pick(
+        &self,
+        turn: usize,
+        choose: impl FnOnce(usize) -> usize,
+    ) -> Option<Picked<'_>> {
+        let count = self.endpoints.len();
+        let mut known = Vec::with_capacity(count);
+        for at in 0..count {
+            let index = (turn + at) % count;
+            let endpoint = &self.endpoints[index];
+            if let Some(addresses) = endpoint.host.first_addresses(self.times.connect).await {
+                known.push((index, endpoint, addresses));
+            }
+        }
+        let of = known.iter().map(|(.., addresses)| addresses.len()).sum();
+        let mut wanted = choose(of);
+        for (index, endpoint, addresses) in known {
+            if let Some(address) = addresses.get(wanted) {
+                let peer = peer::template(
+                    *address,
+                    endpoint.tls,
+                    &endpoint.sni,
+                    endpoint.ca.as_ref(),
+                    &endpoint.transport,
+                );
+                return Some(Picked { endpoint, index, peer, of });
+            }
+            wanted -= addresses.len();
+        }
+        None
+    }
+}
+
+/// What an endpoint was seen to speak.
+const UNKNOWN: u8 = 0;
+const HTTP_1: u8 = 1;
+const HTTP_2: u8 = 2;
+
+impl Endpoint {
+    /// An endpoint that nobody has connected to.
+    #[must_use]
+    pub fn new(parts: EndpointParts<'_>) -> Self {
+        Self {
+            name: parts.name.into(),
+            authority: parts.authority,
+            host: parts.host,
+            tls: parts.tls,
+            sni: parts.sni.into(),
+            ca: parts.ca,
+            transport: parts.transport,
+            protocol: AtomicU8::new(if parts.tls { UNKNOWN } else { HTTP_1 }),
+            connects: Arc::new(Semaphore::new(CONNECTS_MAX)),
+        }
+    }
+
+    /// Notes which HTTP version a connection came to speak.
+    pub fn saw_http2(&self, http2: bool) {
+        let seen = if http2 { HTTP_2 } else { HTTP_1 };
+        if self.protocol.load(Ordering::Relaxed) != seen {
+            self.protocol.store(seen, Ordering::Relaxed);
+        }
+    }
+
+    /// Leave to connect. HTTP/1.1 has a connection for every request; where HTTP/2 may be spoken
+    /// the first requests connect and those behind them share the connection.
+    pub async fn leave_to_connect(&self) -> Option<OwnedSemaphorePermit> {
+        if self.protocol.load(Ordering::Relaxed) == HTTP_1 {
+            return None;
+        }
+        Arc::clone(&self.connects).acquire_owned().await.ok()
+    }
+}
+
+/// Reads roots of trust from a PEM file.
+///
+/// # Errors
+/// What is wrong with the file, for people.
+pub fn load_ca(path: &Path) -> Result<Arc<CaType>, String> {
+    let fault = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    // Checked as a whole first: Pingora's own parser takes the bytes on trust.
+    pingora::tls::load_ca_file_into_store(path, &mut RootCertStore::empty())
+        .map_err(|error| fault(&error))?;
+    let found = CertificateDer::pem_file_iter(path).map_err(|error| fault(&error))?;
+    let roots: Vec<WrappedX509> = found
+        .filter_map(Result::ok)
+        .map(|der| WrappedX509::new(der.to_vec(), pingora::utils::tls::parse_x509))
+        .collect();
+    if roots.is_empty() {
+        return Err(fault(&"holds no PEM certificate"));
+    }
+    Ok(roots.into())
+}
