@@ -1,6 +1,12 @@
 //! What a model's name costs on the request path, and what loading the catalog costs off it: on the shipped catalog,
 //! and on one with 100,000 models more, which a look-up must not notice.
 
+#![allow(
+    clippy::expect_used,
+    missing_docs,
+    reason = "a benchmark stops at what it does not expect"
+)]
+
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Duration;
@@ -48,15 +54,23 @@ fn lookups(criterion: &mut Criterion, size: &str, catalog: &Catalog) {
     let mut group = criterion.benchmark_group(format!("lookup/{size}"));
     for (form, name) in NAMES {
         group.bench_function(form, |bencher| {
-            bencher.iter(|| catalog.lookup(black_box(name), None).map(|targets| targets.len()));
+            bencher.iter(|| {
+                catalog
+                    .lookup(black_box(name), None)
+                    .map(|targets| targets.len())
+            });
         });
     }
     group.finish();
     let (_, miss) = NAMES[NAMES.len() - 1];
     let mut group = criterion.benchmark_group(format!("nearest/{size}"));
-    group.bench_function("typing_mistake", |bencher| bencher.iter(|| catalog.nearest(black_box(miss))));
+    group.bench_function("typing_mistake", |bencher| {
+        bencher.iter(|| catalog.nearest(black_box(miss)))
+    });
     // Like every generated name: the worst that a name can do.
-    group.bench_function("like_all", |bencher| bencher.iter(|| catalog.nearest(black_box("acme/modle-12345"))));
+    group.bench_function("like_all", |bencher| {
+        bencher.iter(|| catalog.nearest(black_box("acme/modle-12345")))
+    });
     group.finish();
 }
 
@@ -66,7 +80,9 @@ fn all(criterion: &mut Criterion) {
     lookups(criterion, "100k", &build(&large));
     let mut group = criterion.benchmark_group("load");
     group.sample_size(10);
-    group.bench_function("shipped", |bencher| bencher.iter(|| build(&Files::builtin())));
+    group.bench_function("shipped", |bencher| {
+        bencher.iter(|| build(&Files::builtin()))
+    });
     group.bench_function("100k", |bencher| bencher.iter(|| build(&large)));
     group.finish();
 }

@@ -28,6 +28,7 @@ pub mod access;
 pub mod model;
 
 /// Providers, models, prices; immutable once built.
+#[allow(clippy::disallowed_methods, reason = "its files are read when they are loaded, not by requests")]
 pub mod catalog;
 
 /// The catalog made ready for requests, as one value that a reload replaces.

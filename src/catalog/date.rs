@@ -6,16 +6,23 @@ pub(super) fn unix_seconds(text: &str) -> Option<i64> {
     let year = number(parts.next()?, 4)?;
     let month = number(parts.next()?, 2)?;
     let day = parts.next().map_or(Some(1), |day| number(day, 2))?;
-    if parts.next().is_some() || year < 1970 || !(1..=12).contains(&month) || !(1..=days_in(year, month)).contains(&day) {
+    if parts.next().is_some()
+        || year < 1970
+        || !(1..=12).contains(&month)
+        || !(1..=days_in(year, month)).contains(&day)
+    {
         return None;
     }
-    let years: i64 = (1970..year).map(|year| if leap(year) { 366 } else { 365 }).sum();
+    let years: i64 = (1970..year)
+        .map(|year| if leap(year) { 366 } else { 365 })
+        .sum();
     let months: i64 = (1..month).map(|month| days_in(year, month)).sum();
     Some((years + months + day - 1) * 86_400)
 }
 
 fn number(text: &str, digits: usize) -> Option<i64> {
-    (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
+    (text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| text.parse().ok())?
 }
 
 fn leap(year: i64) -> bool {
@@ -45,7 +52,17 @@ mod tests {
 
     #[test]
     fn what_is_no_day_is_refused() {
-        for text in ["", "2026", "2026-13-01", "2026-02-29", "2026-00-10", "26-01-01", "2026-1-1", "2026-01-01-01", "x"] {
+        for text in [
+            "",
+            "2026",
+            "2026-13-01",
+            "2026-02-29",
+            "2026-00-10",
+            "26-01-01",
+            "2026-1-1",
+            "2026-01-01-01",
+            "x",
+        ] {
             assert_eq!(unix_seconds(text), None, "{text}");
         }
         assert!(unix_seconds("2024-02-29").is_some());

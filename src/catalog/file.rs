@@ -97,7 +97,7 @@ pub struct File {
     pub facts: Option<Members<String, Value>>,
     /// The provider's models, by the id that it gives them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub models: Option<Members<String, Option<ModelEntry>>>,
+    pub models: Option<Members<String, Option<Box<ModelEntry>>>>,
     /// Names of the operator's own for ordered lists of 1 to 10 models.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub virtual_models: Option<Members<String, Option<Vec<String>>>>,
@@ -194,31 +194,31 @@ pub struct SourceEntry {
     pub date: String,
 }
 
-/// One model.
+/// One model. There may be a hundred thousand, so that what it holds is kept small.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
     /// Name for people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    pub name: Option<Box<str>>,
     /// Name shared by the same model at several providers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub family: Option<String>,
+    pub family: Option<Box<str>>,
     /// Who made it, as in `author/model`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub author: Option<String>,
+    pub author: Option<Box<str>>,
     /// What differs from the plain model of the family: `free`, `batch`, `thinking` …
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub variant: Option<String>,
+    pub variant: Option<Box<str>>,
     /// Day inside the id.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub snapshot: Option<String>,
+    pub snapshot: Option<Box<str>>,
     /// Further names for this model; the id is what goes upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub aliases: Option<Vec<String>>,
+    pub aliases: Option<Box<[Box<str>]>>,
     /// Ids that sources call the same model, but that have an entry of their own or are another offer; not routed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub same_as: Option<Vec<String>>,
+    pub same_as: Option<Box<[Box<str>]>>,
     /// Takes the model out of the catalog.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disabled: Option<bool>,
@@ -227,10 +227,10 @@ pub struct ModelEntry {
     pub kind: Option<Kind>,
     /// What it reads.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub input: Option<Vec<Modality>>,
+    pub input: Option<Box<[Modality]>>,
     /// What it writes.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub output: Option<Vec<Modality>>,
+    pub output: Option<Box<[Modality]>>,
     /// Context window in tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub context: Option<u64>,
@@ -242,13 +242,13 @@ pub struct ModelEntry {
     pub max_output: Option<u64>,
     /// The surfaces that serve it; those that fit its kind when not said.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub surfaces: Option<Vec<String>>,
+    pub surfaces: Option<Box<[Box<str>]>>,
     /// What else serves it; kept, not routed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub other_surfaces: Option<Vec<String>>,
+    pub other_surfaces: Option<Box<[Box<str>]>>,
     /// Lists of other formats that carry the id as well; kept, not read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub formats: Option<Vec<String>>,
+    pub formats: Option<Box<[Box<str>]>>,
     /// What it costs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub price: Option<Rates>,
@@ -257,7 +257,7 @@ pub struct ModelEntry {
     pub image_price: Option<Members<String, Decimal>>,
     /// Prices of long requests, ascending.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tiers: Option<Vec<TierEntry>>,
+    pub tiers: Option<Box<[TierEntry]>>,
     /// Prices of other service tiers: `batch`, `flex`, `priority`, `off_peak` …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modes: Option<Members<String, Option<ModeEntry>>>,
@@ -275,22 +275,22 @@ pub struct ModelEntry {
     pub deprecated: Option<bool>,
     /// Day of its announced end.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub retires: Option<String>,
+    pub retires: Option<Box<str>>,
     /// Day on which a list says the entry ends.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub expires: Option<String>,
+    pub expires: Option<Box<str>>,
     /// Day of the newest list that holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub last_seen: Option<String>,
+    pub last_seen: Option<Box<str>>,
     /// Its id at Hugging Face.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub hf: Option<String>,
+    pub hf: Option<Box<str>>,
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
+    pub note: Option<Box<str>>,
     /// Entries of `sources` that carry the model or its price.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub src: Option<Vec<String>>,
+    pub src: Option<Box<[Box<str>]>>,
     /// How far the entry can be trusted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conf: Option<Confidence>,
@@ -437,7 +437,9 @@ impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for M
                 while let Some(name) = access.next_key()? {
                     // Before the value is read, so that the error stands at the second name.
                     if members.contains_key(&name) {
-                        return Err(A::Error::custom("this name stands here twice; keep one of the two"));
+                        return Err(A::Error::custom(
+                            "this name stands here twice; keep one of the two",
+                        ));
                     }
                     members.insert(name, access.next_value()?);
                 }

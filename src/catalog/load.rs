@@ -54,14 +54,20 @@ impl Files {
     pub fn builtin() -> Self {
         let mut files = Self::empty();
         for (name, text) in builtin::FILES {
-            files.sources.push(Source { name: format!("builtin/{name}").into(), text: Cow::Borrowed(text) });
+            files.sources.push(Source {
+                name: format!("builtin/{name}").into(),
+                text: Cow::Borrowed(text),
+            });
         }
         files
     }
 
     /// Lays `text` over what is there; `name` is how problems call it.
     pub fn add_text(&mut self, name: &str, text: impl Into<Cow<'static, str>>) {
-        self.sources.push(Source { name: name.into(), text: text.into() });
+        self.sources.push(Source {
+            name: name.into(),
+            text: text.into(),
+        });
     }
 
     /// Lays the `*.json` files of `folder` over what is there, by name, then those of the folder `presets` inside it.
@@ -73,7 +79,11 @@ impl Files {
         }
         match json_files(&folder.join(PRESETS)) {
             Ok(paths) => paths.iter().for_each(|path| self.add_file(path)),
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) => {}
             Err(error) => self.cannot_read(&folder.join(PRESETS), &error),
         }
     }
@@ -85,9 +95,15 @@ impl Files {
             Ok(Contents::NotUtf8(error)) => not_utf8(&name, &error),
             Ok(Contents::TooLarge) => {
                 let mib = FILE_BYTES_MAX >> 20;
-                Problem::of_file(&name, format!("larger than {mib} MiB; split it into several files"))
+                Problem::of_file(
+                    &name,
+                    format!("larger than {mib} MiB; split it into several files"),
+                )
             }
-            Ok(Contents::NoFile) => Problem::of_file(&name, "not a regular file; remove it or give it another name"),
+            Ok(Contents::NoFile) => Problem::of_file(
+                &name,
+                "not a regular file; remove it or give it another name",
+            ),
             Err(error) => return self.cannot_read(path, &error),
         };
         self.problems.push(problem);
@@ -96,10 +112,15 @@ impl Files {
     fn cannot_read(&mut self, path: &Path, error: &io::Error) {
         let what = match error.kind() {
             io::ErrorKind::NotFound => "does not exist, or was removed while the catalog was read",
-            io::ErrorKind::PermissionDenied => "cannot be read by the user that the gateway runs as",
+            io::ErrorKind::PermissionDenied => {
+                "cannot be read by the user that the gateway runs as"
+            }
             _ => "cannot be read",
         };
-        self.problems.push(Problem::of_file(&path.display().to_string(), format!("{what} ({error})")));
+        self.problems.push(Problem::of_file(
+            &path.display().to_string(),
+            format!("{what} ({error})"),
+        ));
     }
 
     pub(super) fn sources(&self) -> &[Source] {
@@ -116,8 +137,15 @@ fn json_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if !hidden && path.extension().is_some_and(|extension| extension == "json") && !path.is_dir() {
+        let hidden = path
+            .file_name()
+            .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden
+            && path
+                .extension()
+                .is_some_and(|extension| extension == "json")
+            && !path.is_dir()
+        {
             paths.push(path);
         }
     }
@@ -140,7 +168,9 @@ fn read(path: &Path) -> io::Result<Contents> {
     }
     let mut bytes = Vec::new();
     // One byte more than may be there: a huge file costs no memory beyond it, and a growing one ends.
-    let count = File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let count = File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
     if count as u64 > FILE_BYTES_MAX {
         return Ok(Contents::TooLarge);
     }
@@ -166,13 +196,27 @@ mod tests {
     fn a_folder_is_read_by_name_and_its_presets_after_it() {
         let folder = tempfile::tempdir().expect("a folder");
         fs::create_dir(folder.path().join("presets")).expect("a folder");
-        for name in ["b.json", "a.json", "presets/c.json", ".d.json", "e.json.swp", "f.txt"] {
+        for name in [
+            "b.json",
+            "a.json",
+            "presets/c.json",
+            ".d.json",
+            "e.json.swp",
+            "f.txt",
+        ] {
             fs::write(folder.path().join(name), "{}").expect("a file");
         }
         let mut files = Files::empty();
         files.add_folder(folder.path());
-        let names: Vec<_> = files.sources().iter().map(|source| Path::new(source.name()).file_name()).collect();
-        assert_eq!(names, ["a.json", "b.json", "c.json"].map(|name| Some(name.as_ref())));
+        let names: Vec<_> = files
+            .sources()
+            .iter()
+            .map(|source| Path::new(source.name()).file_name())
+            .collect();
+        assert_eq!(
+            names,
+            ["a.json", "b.json", "c.json"].map(|name| Some(name.as_ref()))
+        );
         assert_eq!(messages(&files), Vec::<String>::new());
     }
 
@@ -181,7 +225,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = |name: &str| folder.path().join(name);
         fs::write(path("bytes.json"), b"{\n \"name\": \"\xff\"}").expect("a file");
-        File::create(path("huge.json")).and_then(|file| file.set_len(2 << 30)).expect("a sparse file of 2 GiB");
+        File::create(path("huge.json"))
+            .and_then(|file| file.set_len(2 << 30))
+            .expect("a sparse file of 2 GiB");
         std::os::unix::fs::symlink(path("gone"), path("removed.json")).expect("a link to nothing");
         std::os::unix::net::UnixListener::bind(path("socket.json")).expect("a socket");
         fs::write(path("well.json"), "{}").expect("a file");
@@ -189,8 +235,13 @@ mod tests {
         files.add_folder(folder.path());
         files.add_folder(&path("no-such-folder"));
         let messages = messages(&files);
-        let expected = ["bytes.json:2:11: not UTF-8", "huge.json: larger than 64 MiB", "removed.json: does not exist",
-            "socket.json: not a regular file", "no-such-folder: does not exist"];
+        let expected = [
+            "bytes.json:2:11: not UTF-8",
+            "huge.json: larger than 64 MiB",
+            "removed.json: does not exist",
+            "socket.json: not a regular file",
+            "no-such-folder: does not exist",
+        ];
         assert_eq!(messages.len(), expected.len(), "{messages:?}");
         for (message, expected) in messages.iter().zip(expected) {
             assert!(message.contains(expected), "{message} has no {expected}");
@@ -206,7 +257,10 @@ mod tests {
         assert_eq!(messages(&on_disk), Vec::<String>::new());
         let relative = |source: &Source| {
             let name = Path::new(source.name());
-            let name = name.strip_prefix(&folder).or_else(|_| name.strip_prefix("builtin")).expect("a known folder");
+            let name = name
+                .strip_prefix(&folder)
+                .or_else(|_| name.strip_prefix("builtin"))
+                .expect("a known folder");
             (name.display().to_string(), source.text().len())
         };
         let builtin = Files::builtin();

@@ -43,7 +43,10 @@ enum What {
 
 impl Target {
     pub(super) const fn listed(provider: ProviderId, model: ModelId) -> Self {
-        Self { provider, what: What::Model(model) }
+        Self {
+            provider,
+            what: What::Model(model),
+        }
     }
 
     /// The model, if it is in the catalog.
@@ -119,7 +122,11 @@ impl Catalog {
     ///
     /// # Errors
     /// When it has none.
-    pub fn lookup(&self, name: &str, pinned: Option<ProviderId>) -> Result<Targets<'_>, Unresolved> {
+    pub fn lookup(
+        &self,
+        name: &str,
+        pinned: Option<ProviderId>,
+    ) -> Result<Targets<'_>, Unresolved> {
         if name.len() > NAME_MAX {
             return Err(Unresolved::TooLong);
         }
@@ -170,43 +177,83 @@ impl Catalog {
     }
 
     /// `rest`, which `name` ends with, at one provider.
-    fn at_provider(&self, provider: ProviderId, name: &str, rest: &str, form: Form) -> Result<Targets<'_>, Unresolved> {
+    fn at_provider(
+        &self,
+        provider: ProviderId,
+        name: &str,
+        rest: &str,
+        form: Form,
+    ) -> Result<Targets<'_>, Unresolved> {
         if rest.is_empty() {
             return Err(Unresolved::Unknown);
         }
-        let target = self.own(provider, rest).unwrap_or_else(|| asked(provider, name, rest));
-        Ok(Targets { form, list: List::One([target]) })
+        let target = self
+            .own(provider, rest)
+            .unwrap_or_else(|| asked(provider, name, rest));
+        Ok(Targets {
+            form,
+            list: List::One([target]),
+        })
     }
 
     /// The model of the provider that is called `name`.
     fn own(&self, provider: ProviderId, name: &str) -> Option<Target> {
-        let here = |targets: &[Target]| targets.iter().find(|target| target.provider == provider).copied();
+        let here = |targets: &[Target]| {
+            targets
+                .iter()
+                .find(|target| target.provider == provider)
+                .copied()
+        };
         here(self.model_names.exact(name)).or_else(|| here(self.model_names.any_case(name)))
     }
 
     fn by_author(&self, name: &str) -> Option<Targets<'_>> {
         let (author, rest) = name.split_once('/')?;
         let of_author = |target: &&Target| {
-            let model = target.model().and_then(|model| self.model(model).author.as_deref());
+            let model = target
+                .model()
+                .and_then(|model| self.model(model).author.as_deref());
             model.is_some_and(|model| model.eq_ignore_ascii_case(author))
         };
-        let pick = |targets: &[Target]| targets.iter().filter(of_author).copied().collect::<Vec<_>>();
+        let pick = |targets: &[Target]| {
+            targets
+                .iter()
+                .filter(of_author)
+                .copied()
+                .collect::<Vec<_>>()
+        };
         let mut picked = pick(self.model_names.exact(rest));
         if picked.is_empty() {
             picked = pick(self.model_names.any_case(rest));
         }
-        (!picked.is_empty()).then_some(Targets { form: Form::Author, list: List::Picked(picked) })
+        (!picked.is_empty()).then_some(Targets {
+            form: Form::Author,
+            list: List::Picked(picked),
+        })
     }
 
     /// The name as the pinned provider understands it. Its own names come before prefixes: `mistral:7b` is a model of
     /// an Ollama even where `mistral` is another provider.
     fn at_pinned(&self, provider: ProviderId, name: &str) -> Result<Targets<'_>, Unresolved> {
-        let one = |form, target| Ok(Targets { form, list: List::One([target]) });
+        let one = |form, target| {
+            Ok(Targets {
+                form,
+                list: List::One([target]),
+            })
+        };
         let named = self.virtual_exact(name);
         if let Some(found) = named {
-            let here: Vec<_> = found.targets().iter().filter(|target| target.provider == provider).copied().collect();
+            let here: Vec<_> = found
+                .targets()
+                .iter()
+                .filter(|target| target.provider == provider)
+                .copied()
+                .collect();
             if !here.is_empty() {
-                return Ok(Targets { form: Form::Virtual, list: List::Picked(here) });
+                return Ok(Targets {
+                    form: Form::Virtual,
+                    list: List::Picked(here),
+                });
             }
         }
         if let Some(target) = self.own(provider, name) {
@@ -214,7 +261,9 @@ impl Catalog {
         }
         for (separator, form) in [(':', Form::Prefixed), ('/', Form::Slashed)] {
             match self.split(name, separator) {
-                Some((left, rest)) if left == provider => return self.at_provider(provider, name, rest, form),
+                Some((left, rest)) if left == provider => {
+                    return self.at_provider(provider, name, rest, form);
+                }
                 _ => {}
             }
         }
@@ -228,14 +277,17 @@ impl Catalog {
     }
 
     fn virtual_exact(&self, name: &str) -> Option<&Virtual> {
-        self.virtual_names.get(name).and_then(|position| self.virtuals.get(*position))
+        self.virtual_names
+            .get(name)
+            .and_then(|position| self.virtuals.get(*position))
     }
 
     fn virtual_any_case(&self, name: &str) -> Option<&Virtual> {
         if self.virtuals.is_empty() {
             return None;
         }
-        let position = super::names::fold(name, |folded| self.virtual_folded.get(folded).copied()).flatten()?;
+        let position = super::names::fold(name, |folded| self.virtual_folded.get(folded).copied())
+            .flatten()?;
         self.virtuals.get(position)
     }
 
@@ -245,20 +297,32 @@ impl Catalog {
             return target;
         }
         let upstream = self.upstream_id(&target, name);
-        let position = kept.iter().position(|id| **id == *upstream).unwrap_or_else(|| {
-            kept.push(upstream.into());
-            kept.len() - 1
-        });
-        Target { provider: target.provider, what: What::Kept(u32::try_from(position).unwrap_or(u32::MAX)) }
+        let position = kept
+            .iter()
+            .position(|id| **id == *upstream)
+            .unwrap_or_else(|| {
+                kept.push(upstream.into());
+                kept.len() - 1
+            });
+        Target {
+            provider: target.provider,
+            what: What::Kept(u32::try_from(position).unwrap_or(u32::MAX)),
+        }
     }
 }
 
 fn stored(form: Form, targets: &[Target]) -> Targets<'_> {
-    Targets { form, list: List::Stored(targets) }
+    Targets {
+        form,
+        list: List::Stored(targets),
+    }
 }
 
 /// `rest`, which `name` ends with, as it is written.
 fn asked(provider: ProviderId, name: &str, rest: &str) -> Target {
     let from = u16::try_from(name.len() - rest.len()).unwrap_or(0);
-    Target { provider, what: What::Asked(from) }
+    Target {
+        provider,
+        what: What::Asked(from),
+    }
 }

@@ -27,7 +27,7 @@ use std::collections::HashMap;
 
 pub use load::Files;
 pub use lookup::{Form, NAME_MAX, Target, Targets, Unresolved};
-pub use model::{Model, Modalities};
+pub use model::{Modalities, Model};
 pub use price::{Factor, Item, Mode, PicoDollars, Price, Rates, Tier};
 pub use problem::Problem;
 pub use provider::{Answer, Auth, Endpoint, Preset, Provider, Route, Source};
@@ -40,7 +40,7 @@ use near::Near;
 use crate::surface::Surface;
 
 /// A provider's place in its catalog: the order in which providers of a bare name are tried. Holds in one catalog only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProviderId(u16);
 
 impl ProviderId {
@@ -106,7 +106,9 @@ impl Catalog {
 
     /// All providers with their ids, in catalog order.
     pub fn provider_ids(&self) -> impl Iterator<Item = ProviderId> + use<> {
-        (0..self.providers.len()).filter_map(|index| u16::try_from(index).ok()).map(ProviderId)
+        (0..self.providers.len())
+            .filter_map(|index| u16::try_from(index).ok())
+            .map(ProviderId)
     }
 
     /// The provider of that id, which must be of this catalog.
@@ -129,7 +131,9 @@ impl Catalog {
 
     /// The models that a list of what is on offer shows: all that are not removed. In the order of [`Self::models`].
     pub fn listed(&self) -> impl Iterator<Item = &Model> {
-        self.models.iter().filter(|model| model.status != file::Status::Removed)
+        self.models
+            .iter()
+            .filter(|model| model.status != file::Status::Removed)
     }
 
     /// The model of that id, which must be of this catalog.

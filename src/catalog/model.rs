@@ -66,6 +66,10 @@ impl Modalities {
 
 impl FromIterator<Modality> for Modalities {
     fn from_iter<I: IntoIterator<Item = Modality>>(modalities: I) -> Self {
-        Self(modalities.into_iter().fold(0, |set, modality| set | 1 << modality as u16))
+        Self(
+            modalities
+                .into_iter()
+                .fold(0, |set, modality| set | 1 << modality as u16),
+        )
     }
 }

@@ -28,40 +28,62 @@ pub(super) struct Named {
 #[derive(Debug, Default)]
 pub(super) struct Names {
     exact: HashMap<Arc<str>, Range<u32>>,
-    /// By the name in ASCII lower case; only where that is not a name whose targets are the same.
+    /// By the name in ASCII lower case; only where some name is not in lower case.
     folded: HashMap<Box<str>, Range<u32>>,
     targets: Vec<Target>,
 }
 
 impl Names {
-    pub(super) fn new(mut named: Vec<Named>) -> Self {
+    /// Leaves `named` sorted by name.
+    pub(super) fn new(named: &mut [Named]) -> Self {
         named.sort_unstable_by(|a, b| (&a.name, a.order).cmp(&(&b.name, b.order)));
-        let mut table = Self { targets: Vec::with_capacity(named.len()), ..Self::default() };
-        table.exact.reserve(named.chunk_by(|a, b| a.name == b.name).count());
+        let mut table = Self {
+            targets: Vec::with_capacity(named.len()),
+            ..Self::default()
+        };
+        table
+            .exact
+            .reserve(named.chunk_by(|a, b| a.name == b.name).count());
         for same in named.chunk_by(|a, b| a.name == b.name) {
             let range = table.add(same.iter());
             table.exact.insert(Arc::clone(&same[0].name), range);
         }
-        let mut folded: Vec<(String, &Named)> = named.iter().map(|n| (n.name.to_ascii_lowercase(), n)).collect();
-        // One provider may have names that differ in case only: then the first of its ids.
-        folded.sort_unstable_by(|(a, one), (b, other)| {
-            (a, one.order, one.target.model()).cmp(&(b, other.order, other.target.model()))
-        });
-        for same in folded.chunk_by(|a, b| a.0 == b.0) {
-            if same.iter().any(|(folded, named)| **folded != *named.name) {
-                let range = table.add(same.iter().map(|(_, named)| *named));
-                table.folded.insert(same[0].0.as_str().into(), range);
-            }
-        }
+        table.add_folded(named);
         table.targets.shrink_to_fit();
         table
+    }
+
+    /// The names that are not in lower case, with those that differ from them in case only.
+    fn add_folded(&mut self, named: &[Named]) {
+        let upper = |named: &&Named| named.name.bytes().any(|byte| byte.is_ascii_uppercase());
+        let mut groups: HashMap<Box<str>, Vec<&Named>> = HashMap::new();
+        for named in named.iter().filter(upper) {
+            groups
+                .entry(named.name.to_ascii_lowercase().into())
+                .or_default()
+                .push(named);
+        }
+        for named in named.iter().filter(|named| !upper(named)) {
+            if let Some(group) = groups.get_mut(&*named.name) {
+                group.push(named);
+            }
+        }
+        for (folded, mut group) in groups {
+            // One provider may have names that differ in case only: then the first of its ids.
+            group.sort_unstable_by_key(|named| (named.order, named.target.model()));
+            let range = self.add(group.into_iter());
+            self.folded.insert(folded, range);
+        }
     }
 
     /// One target a provider: the first.
     fn add<'n>(&mut self, same: impl Iterator<Item = &'n Named>) -> Range<u32> {
         let start = self.targets.len();
         for named in same {
-            if !self.targets[start..].iter().any(|target| target.provider == named.target.provider) {
+            if !self.targets[start..]
+                .iter()
+                .any(|target| target.provider == named.target.provider)
+            {
                 self.targets.push(named.target);
             }
         }
@@ -77,17 +99,16 @@ impl Names {
 
     /// The targets of this name written in any case, in order.
     pub(super) fn any_case(&self, name: &str) -> &[Target] {
-        let range = fold(name, |folded| self.folded.get(folded).or_else(|| self.exact.get(folded)));
+        let range = fold(name, |folded| {
+            self.folded.get(folded).or_else(|| self.exact.get(folded))
+        });
         self.slice(range.flatten())
     }
 
-    /// Every name once, in no order.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.exact.keys()
-    }
-
     fn slice(&self, range: Option<&Range<u32>>) -> &[Target] {
-        range.and_then(|range| self.targets.get(range.start as usize..range.end as usize)).unwrap_or_default()
+        range
+            .and_then(|range| self.targets.get(range.start as usize..range.end as usize))
+            .unwrap_or_default()
     }
 }
 

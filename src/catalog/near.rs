@@ -27,11 +27,13 @@ type Mask = u64;
 
 impl Near {
     pub(super) fn new(names: impl Iterator<Item = Arc<str>>) -> Self {
-        // Sorted, so that equal catalogs give equal answers.
-        let mut names: Vec<_> = names.map(|name| (mask(&name), name)).collect();
-        names.sort_unstable_by(|a, b| a.1.cmp(&b.1));
-        names.dedup_by(|a, b| a.1 == b.1);
-        Self { names: names.into() }
+        // Sorted, so that equal catalogs give equal answers; mostly they come sorted, which costs next to nothing.
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names.dedup();
+        Self {
+            names: names.into_iter().map(|name| (mask(&name), name)).collect(),
+        }
     }
 
     /// At most [`OFFERED_MAX`] names, the nearest first.
@@ -51,8 +53,13 @@ impl Near {
             if compared > COMPARED_MAX {
                 break;
             }
-            let Some(distance) = distance(folded.as_bytes(), other.as_bytes(), limit) else { continue };
-            best.insert(best.partition_point(|(kept, _)| *kept <= distance), (distance, other));
+            let Some(distance) = distance(folded.as_bytes(), other.as_bytes(), limit) else {
+                continue;
+            };
+            best.insert(
+                best.partition_point(|(kept, _)| *kept <= distance),
+                (distance, other),
+            );
             if best.len() > OFFERED_MAX {
                 best.pop();
                 limit = best.last().map_or(limit, |(kept, _)| *kept);
@@ -81,13 +88,18 @@ impl Catalog {
         let left = left.to_ascii_lowercase();
         let limit = (left.len() / 3).min(2);
         let near = |id: &str| distance(left.as_bytes(), id.as_bytes(), limit);
-        let (_, id) = self.providers().iter().filter_map(|p| Some((near(&p.id)?, &p.id))).min()?;
+        let (_, id) = self
+            .providers()
+            .iter()
+            .filter_map(|p| Some((near(&p.id)?, &p.id)))
+            .min()?;
         (!rest.is_empty()).then(|| format!("{id}:{rest}"))
     }
 }
 
 fn mask(name: &str) -> Mask {
-    name.bytes().fold(0, |mask, byte| mask | 1 << (byte.to_ascii_lowercase() & 63))
+    name.bytes()
+        .fold(0, |mask, byte| mask | 1 << (byte.to_ascii_lowercase() & 63))
 }
 
 /// Edits (a byte put in, taken out or replaced) that make `b`, in any case, of `a`, which is in lower case; `None` when
@@ -109,7 +121,11 @@ fn distance(a: &[u8], b: &[u8], limit: usize) -> Option<usize> {
         let mut left = row[first];
         let mut smallest = left;
         for column in first + 1..=last {
-            let above = if column == line + limit + 1 { beyond } else { row[column] };
+            let above = if column == line + limit + 1 {
+                beyond
+            } else {
+                row[column]
+            };
             let same = usize::from(*letter != b[column - 1].to_ascii_lowercase());
             let cell = (diagonal + same).min(above + 1).min(left + 1).min(beyond);
             diagonal = row[column];
@@ -141,7 +157,9 @@ mod tests {
                 } else {
                     let same = usize::from(a[line - 1] != b[column - 1]);
                     let replaced = table[line - 1][column - 1] + same;
-                    replaced.min(table[line - 1][column] + 1).min(table[line][column - 1] + 1)
+                    replaced
+                        .min(table[line - 1][column] + 1)
+                        .min(table[line][column - 1] + 1)
                 };
             }
         }
@@ -163,7 +181,14 @@ mod tests {
 
     #[test]
     fn the_nearest_come_first_and_the_far_not_at_all() {
-        let near = near(&["gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-5", "claude-sonnet-4-5", "Claude-Haiku"]);
+        let near = near(&[
+            "gpt-4o",
+            "gpt-4o-mini",
+            "gpt-4.1",
+            "gpt-5",
+            "claude-sonnet-4-5",
+            "Claude-Haiku",
+        ]);
         assert_eq!(near.nearest("gpt4o"), ["gpt-4o"]);
         assert_eq!(near.nearest("gpt-4"), ["gpt-4o", "gpt-5"]);
         assert_eq!(near.nearest("claude-sonnet-4.5"), ["claude-sonnet-4-5"]);
@@ -174,7 +199,16 @@ mod tests {
 
     #[test]
     fn at_most_three_are_offered() {
-        let near = near(&["aaaaaaaa1", "aaaaaaaa2", "aaaaaaaa3", "aaaaaaaa4", "aaaaaaaab"]);
-        assert_eq!(near.nearest("aaaaaaaa4"), ["aaaaaaaa4", "aaaaaaaa1", "aaaaaaaa2"]);
+        let near = near(&[
+            "aaaaaaaa1",
+            "aaaaaaaa2",
+            "aaaaaaaa3",
+            "aaaaaaaa4",
+            "aaaaaaaab",
+        ]);
+        assert_eq!(
+            near.nearest("aaaaaaaa4"),
+            ["aaaaaaaa4", "aaaaaaaa1", "aaaaaaaa2"]
+        );
     }
 }

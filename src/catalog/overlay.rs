@@ -26,7 +26,7 @@ pub(super) fn overlay(mut earlier: File, mut later: File) -> Result<File, serde_
     Ok(merged)
 }
 
-type Models = Members<String, Option<ModelEntry>>;
+type Models = Members<String, Option<Box<ModelEntry>>>;
 
 fn overlay_models(mut models: Models, changes: Models) -> Result<Models, serde_json::Error> {
     for (id, change) in changes.0 {
@@ -53,7 +53,10 @@ pub(super) fn overlay_lists(
     }
 }
 
-fn merge_typed<T: Serialize + DeserializeOwned>(earlier: &T, later: &T) -> Result<T, serde_json::Error> {
+fn merge_typed<T: Serialize + DeserializeOwned>(
+    earlier: &T,
+    later: &T,
+) -> Result<T, serde_json::Error> {
     let mut merged = serde_json::to_value(earlier)?;
     merge(&mut merged, serde_json::to_value(later)?);
     serde_json::from_value(merged)
@@ -117,6 +120,10 @@ mod tests {
         let text = |value: &Value| value.to_string();
         let ab = over(a, b);
         assert_eq!(over(&text(&ab), b), ab, "idempotent");
-        assert_eq!(over(&text(&ab), c), over(a, &text(&over(b, c))), "associative");
+        assert_eq!(
+            over(&text(&ab), c),
+            over(a, &text(&over(b, c))),
+            "associative"
+        );
     }
 }

@@ -37,7 +37,11 @@ pub(super) fn parse(source: &Source, problems: &mut Vec<Problem>) -> Option<File
 }
 
 /// What is left of the file when each member that does not fit has been reported and taken out.
-fn salvage(source: &Source, mut error: serde_json::Error, problems: &mut Vec<Problem>) -> Option<File> {
+fn salvage(
+    source: &Source,
+    mut error: serde_json::Error,
+    problems: &mut Vec<Problem>,
+) -> Option<File> {
     let mut text = source.text().to_owned();
     for _ in 0..PROBLEMS_PER_FILE_MAX {
         let index = Index::new(&text);
@@ -52,18 +56,29 @@ fn salvage(source: &Source, mut error: serde_json::Error, problems: &mut Vec<Pro
             Err(next) => error = next,
         }
     }
-    problems.push(Problem::of_file(source.name(), "and more of the same kind; mend these first"));
+    problems.push(Problem::of_file(
+        source.name(),
+        "and more of the same kind; mend these first",
+    ));
     None
 }
 
 fn at(source: &Source, error: &serde_json::Error) -> Problem {
     let (line, column) = position(error);
-    let mut problem = Problem::of_file(source.name(), format!("not a catalog file: {}", words(error)));
+    let mut problem = Problem::of_file(
+        source.name(),
+        format!("not a catalog file: {}", words(error)),
+    );
     (problem.line, problem.column) = (Some(line), Some(column));
     problem
 }
 
-fn at_entry(source: &Source, index: &Index<'_>, entry: EntryId, error: &serde_json::Error) -> Problem {
+fn at_entry(
+    source: &Source,
+    index: &Index<'_>,
+    entry: EntryId,
+    error: &serde_json::Error,
+) -> Problem {
     let (line, column) = index.line_and_column(entry);
     Problem {
         file: source.name().into(),
@@ -94,7 +109,9 @@ fn offset(text: &str, error: &serde_json::Error) -> usize {
     let line = if before == 0 {
         0
     } else {
-        text.match_indices('\n').nth(before - 1).map_or(text.len(), |(newline, _)| newline + 1)
+        text.match_indices('\n')
+            .nth(before - 1)
+            .map_or(text.len(), |(newline, _)| newline + 1)
     };
     (line + error.column()).saturating_sub(1)
 }

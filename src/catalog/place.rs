@@ -39,9 +39,18 @@ struct Open {
 
 impl<'t> Index<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        let mut reader = Reader { bytes: text.as_bytes(), at: 0, entries: Vec::new(), open: Vec::new(), key: None };
+        let mut reader = Reader {
+            bytes: text.as_bytes(),
+            at: 0,
+            entries: Vec::new(),
+            open: Vec::new(),
+            key: None,
+        };
         while reader.step() {}
-        Self { text, entries: reader.entries }
+        Self {
+            text,
+            entries: reader.entries,
+        }
     }
 
     /// The innermost member or element that contains `offset`.
@@ -55,7 +64,10 @@ impl<'t> Index<'t> {
         let mut last = None;
         for (depth, name) in path.iter().enumerate() {
             // The first of several: of a key that is written twice, the second is what has been taken out.
-            let found = self.entries.iter().position(|e| e.parent == last && self.name(e) == *name);
+            let found = self
+                .entries
+                .iter()
+                .position(|e| e.parent == last && self.name(e) == *name);
             match found {
                 Some(position) => last = Some(EntryId(position)),
                 None => return (depth, last),
@@ -84,7 +96,9 @@ impl<'t> Index<'t> {
 
     /// The text without `entry` and without the comma it no longer needs; every other byte keeps its place.
     pub(super) fn without(&self, entry: EntryId) -> String {
-        let Some(Entry { start, end, .. }) = self.entries.get(entry.0) else { return self.text.to_owned() };
+        let Some(Entry { start, end, .. }) = self.entries.get(entry.0) else {
+            return self.text.to_owned();
+        };
         let (mut start, mut end) = (*start, *end);
         let after = &self.text[end..];
         let gap = after.len() - after.trim_ascii_start().len();
@@ -93,7 +107,9 @@ impl<'t> Index<'t> {
         } else if let Some(before) = self.text[..start].trim_ascii_end().strip_suffix(',') {
             start = before.len();
         }
-        let blank = self.text[start..end].bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' });
+        let blank = self.text[start..end]
+            .bytes()
+            .map(|byte| if byte == b'\n' { '\n' } else { ' ' });
         let mut text = String::with_capacity(self.text.len());
         text.push_str(&self.text[..start]);
         text.extend(blank);
@@ -106,7 +122,10 @@ impl<'t> Index<'t> {
             Name::Element(position) => Cow::Owned(position.to_string()),
             Name::Key(range) => {
                 let quoted = &self.text[range.clone()];
-                let bare = quoted.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(quoted);
+                let bare = quoted
+                    .strip_prefix('"')
+                    .and_then(|rest| rest.strip_suffix('"'))
+                    .unwrap_or(quoted);
                 if bare.contains('\\') {
                     serde_json::from_str(quoted).map_or(Cow::Borrowed(bare), Cow::Owned)
                 } else {
@@ -135,7 +154,11 @@ pub(super) fn dotted<S: AsRef<str>>(path: &[S]) -> String {
         if !text.is_empty() {
             text.push('.');
         }
-        if !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-/".contains(&b)) {
+        if !name.is_empty()
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"_-/".contains(&b))
+        {
             text.push_str(name);
         } else {
             text.push('"');
@@ -159,7 +182,9 @@ struct Reader<'t> {
 impl Reader<'_> {
     /// Reads the next token; false at the end.
     fn step(&mut self) -> bool {
-        let Some(byte) = self.bytes.get(self.at).copied() else { return false };
+        let Some(byte) = self.bytes.get(self.at).copied() else {
+            return false;
+        };
         match byte {
             b'"' => {
                 let token = self.at..string_end(self.bytes, self.at);
@@ -181,7 +206,10 @@ impl Reader<'_> {
             _ => {
                 let entry = self.value_begins();
                 let rest = &self.bytes[self.at..];
-                let length = rest.iter().position(|b| b",]} \t\r\n".contains(b)).unwrap_or(rest.len());
+                let length = rest
+                    .iter()
+                    .position(|b| b",]} \t\r\n".contains(b))
+                    .unwrap_or(rest.len());
                 self.at += length.max(1);
                 self.value_ends(entry);
             }
@@ -192,10 +220,18 @@ impl Reader<'_> {
     fn string(&mut self, token: Range<usize>) {
         let end = token.end;
         match self.open.last() {
-            Some(Open { entry, elements: None }) if self.key.is_none() => {
+            Some(Open {
+                entry,
+                elements: None,
+            }) if self.key.is_none() => {
                 let parent = *entry;
                 let start = token.start;
-                self.key = Some(self.push(Entry { parent, name: Name::Key(token), start, end }));
+                self.key = Some(self.push(Entry {
+                    parent,
+                    name: Name::Key(token),
+                    start,
+                    end,
+                }));
             }
             _ => {
                 self.at = token.start;
@@ -214,7 +250,12 @@ impl Reader<'_> {
         let start = self.at;
         let open = self.open.last_mut()?;
         let position = open.elements.as_mut()?;
-        let entry = Entry { parent: open.entry, name: Name::Element(*position), start, end: start };
+        let entry = Entry {
+            parent: open.entry,
+            name: Name::Element(*position),
+            start,
+            end: start,
+        };
         *position += 1;
         Some(self.push(entry))
     }
@@ -252,7 +293,8 @@ fn saturate(number: usize) -> u32 {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "{\n  \"a\": {\"b.c\": [1, {\"d\": \"}\"}], \"e\": -1.5e3},\n  \"f\\u0067\": null\n}\n";
+    const TEXT: &str =
+        "{\n  \"a\": {\"b.c\": [1, {\"d\": \"}\"}], \"e\": -1.5e3},\n  \"f\\u0067\": null\n}\n";
 
     fn place(path: &[&str]) -> (u32, u32) {
         let index = Index::new(TEXT);
@@ -274,7 +316,10 @@ mod tests {
     fn a_path_is_followed_as_far_as_it_goes() {
         let index = Index::new(TEXT);
         let (depth, entry) = index.follow(&["a", "missing", "x"]);
-        assert_eq!((depth, dotted(&index.path(entry.expect("a")))), (1, "a".to_owned()));
+        assert_eq!(
+            (depth, dotted(&index.path(entry.expect("a")))),
+            (1, "a".to_owned())
+        );
     }
 
     #[test]
@@ -286,7 +331,13 @@ mod tests {
 
     #[test]
     fn a_member_can_be_taken_out_and_the_rest_keeps_its_place() {
-        for path in [&["a"][..], &["fg"], &["a", "b.c", "0"], &["a", "b.c", "1"], &["a", "b.c", "1", "d"]] {
+        for path in [
+            &["a"][..],
+            &["fg"],
+            &["a", "b.c", "0"],
+            &["a", "b.c", "1"],
+            &["a", "b.c", "1", "d"],
+        ] {
             let index = Index::new(TEXT);
             let (_, entry) = index.follow(path);
             let rest = index.without(entry.expect("found"));

@@ -91,7 +91,10 @@ impl Rates {
     /// The price of `item`, if it has one here.
     #[must_use]
     pub fn get(&self, item: Item) -> Option<PicoDollars> {
-        self.0.iter().find(|(candidate, _)| *candidate == item).map(|(_, price)| *price)
+        self.0
+            .iter()
+            .find(|(candidate, _)| *candidate == item)
+            .map(|(_, price)| *price)
     }
 
     /// All prices, in the order of [`Item`].
@@ -146,14 +149,24 @@ pub(super) fn parse(text: &Decimal) -> Result<u64, String> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     if !digits(whole) || !digits(fraction) {
-        return Err(format!("`{text}` is not a decimal number; write digits and at most one point, such as \"0.075\""));
+        return Err(format!(
+            "`{text}` is not a decimal number; write digits and at most one point, such as \"0.075\""
+        ));
     }
     if fraction.len() > DECIMALS {
-        return Err(format!("`{text}` has {} decimals; at most {DECIMALS} can be kept exactly", fraction.len()));
+        return Err(format!(
+            "`{text}` has {} decimals; at most {DECIMALS} can be kept exactly",
+            fraction.len()
+        ));
     }
     format!("{whole}{fraction:0<DECIMALS$}")
         .parse()
-        .map_err(|_| format!("`{text}` is too large; the most is {}", u64::MAX / Factor::ONE.0))
+        .map_err(|_| {
+            format!(
+                "`{text}` is too large; the most is {}",
+                u64::MAX / Factor::ONE.0
+            )
+        })
 }
 
 #[cfg(test)]

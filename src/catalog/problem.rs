@@ -23,7 +23,13 @@ pub struct Problem {
 impl Problem {
     /// A mistake of the file as a whole.
     pub(super) fn of_file(file: &str, message: impl Into<String>) -> Self {
-        Self { file: file.into(), line: None, column: None, path: String::new(), message: message.into() }
+        Self {
+            file: file.into(),
+            line: None,
+            column: None,
+            path: String::new(),
+            message: message.into(),
+        }
     }
 }
 

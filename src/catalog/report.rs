@@ -17,7 +17,11 @@ pub(super) struct Reports<'f> {
 
 impl<'f> Reports<'f> {
     pub(super) fn new(files: &'f Files) -> Self {
-        Self { files, indexes: BTreeMap::new(), problems: files.problems().to_vec() }
+        Self {
+            files,
+            indexes: BTreeMap::new(),
+            problems: files.problems().to_vec(),
+        }
     }
 
     /// For what finds its places itself.
@@ -27,7 +31,11 @@ impl<'f> Reports<'f> {
 
     /// What stands in `layers`, the positions of files that lie over one another.
     pub(super) fn scope<'r>(&'r mut self, layers: &'r [usize]) -> Scope<'r, 'f> {
-        Scope { reports: self, layers, path: Vec::new() }
+        Scope {
+            reports: self,
+            layers,
+            path: Vec::new(),
+        }
     }
 
     pub(super) fn finish(self) -> Vec<Problem> {
@@ -41,17 +49,32 @@ impl<'f> Reports<'f> {
     fn add(&mut self, layers: &[usize], path: &[&str], message: String) {
         let mut best: Option<(usize, usize)> = None;
         for &layer in layers.iter().rev() {
-            let Some(index) = self.index(layer) else { continue };
+            let Some(index) = self.index(layer) else {
+                continue;
+            };
             let (depth, _) = index.follow(path);
             if best.is_none_or(|(most, _)| depth > most) {
                 best = Some((depth, layer));
             }
         }
-        let mut problem = Problem { file: "catalog".into(), line: None, column: None, path: place::dotted(path), message };
+        let mut problem = Problem {
+            file: "catalog".into(),
+            line: None,
+            column: None,
+            path: place::dotted(path),
+            message,
+        };
         if let Some((_, layer)) = best {
-            problem.file = self.files.sources().get(layer).map_or("catalog", |source| source.name()).into();
+            problem.file = self
+                .files
+                .sources()
+                .get(layer)
+                .map_or("catalog", |source| source.name())
+                .into();
             let index = self.index(layer);
-            if let Some((line, column)) = index.and_then(|i| i.follow(path).1.map(|entry| i.line_and_column(entry))) {
+            if let Some((line, column)) =
+                index.and_then(|i| i.follow(path).1.map(|entry| i.line_and_column(entry)))
+            {
                 (problem.line, problem.column) = (Some(line), Some(column));
             }
         }
@@ -81,7 +104,11 @@ impl<'f> Scope<'_, 'f> {
     pub(super) fn within<'s>(&'s mut self, path: &[&'s str]) -> Scope<'s, 'f> {
         let mut whole = self.path.clone();
         whole.extend(path);
-        Scope { reports: self.reports, layers: self.layers, path: whole }
+        Scope {
+            reports: self.reports,
+            layers: self.layers,
+            path: whole,
+        }
     }
 
     /// Something is wrong at `path`, from here.

@@ -19,12 +19,9 @@ use super::model::Model;
 use super::names::{Named, Names, Order};
 use super::near::Near;
 use super::problem::Problem;
+use super::provider::Preset;
 use super::report::Reports;
 use super::{Catalog, ModelId, ProviderId};
-
-
-/// Providers that a catalog can have: a [`ProviderId`] has sixteen bits.
-const PROVIDERS_MAX: usize = 1 << 16;
 
 /// Models that a catalog can have: a hundred times the largest list there is. Bounds what one file can cost.
 const MODELS_MAX: usize = 1 << 22;
@@ -45,13 +42,22 @@ impl Overrides {
             let provider = name.strip_suffix("_BASE_URL")?;
             (!url.is_empty()).then(|| (provider.to_ascii_lowercase().replace('_', "-"), url))
         };
-        Self { base_urls: variables.into_iter().filter_map(base_url).collect() }
+        Self {
+            base_urls: variables.into_iter().filter_map(base_url).collect(),
+        }
     }
 
     fn base_url(&self, names: &[&str]) -> Option<(&str, &str)> {
         let key = |name: &str| name.to_ascii_lowercase().replace('_', "-");
-        let found = |name: &&str| self.base_urls.iter().find(|(given, _)| key(given) == key(name));
-        names.iter().find_map(found).map(|(name, url)| (name.as_str(), url.as_str()))
+        let found = |name: &&str| {
+            self.base_urls
+                .iter()
+                .find(|(given, _)| key(given) == key(name))
+        };
+        names
+            .iter()
+            .find_map(found)
+            .map(|(name, url)| (name.as_str(), url.as_str()))
     }
 }
 
@@ -63,23 +69,48 @@ pub fn resolve(files: &Files, overrides: &Overrides) -> Result<Catalog, Vec<Prob
     let mut reports = Reports::new(files);
     let layered = gather::gather(files, &mut reports);
     let mut digest = layered.digest();
-    let Layered { providers, presets, virtuals, virtual_layers, complete } = layered;
+    let Layered {
+        providers,
+        presets,
+        virtuals,
+        virtual_layers,
+        complete,
+    } = layered;
 
     let presets = providers::presets(&presets, &mut reports);
-    let mut drafts = providers::drafts(providers, overrides, &mut reports);
-    if drafts.len() > PROVIDERS_MAX {
-        reports.list().push(Problem::of_file("catalog", format!("more than {PROVIDERS_MAX} providers")));
-        drafts.truncate(PROVIDERS_MAX);
-    }
+    let drafts = providers::drafts(providers, overrides, &mut reports);
     // What the caller said in the place of the files is in these.
     for draft in &drafts {
         digest.add(&draft.provider.base_url);
     }
-    let provider_names = providers::names(&drafts, &mut reports);
-    let (models, named) = all_models(&mut drafts, &mut reports);
-    let model_names = Names::new(named);
-    let mut catalog = Catalog {
-        version: digest.finish(),
+    let (mut catalog, names) = assemble(digest.finish(), drafts, presets, &mut reports);
+    if !virtuals.is_empty() {
+        let mut scope = reports.scope(&virtual_layers);
+        virtuals::add(&mut catalog, &virtuals, complete, &mut scope);
+        let virtual_names = catalog.virtuals.iter().map(|found| Arc::from(&*found.name));
+        catalog.near = Near::new(names.into_iter().chain(virtual_names));
+    }
+    let problems = reports.finish();
+    if problems.is_empty() {
+        Ok(catalog)
+    } else {
+        Err(problems)
+    }
+}
+
+/// The catalog without virtual models, and the names of all models.
+fn assemble(
+    version: Box<str>,
+    mut drafts: Vec<Draft>,
+    presets: Box<[Preset]>,
+    reports: &mut Reports<'_>,
+) -> (Catalog, Vec<Arc<str>>) {
+    let provider_names = providers::names(&drafts, reports);
+    let (models, mut named) = all_models(&mut drafts, reports);
+    let model_names = Names::new(&mut named);
+    let all_names: Vec<_> = named.into_iter().map(|named| named.name).collect();
+    let catalog = Catalog {
+        version,
         providers: drafts.into_iter().map(|draft| draft.provider).collect(),
         provider_names,
         models,
@@ -88,18 +119,10 @@ pub fn resolve(files: &Files, overrides: &Overrides) -> Result<Catalog, Vec<Prob
         virtual_names: HashMap::new(),
         virtual_folded: HashMap::new(),
         kept: Box::default(),
-        near: Near::default(),
+        near: Near::new(all_names.iter().cloned()),
         presets,
     };
-    catalog.near = Near::new(catalog.model_names.iter().cloned());
-    if !virtuals.is_empty() {
-        virtuals::add(&mut catalog, &virtuals, complete, &mut reports.scope(&virtual_layers));
-        let virtual_names = catalog.virtuals.iter().map(|found| Arc::from(&*found.name));
-        catalog.near = Near::new(catalog.model_names.iter().cloned().chain(virtual_names));
-    }
-
-    let problems = reports.finish();
-    if problems.is_empty() { Ok(catalog) } else { Err(problems) }
+    (catalog, all_names)
 }
 
 /// The models of all providers, which are in catalog order, and every name that one of them has.
@@ -111,7 +134,9 @@ fn all_models(drafts: &mut [Draft], reports: &mut Reports<'_>) -> (Box<[Model]>,
         let provider = ProviderId(u16::try_from(position).unwrap_or(u16::MAX));
         let models = models::models(draft, provider, reports);
         if all.len() + models.len() > MODELS_MAX {
-            reports.scope(&draft.layers).problem(&["models"], format!("more than {MODELS_MAX} models in all"));
+            reports
+                .scope(&draft.layers)
+                .problem(&["models"], format!("more than {MODELS_MAX} models in all"));
             break;
         }
         let chosen = providers::default_for(draft, &models, &mut default_for, reports);
@@ -119,8 +144,17 @@ fn all_models(drafts: &mut [Draft], reports: &mut Reports<'_>) -> (Box<[Model]>,
             let id = ModelId(u32::try_from(all.len()).unwrap_or(u32::MAX));
             let removed = model.status == Status::Removed;
             let mut add = |name: &Arc<str>, alias| {
-                let order = Order { not_default: !chosen.contains(&**name), removed, alias, provider };
-                named.push(Named { name: Arc::clone(name), order, target: Target::listed(provider, id) });
+                let order = Order {
+                    not_default: !chosen.contains(&**name),
+                    removed,
+                    alias,
+                    provider,
+                };
+                named.push(Named {
+                    name: Arc::clone(name),
+                    order,
+                    target: Target::listed(provider, id),
+                });
             };
             add(&model.id, false);
             model.aliases.iter().for_each(|alias| add(alias, true));

@@ -34,12 +34,19 @@ fn shipped_and(more: &[&str]) -> Catalog {
 }
 
 /// The targets of `name` as `provider:upstream`, with a `?` where the model is not in the catalog.
-fn targets(catalog: &Catalog, name: &str, pinned: Option<ProviderId>) -> Result<Vec<String>, Unresolved> {
+fn targets(
+    catalog: &Catalog,
+    name: &str,
+    pinned: Option<ProviderId>,
+) -> Result<Vec<String>, Unresolved> {
     let targets = catalog.lookup(name, pinned)?;
     let text = |target: &super::Target| {
         let unknown = if target.model().is_some() { "" } else { "?" };
         let upstream = catalog.upstream_id(target, name);
-        format!("{}:{upstream}{unknown}", catalog.provider(target.provider).id)
+        format!(
+            "{}:{upstream}{unknown}",
+            catalog.provider(target.provider).id
+        )
     };
     Ok(targets.iter().map(text).collect())
 }

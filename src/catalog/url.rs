@@ -37,27 +37,46 @@ pub(super) struct BaseUrl<'t> {
 /// What is wrong with the text and what to write.
 pub(super) fn parse(text: &str) -> Result<BaseUrl<'_>, String> {
     if let Some(open) = text.find('{') {
-        let close = text[open..].find('}').map_or(text.len(), |length| open + length + 1);
-        return Err(format!("`{text}` still has the placeholder `{}`; write the whole URL", &text[open..close]));
+        let close = text[open..]
+            .find('}')
+            .map_or(text.len(), |length| open + length + 1);
+        return Err(format!(
+            "`{text}` still has the placeholder `{}`; write the whole URL",
+            &text[open..close]
+        ));
     }
     let (scheme, rest) = if let Some(rest) = text.strip_prefix("https://") {
         (Scheme::Https, rest)
     } else if let Some(rest) = text.strip_prefix("http://") {
         (Scheme::Http, rest)
     } else {
-        return Err(format!("`{text}` is no base URL; it begins with https:// or http://"));
+        return Err(format!(
+            "`{text}` is no base URL; it begins with https:// or http://"
+        ));
     };
     let (authority, prefix) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    if !text.bytes().all(|byte| byte.is_ascii_graphic()) || text.contains(['?', '#', '\\', '%', '"', '<', '>']) {
-        return Err(format!("`{text}` has characters that a base URL cannot have; it is scheme, host, port and path"));
+    if !text.bytes().all(|byte| byte.is_ascii_graphic())
+        || text.contains(['?', '#', '\\', '%', '"', '<', '>'])
+    {
+        return Err(format!(
+            "`{text}` has characters that a base URL cannot have; it is scheme, host, port and path"
+        ));
     }
     if authority.contains('@') {
-        return Err("a base URL holds no user or password; credentials are configured apart from it".to_owned());
+        return Err(
+            "a base URL holds no user or password; credentials are configured apart from it"
+                .to_owned(),
+        );
     }
     let (host, port) = split_port(authority, scheme).ok_or_else(|| {
         format!("`{text}` has no valid host and port; write it as https://api.example.com or http://127.0.0.1:8000")
     })?;
-    Ok(BaseUrl { scheme, host, port, prefix: prefix.trim_end_matches('/') })
+    Ok(BaseUrl {
+        scheme,
+        host,
+        port,
+        prefix: prefix.trim_end_matches('/'),
+    })
 }
 
 fn split_port(authority: &str, scheme: Scheme) -> Option<(&str, u16)> {
@@ -95,12 +114,23 @@ pub(super) fn join(prefix: &str, path: &str) -> Result<String, String> {
         prefix = &prefix[..prefix.rfind('/').unwrap_or(0)];
         rest = after;
     }
-    let rest = if rest.len() == path.len() { path.strip_prefix('/') } else { Some(rest) };
-    let Some(rest) = rest else { return Err(format!("`{path}` is no path; it begins with `/` or `../`")) };
+    let rest = if rest.len() == path.len() {
+        path.strip_prefix('/')
+    } else {
+        Some(rest)
+    };
+    let Some(rest) = rest else {
+        return Err(format!("`{path}` is no path; it begins with `/` or `../`"));
+    };
     let valid = |byte: u8| byte.is_ascii_graphic() && !b"?#\\\"<>%".contains(&byte);
     let placeholders = rest.replace("{model}", "");
-    if !rest.bytes().all(valid) || placeholders.contains(['{', '}']) || rest.split('/').any(|s| s == "..") {
-        return Err(format!("`{path}` is no path; a query stands in `query`, and `{{model}}` is the one placeholder"));
+    if !rest.bytes().all(valid)
+        || placeholders.contains(['{', '}'])
+        || rest.split('/').any(|s| s == "..")
+    {
+        return Err(format!(
+            "`{path}` is no path; a query stands in `query`, and `{{model}}` is the one placeholder"
+        ));
     }
     if prefix.ends_with("/v1") && (rest == "v1" || rest.starts_with("v1/")) {
         prefix = &prefix[..prefix.len() - "/v1".len()];
@@ -111,7 +141,9 @@ pub(super) fn join(prefix: &str, path: &str) -> Result<String, String> {
 /// `path` with `model` in the place of `{model}`, percent-encoded. `None` when the id would not stay one segment of
 /// the path: `.` and `..` mean something else there.
 pub(super) fn fill<'p>(path: &'p str, model: &str) -> Option<Cow<'p, str>> {
-    let Some((before, after)) = path.split_once("{model}") else { return Some(Cow::Borrowed(path)) };
+    let Some((before, after)) = path.split_once("{model}") else {
+        return Some(Cow::Borrowed(path));
+    };
     if matches!(model, "" | "." | "..") {
         return None;
     }
@@ -138,31 +170,88 @@ mod tests {
     #[test]
     fn a_base_url_falls_into_its_parts() {
         let table = [
-            ("https://api.openai.com/v1", Scheme::Https, "api.openai.com", 443, "/v1"),
-            ("https://api.anthropic.com", Scheme::Https, "api.anthropic.com", 443, ""),
-            ("https://api.anthropic.com/", Scheme::Https, "api.anthropic.com", 443, ""),
-            ("http://127.0.0.1:9/a/b/", Scheme::Http, "127.0.0.1", 9, "/a/b"),
+            (
+                "https://api.openai.com/v1",
+                Scheme::Https,
+                "api.openai.com",
+                443,
+                "/v1",
+            ),
+            (
+                "https://api.anthropic.com",
+                Scheme::Https,
+                "api.anthropic.com",
+                443,
+                "",
+            ),
+            (
+                "https://api.anthropic.com/",
+                Scheme::Https,
+                "api.anthropic.com",
+                443,
+                "",
+            ),
+            (
+                "http://127.0.0.1:9/a/b/",
+                Scheme::Http,
+                "127.0.0.1",
+                9,
+                "/a/b",
+            ),
             ("http://[::1]:8000/v1", Scheme::Http, "::1", 8000, "/v1"),
             ("http://[::1]", Scheme::Http, "::1", 80, ""),
             ("http://vllm_1:8000", Scheme::Http, "vllm_1", 8000, ""),
         ];
         for (text, scheme, host, port, prefix) in table {
-            assert_eq!(parse(text), Ok(BaseUrl { scheme, host, port, prefix }), "{text}");
+            assert_eq!(
+                parse(text),
+                Ok(BaseUrl {
+                    scheme,
+                    host,
+                    port,
+                    prefix
+                }),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_base_url_is_refused() {
         let table = [
-            "", "api.openai.com", "ftp://a", "https://", "https:///v1", "https://a:0", "https://a:70000", "https://a:x",
-            "https://a:", "https://a:+1", "https://a b", "https://a/?x=1", "https://a/#x", "https://u:p@a", "http://[::1",
-            "http://[x]:1", "https://{resource}.openai.azure.com", "https://a/\n", "https://ä.example",
+            "",
+            "api.openai.com",
+            "ftp://a",
+            "https://",
+            "https:///v1",
+            "https://a:0",
+            "https://a:70000",
+            "https://a:x",
+            "https://a:",
+            "https://a:+1",
+            "https://a b",
+            "https://a/?x=1",
+            "https://a/#x",
+            "https://u:p@a",
+            "http://[::1",
+            "http://[x]:1",
+            "https://{resource}.openai.azure.com",
+            "https://a/\n",
+            "https://ä.example",
         ];
         for text in table {
             assert!(parse(text).is_err(), "{text}");
         }
-        assert!(parse("https://{resource}.azure.com").expect_err("placeholder").contains("`{resource}`"));
-        assert!(!parse("https://user:hunter2@a").expect_err("password").contains("hunter2"));
+        assert!(
+            parse("https://{resource}.azure.com")
+                .expect_err("placeholder")
+                .contains("`{resource}`")
+        );
+        assert!(
+            !parse("https://user:hunter2@a")
+                .expect_err("password")
+                .contains("hunter2")
+        );
     }
 
     #[test]
@@ -173,16 +262,41 @@ mod tests {
             ("/v1", "/v1/messages", "/v1/messages"),
             ("/proxy/v1", "/v1/messages", "/proxy/v1/messages"),
             ("/v1", "../anthropic/v1/messages", "/anthropic/v1/messages"),
-            ("/api/paas/v4", "../../anthropic/v1/messages", "/api/anthropic/v1/messages"),
-            ("/proxy/moonshot/v1", "../anthropic/v1/messages", "/proxy/moonshot/anthropic/v1/messages"),
+            (
+                "/api/paas/v4",
+                "../../anthropic/v1/messages",
+                "/api/anthropic/v1/messages",
+            ),
+            (
+                "/proxy/moonshot/v1",
+                "../anthropic/v1/messages",
+                "/proxy/moonshot/anthropic/v1/messages",
+            ),
             ("", "../anthropic/v1/messages", "/anthropic/v1/messages"),
             ("/v1", "../", "/"),
-            ("/openai", "/deployments/{model}/embeddings", "/openai/deployments/{model}/embeddings"),
+            (
+                "/openai",
+                "/deployments/{model}/embeddings",
+                "/openai/deployments/{model}/embeddings",
+            ),
         ];
         for (prefix, path, expected) in table {
-            assert_eq!(join(prefix, path).as_deref(), Ok(expected), "{prefix} + {path}");
+            assert_eq!(
+                join(prefix, path).as_deref(),
+                Ok(expected),
+                "{prefix} + {path}"
+            );
         }
-        for path in ["", "chat", "..", "/a?b=c", "/a/../b", "/a b", "/{deployment}/x", "/a\r\nb"] {
+        for path in [
+            "",
+            "chat",
+            "..",
+            "/a?b=c",
+            "/a/../b",
+            "/a b",
+            "/{deployment}/x",
+            "/a\r\nb",
+        ] {
             assert!(join("/v1", path).is_err(), "{path:?}");
         }
     }
@@ -191,9 +305,18 @@ mod tests {
     fn a_model_in_a_path_stays_one_segment() {
         let path = "/openai/deployments/{model}/chat/completions";
         let filled = |model| fill(path, model).map(Cow::into_owned);
-        assert_eq!(filled("gpt-4o").as_deref(), Some("/openai/deployments/gpt-4o/chat/completions"));
-        assert_eq!(filled("a/b?c é").as_deref(), Some("/openai/deployments/a%2Fb%3Fc%20%C3%A9/chat/completions"));
+        assert_eq!(
+            filled("gpt-4o").as_deref(),
+            Some("/openai/deployments/gpt-4o/chat/completions")
+        );
+        assert_eq!(
+            filled("a/b?c é").as_deref(),
+            Some("/openai/deployments/a%2Fb%3Fc%20%C3%A9/chat/completions")
+        );
         assert_eq!([filled(""), filled("."), filled("..")], [None, None, None]);
-        assert!(matches!(fill("/v1/messages", ".."), Some(Cow::Borrowed("/v1/messages"))));
+        assert!(matches!(
+            fill("/v1/messages", ".."),
+            Some(Cow::Borrowed("/v1/messages"))
+        ));
     }
 }

@@ -25,7 +25,7 @@ struct Arguments {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
     /// The configuration
-    #[arg(long, value_name = "FILE", default_value = "/etc/tollgate/tollgate.toml")]
+    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/tollgate/tollgate.toml")]
     pub config: PathBuf,
 }
 

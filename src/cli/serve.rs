@@ -75,18 +75,18 @@ pub fn with_store(
     on_store(config.store.path, command)
 }
 
-/// Runs a command on the store in `folder`.
+/// Runs a command on the store in `file`.
 ///
 /// # Errors
 /// What went wrong, for people.
 pub fn on_store(
-    folder: PathBuf,
+    file: PathBuf,
     command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<(), CliError>,
 ) -> Result<(), Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| vec![error.to_string()])?;
     runtime.block_on(async {
-        let store = Store::open(&folder).await.map_err(|error| vec![error.to_string()])?;
+        let store = Store::open_file(&file).await.map_err(|error| vec![error.to_string()])?;
         let done = command(&store, &mut std::io::stdout()).await;
         store.close().await;
         done.map_err(|error| vec![error.to_string()])

@@ -20,7 +20,7 @@ use crate::log::logger;
 use crate::secret::SecretRef;
 use crate::server::reload::{self, Loaded};
 use crate::server;
-use crate::store::{NewKey, Store};
+use crate::store::{self, NewKey, Store};
 use local::Found;
 
 /// The access key's name and file.
@@ -77,7 +77,7 @@ pub fn run(options: &Options) -> Result<(), Vec<String>> {
 fn access_key(data: &Path) -> Result<String, Vec<String>> {
     let file = data.join(KEY_FILE);
     let mut key = String::new();
-    on_store(data.to_owned(), async |store: &Store, _| {
+    on_store(data.join(store::FILE), async |store: &Store, _| {
         if let Some(kept) = kept_key(&file, store).await? {
             key = kept;
             return Ok(());
@@ -155,7 +155,7 @@ impl Surroundings {
         let mut config = Config::default();
         config.listen = vec![config::Listen { address: options.listen, ..config::Listen::default() }];
         config.admin = Some(config::Admin { address: AdminAddress::Tcp(options.admin), token: None });
-        config.store.path = options.data.clone();
+        config.store.path = options.data.join(store::FILE);
         config.catalog.watch = false;
         config.log.access = Target::Stderr;
         for provider in self.catalog.providers() {
@@ -242,13 +242,19 @@ fn echo_file(address: SocketAddr) -> String {
         "auth": "none",
         "key_optional": true,
         "surfaces": surfaces,
+        "models": models(echo::LISTED),
     })
     .to_string()
 }
 
 fn models_file(found: &Found) -> String {
-    let models: BTreeMap<&str, _> = found.models.iter().map(|id| (&**id, serde_json::json!({}))).collect();
+    let models = models(found.models.iter().map(String::as_str));
     serde_json::json!({ "provider": found.provider, "models": models }).to_string()
+}
+
+/// Models of which nothing is known but that they are there.
+fn models<'a>(ids: impl IntoIterator<Item = &'a str>) -> serde_json::Value {
+    ids.into_iter().map(|id| (id.to_owned(), serde_json::json!({}))).collect()
 }
 
 fn greeting(public: SocketAddr, admin: Option<SocketAddr>, key: &str, told: &str) -> String {

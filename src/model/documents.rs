@@ -34,9 +34,9 @@ fn text() -> impl Strategy<Value = String> {
             r#"\"model\":\"x\","#,
         ])
         .prop_map(String::from),
-        1 => (0_usize..700).prop_map(|len| "long ".repeat(len / 5)),
+        1 => prop_oneof![9 => 0_usize..20, 1 => 20_usize..140].prop_map(|words| "long ".repeat(words)),
     ];
-    prop::collection::vec(part, 0..6).prop_map(|parts| parts.concat())
+    prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat())
 }
 
 /// A string with its quotes.
@@ -60,13 +60,13 @@ pub(super) fn value() -> impl Strategy<Value = String> {
         number(),
         select(vec!["true", "false", "null", "[]", "{}", "[ ]", "{\n}"]).prop_map(String::from),
     ];
-    leaf.prop_recursive(5, 24, 4, |inner| {
+    leaf.prop_recursive(4, 12, 3, |inner| {
         prop_oneof![
-            prop::collection::vec((blank(), inner.clone(), blank()), 0..5).prop_map(|items| {
+            prop::collection::vec((blank(), inner.clone(), blank()), 0..4).prop_map(|items| {
                 let items: Vec<_> = items.iter().map(|(before, item, after)| format!("{before}{item}{after}")).collect();
                 format!("[{}]", items.join(","))
             }),
-            (prop::collection::vec((any_key(), inner), 0..5), blanks())
+            (prop::collection::vec((any_key(), inner), 0..4), blanks())
                 .prop_map(|(members, blanks)| object(&members, &blanks)),
         ]
     })
@@ -117,7 +117,7 @@ pub(super) fn object(members: &[(String, String)], blanks: &[&str]) -> String {
 
 /// A document: an object at the top.
 pub(super) fn document() -> impl Strategy<Value = String> {
-    (prop::collection::vec((any_key(), value()), 0..9), blanks()).prop_map(|(members, blanks)| object(&members, &blanks))
+    (prop::collection::vec((any_key(), value()), 0..7), blanks()).prop_map(|(members, blanks)| object(&members, &blanks))
 }
 
 /// The top-level members of a document in order: decoded keys, and the places of the values. `None` if it is no object.

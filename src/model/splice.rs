@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-use super::scan::{Member, Members, Occurrence, string_value};
+use super::scan::{Found, Member, Members, Occurrence, string_value};
 
 /// Bytes of the longest edited body that is copied into one buffer: past this, copying costs more than the writes that
 /// more than one piece takes.
@@ -85,7 +85,7 @@ fn sole(members: &Members, member: Member) -> Result<Option<&Occurrence>, Cannot
     if members.is_repeated(member) {
         return Err(CannotEdit::Repeated(member));
     }
-    Ok(members.get(member).map(|found| found.last()))
+    Ok(members.get(member).map(Found::last))
 }
 
 /// The bytes to take away so that a member goes and the object stays valid: with the comma before it, and the white

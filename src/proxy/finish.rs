@@ -9,7 +9,7 @@ use pingora_proxy::{FailToProxy, Session};
 use super::Gateway;
 use super::context::RequestContext;
 use super::reject::{Code, Rejection};
-use super::replay::{Cause, Withheld};
+use super::replay::{self, Cause, Withheld};
 use super::response;
 use crate::metrics::AttemptOutcome;
 
@@ -27,6 +27,10 @@ impl Gateway {
         let cause = ctx.routed.as_ref().and_then(|routed| routed.replay.cause());
         if cause == Some(Cause::ClientGone) || is_downstream(error, cause) {
             return closed(CLIENT_CLOSED);
+        }
+        if let Some(routed) = &ctx.routed {
+            // No attempt follows: from here on the client is spoken to directly.
+            replay::uninstall(session, &routed.replay);
         }
         if session.response_written().is_some() {
             return self.break_off(session, ctx).await;

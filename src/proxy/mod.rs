@@ -8,6 +8,7 @@ mod body;
 mod candidates;
 mod context;
 mod edits;
+mod fault;
 mod finish;
 mod framing;
 mod id;
@@ -107,6 +108,7 @@ impl ProxyHttp for Gateway {
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+        fault::injected(session, "request_filter");
         match self.admit(session, ctx).await {
             Ok(admit::Next::Proxy) => Ok(false),
             Ok(admit::Next::Answered) => Ok(true),
@@ -120,21 +122,23 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_peer(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         ctx: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
+        fault::injected(session, "upstream_peer");
         attempt::open(ctx, &self.metrics).await
     }
 
     async fn connected_to_upstream(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
         _fd: std::os::unix::io::RawFd,
         _digest: Option<&Digest>,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        fault::injected(session, "connected_to_upstream");
         if let Some(routed) = ctx.routed.as_deref_mut() {
             routed.current.connected = Some(Instant::now());
             routed.current.reused = reused;
@@ -148,6 +152,7 @@ impl ProxyHttp for Gateway {
         request: &mut RequestHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        fault::injected(session, "upstream_request_filter");
         let http2 = request.version == http::Version::HTTP_2;
         if let Some(routed) = ctx.routed.as_deref_mut() {
             routed.endpoint(&ctx.live).saw_http2(http2);
@@ -159,10 +164,11 @@ impl ProxyHttp for Gateway {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        fault::injected(session, "upstream_response_filter");
         if !response.status.is_informational() {
             attempt::judge(ctx, &self.metrics, response);
         }
@@ -171,10 +177,11 @@ impl ProxyHttp for Gateway {
 
     async fn response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        fault::injected(session, "response_filter");
         if response.status.is_informational() || attempt::is_withheld(ctx) {
             return Ok(());
         }
@@ -185,11 +192,12 @@ impl ProxyHttp for Gateway {
 
     fn response_body_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<std::time::Duration>> {
+        fault::injected(session, "response_body_filter");
         if let Some(data) = body.as_ref().filter(|_| !attempt::is_withheld(ctx)) {
             ctx.sent += data.len() as u64;
         }
@@ -230,6 +238,7 @@ impl ProxyHttp for Gateway {
     }
 
     async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut RequestContext) {
+        fault::injected(session, "logging");
         self.record(session, ctx);
         if let Some(routed) = &ctx.routed {
             replay::uninstall(session, &routed.replay);

@@ -1,6 +1,7 @@
 //! `GET /v1/models` and `GET /v1/models/{id}`, from the catalog, in the shape that the asking SDK
 //! expects, filtered to what the calling key may use.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use bytes::Bytes;
 use super::reject::{Code, Rejection};
 use crate::access::Caller;
 use crate::access::policy::Verdict;
-use crate::catalog::{Catalog, Model, ProviderId};
+use crate::catalog::{Catalog, Model, ProviderId, Target};
 use crate::surface::Dialect;
 
 /// Models in one answer to an Anthropic client that does not say how many it wants, and the most
@@ -85,8 +86,12 @@ struct Row<'a> {
     id: &'a str,
     owner: &'a str,
     name: &'a str,
-    model: &'a Model,
+    /// Absent for a virtual model, which may be answered by several.
+    model: Option<&'a Model>,
 }
+
+/// Who a virtual model is said to belong to.
+const OPERATOR: &str = "tollgate";
 
 /// The list, as JSON.
 #[must_use]
@@ -131,20 +136,31 @@ pub fn one(
     Ok(Bytes::from(text))
 }
 
-/// Every name once, in the catalog's order: the first provider that has it stands for it.
+/// Every name once: the operator's virtual models, then the models in the catalog's order, where
+/// the first provider that has a name stands for it.
 fn visible<'a>(catalog: &'a Catalog, caller: &Caller, only: Option<ProviderId>) -> Vec<Row<'a>> {
     let mut rows = Vec::new();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
+    let wanted = |provider: ProviderId| only.is_none_or(|only| only == provider);
+    for found in catalog.virtuals() {
+        let usable = |target: &Target| {
+            let provider = &catalog.provider(target.provider).id;
+            let id = catalog.upstream_id(target, "");
+            wanted(target.provider) && caller.policy.permits(provider, id) == Verdict::Allowed
+        };
+        if found.targets().iter().any(usable) && seen.insert(&*found.name) {
+            rows.push(Row { id: &found.name, owner: OPERATOR, name: &found.name, model: None });
+        }
+    }
     for model in catalog.listed() {
         let provider = catalog.provider(model.provider);
         let allowed = caller.policy.permits(&provider.id, &model.id) == Verdict::Allowed;
-        let wanted = only.is_none_or(|only| only == model.provider);
-        if allowed && wanted && seen.insert(&*model.id) {
+        if allowed && wanted(model.provider) && seen.insert(&*model.id) {
             rows.push(Row {
                 id: &model.id,
                 owner: &provider.id,
                 name: model.name.as_deref().unwrap_or(&model.id),
-                model,
+                model: Some(model),
             });
         }
     }
@@ -163,8 +179,9 @@ fn openai_list(rows: &[Row<'_>]) -> String {
 fn openai_row(row: &Row<'_>, text: &mut String) {
     let _ = write!(
         text,
-        r#"{{"id":{},"object":"model","created":0,"owned_by":{}}}"#,
+        r#"{{"id":{},"object":"model","created":{},"owned_by":{}}}"#,
         json(row.id),
+        created(row),
         json(row.owner)
     );
 }
@@ -198,17 +215,23 @@ fn anthropic_list(rows: &[Row<'_>], page: &Page) -> String {
 fn anthropic_row(row: &Row<'_>, text: &mut String) {
     let _ = write!(
         text,
-        r#"{{"type":"model","id":{},"display_name":{},"created_at":"1970-01-01T00:00:00Z""#,
+        r#"{{"type":"model","id":{},"display_name":{},"created_at":"{}""#,
         json(row.id),
-        json(row.name)
+        json(row.name),
+        jiff::Timestamp::from_second(created(row)).unwrap_or_default()
     );
-    if let Some(tokens) = row.model.context {
+    if let Some(tokens) = row.model.and_then(|model| model.context) {
         let _ = write!(text, r#","max_input_tokens":{tokens}"#);
     }
-    if let Some(tokens) = row.model.max_output {
+    if let Some(tokens) = row.model.and_then(|model| model.max_output) {
         let _ = write!(text, r#","max_tokens":{tokens}"#);
     }
     text.push('}');
+}
+
+/// The day of the model's release in Unix seconds; 0 where it is not known.
+fn created(row: &Row<'_>) -> i64 {
+    row.model.and_then(|model| model.created).unwrap_or(0)
 }
 
 fn join(rows: &[Row<'_>], text: &mut String, write: fn(&Row<'_>, &mut String)) {

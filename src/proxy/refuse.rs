@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
@@ -13,9 +13,13 @@ use super::Gateway;
 use super::context::RequestContext;
 use super::reject::Rejection;
 use super::response;
+use crate::surface::Dialect;
 
 /// The largest rest of a body that is read to keep a connection, in bytes.
-const DRAIN_MAX: u64 = 64 * 1024;
+const DRAIN_MAX: usize = 64 * 1024;
+
+/// How long that may take: the answer waits for it.
+const DRAIN_TIME: Duration = Duration::from_millis(50);
 
 /// How long a body is read on after a refusal, so that the client sees the answer and not a reset.
 const LINGER: Duration = Duration::from_secs(2);
@@ -46,6 +50,9 @@ impl Gateway {
             header.insert_header("x-should-retry", "false")?;
         }
         response::decorate(&mut header, ctx)?;
+        // Where the SDKs look for the id of an error's request.
+        let usual = if ctx.dialect == Dialect::Anthropic { "request-id" } else { "x-request-id" };
+        header.insert_header(usual, ctx.id.to_header())?;
         self.answer(session, ctx, header, body).await
     }
 
@@ -71,7 +78,7 @@ impl Gateway {
         header: ResponseHeader,
         body: Bytes,
     ) -> Result<()> {
-        let closing = !session.is_body_done() && !drains(session);
+        let closing = !read_out(session).await;
         if closing {
             session.set_keepalive(None);
         }
@@ -90,13 +97,28 @@ impl Gateway {
     }
 }
 
-/// Whether so little is left of the body that reading it is cheaper than a new connection.
-fn drains(session: &Session) -> bool {
-    let length = session.req_header().headers.get(CONTENT_LENGTH);
-    length
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok())
-        .is_some_and(|length| length <= DRAIN_MAX)
-        && !session.req_header().headers.contains_key(http::header::EXPECT)
+/// Reads the rest of the body where that is so little that it is cheaper than a new connection;
+/// true when nothing is left of it.
+async fn read_out(session: &mut Session) -> bool {
+    if session.is_body_done() {
+        return true;
+    }
+    let headers = &session.req_header().headers;
+    let length = headers.get(CONTENT_LENGTH);
+    let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if headers.contains_key(EXPECT) || length.is_some_and(|length| length > DRAIN_MAX) {
+        return false;
+    }
+    let reading = async {
+        let mut read = 0;
+        while let Ok(Some(piece)) = session.read_request_body().await {
+            read += piece.len();
+            if read > DRAIN_MAX {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(DRAIN_TIME, reading).await.is_ok() && session.is_body_done()
 }
 
 /// The header of an answer of our own.

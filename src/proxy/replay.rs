@@ -260,7 +260,11 @@ pub fn install(session: &mut Session, shared: Arc<Shared>) {
 }
 
 /// Puts the client's own session back in its place, so that its connection can be used again.
+/// Does nothing when it is there already.
 pub fn uninstall(session: &mut Session, shared: &Shared) {
+    if !session.downstream_session.is_custom() {
+        return;
+    }
     drop(std::mem::replace(&mut session.downstream_session, placeholder()));
     if let Some(real) = shared.lock().returned.take() {
         session.downstream_session = real;

@@ -35,6 +35,7 @@ use crate::store::{self, Store};
 use crate::upstream::dns::Resolver;
 use listen::{Bound, Sockets};
 use reload::{Load, Reloader};
+use signals::Signals;
 use status::Status;
 
 /// How often the end of the last request is looked for while draining.
@@ -60,6 +61,7 @@ pub struct Running {
     drain: Duration,
     control: Option<tokio::runtime::Runtime>,
     workers: Option<Runtime>,
+    signals: Option<Signals>,
     _watcher: Option<Box<dyn notify::Watcher + Send>>,
 }
 
@@ -81,8 +83,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let live = Arc::new(Snapshot::new(first));
     let reloader = Arc::new(Reloader::new(load, lasting, Arc::clone(&live)));
 
-    let folder = config.store.path.clone();
-    let store = control.block_on(Store::open(&folder)).map_err(one)?;
+    let store = control.block_on(Store::open_file(&config.store.path)).map_err(one)?;
     let keyring = control.block_on(store.load_keyring()).map_err(one)?;
     let keys = Arc::new(Snapshot::new(keyring));
     let access_log = Arc::new(AccessLog::open(&config.log.access).map_err(one)?);
@@ -115,6 +116,10 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         let _ = stopped.wait_for(|stopping| *stopping).await;
     }));
     let watcher = config.catalog.watch.then(|| watch_files(&control, paths, &reloader)).flatten();
+    let signals = {
+        let _entered = control.enter();
+        Signals::new().map_err(one)?
+    };
     for address in &public {
         info!("listening on {address} (public)");
     }
@@ -131,6 +136,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         drain: config.server.drain,
         control: Some(control),
         workers: Some(workers),
+        signals: Some(signals),
         _watcher: watcher,
     })
 }
@@ -282,9 +288,8 @@ impl Assembly<'_> {
 impl Running {
     /// Serves until a signal says to stop, then lets what is under way end.
     pub fn run(mut self) {
-        if let Some(control) = self.control.take() {
-            control.block_on(signals::serve_until_stopped(&self.reloader, &self.access_log));
-            self.control = Some(control);
+        if let (Some(control), Some(signals)) = (&self.control, self.signals.take()) {
+            control.block_on(signals.serve_until_stopped(&self.reloader, &self.access_log));
         }
         self.stop();
     }

@@ -112,10 +112,11 @@ pub async fn reload(reloader: Arc<Reloader>) -> Result<Box<str>, Vec<String>> {
 /// # Errors
 /// The system's, when there is nothing left to watch with.
 pub fn watch(paths: Vec<PathBuf>, reloader: Arc<Reloader>) -> notify::Result<impl Watcher> {
-    let (changed, mut changes) = mpsc::unbounded_channel();
+    let (changed, mut changes) = mpsc::channel(1);
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
-            let _ = changed.send(());
+            // One that waits stands for all that come until it is taken.
+            let _ = changed.try_send(());
         }
     })?;
     for path in &paths {

@@ -1,5 +1,6 @@
 //! Signals and systemd: SIGHUP reloads, SIGTERM and SIGINT stop, and the service manager is told.
 
+use std::io;
 use std::sync::Arc;
 
 use log::{info, warn};
@@ -9,38 +10,49 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::reload::{self, Reloader};
 use crate::log::access::AccessLog;
 
-/// Says that the gateway is ready, and serves signals until one says to stop.
-pub async fn serve_until_stopped(reloader: &Arc<Reloader>, access_log: &AccessLog) {
-    let kinds = [SignalKind::hangup(), SignalKind::terminate(), SignalKind::interrupt()];
-    let [Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)] = kinds.map(signal) else {
-        warn!("signals cannot be received; stopping");
-        return;
-    };
-    tell(&[NotifyState::Ready]);
-    loop {
-        tokio::select! {
-            () = received(&mut hangup) => {
-                again(reloader, access_log).await;
-            }
-            () = received(&mut terminate) => break,
-            () = received(&mut interrupt) => break,
-        }
-    }
-    tell(&[NotifyState::Stopping]);
-    info!("stopping: no new connections, waiting for the requests under way");
+/// The signals that are handled. They are from the moment this is made: whoever sees that the
+/// gateway listens may send one.
+pub struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
-async fn received(signal: &mut Signal) {
-    signal.recv().await;
+impl Signals {
+    /// Takes the signals over; must be called within a runtime.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Says that the gateway is ready, and serves signals until one says to stop.
+    pub async fn serve_until_stopped(mut self, reloader: &Arc<Reloader>, access_log: &AccessLog) {
+        tell(&[NotifyState::Ready]);
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => again(reloader, access_log).await,
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+            }
+        }
+        tell(&[NotifyState::Stopping]);
+        info!("stopping: no new connections, waiting for the requests under way");
+    }
 }
 
 /// Reloads everything, and opens the access log anew for whoever has moved it away.
 async fn again(reloader: &Arc<Reloader>, access_log: &AccessLog) {
-    let reloading = NotifyState::monotonic_usec_now().map(|now| [NotifyState::Reloading, now]);
-    if let Ok(states) = reloading {
-        tell(&states);
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        tell(&[NotifyState::Reloading, now]);
     }
     access_log.reopen();
+    // What was wrong has been logged and counted.
     let _ = reload::reload(Arc::clone(reloader)).await;
     tell(&[NotifyState::Ready]);
 }

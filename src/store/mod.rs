@@ -52,7 +52,16 @@ impl Store {
     /// A later version's store and a file that is no store are refused untouched; else see
     /// [`StoreError`].
     pub async fn open(folder: &Path) -> Result<Self, StoreError> {
-        let options = schema::prepare(folder, &folder.join(FILE)).await?;
+        Self::open_file(&folder.join(FILE)).await
+    }
+
+    /// As [`Store::open`], with the file's own name.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub async fn open_file(file: &Path) -> Result<Self, StoreError> {
+        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let options = schema::prepare(folder.unwrap_or(Path::new(".")), file).await?;
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)

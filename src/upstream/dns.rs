@@ -54,6 +54,7 @@ impl Host {
         self.addresses()
     }
 
+    #[allow(clippy::disallowed_methods, reason = "this is the background that looks names up")]
     async fn look_up(&self) -> bool {
         let query = tokio::net::lookup_host((&*self.name, self.port));
         let found = match tokio::time::timeout(PATIENCE, query).await {
@@ -96,11 +97,14 @@ impl Host {
     }
 }
 
+/// Hosts by name and port.
+type Hosts = HashMap<(Box<str>, u16), Weak<Host>>;
+
 /// Hands out hosts and keeps their addresses fresh for as long as somebody holds them.
 #[derive(Debug)]
 pub struct Resolver {
     runtime: Handle,
-    hosts: Mutex<HashMap<(Box<str>, u16), Weak<Host>>>,
+    hosts: Mutex<Hosts>,
 }
 
 impl Resolver {

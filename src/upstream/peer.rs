@@ -52,6 +52,7 @@ impl Transport {
 
 /// A peer for one address of an endpoint. The times of an attempt are set on a copy.
 #[must_use]
+#[allow(clippy::disallowed_methods, reason = "the address is one already: nothing is looked up")]
 pub fn template(
     address: SocketAddr,
     tls: bool,

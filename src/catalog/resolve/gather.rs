@@ -36,7 +36,10 @@ pub(super) struct Layered {
 }
 
 pub(super) fn gather(files: &Files, reports: &mut Reports<'_>) -> Layered {
-    let mut layered = Layered { complete: files.problems().is_empty(), ..Layered::default() };
+    let mut layered = Layered {
+        complete: files.problems().is_empty(),
+        ..Layered::default()
+    };
     for (position, source) in files.sources().iter().enumerate() {
         let known = reports.list().len();
         match parse::parse(source, reports.list()) {
@@ -68,24 +71,39 @@ impl Layered {
             (Some(id), None) => (&mut self.providers, id.clone()),
             (None, Some(name)) => (&mut self.presets, name.clone()),
             (Some(_), Some(_)) => {
-                return scope.problem(&["template"], "a file describes a provider or a template; take one of the two away");
+                return scope.problem(
+                    &["template"],
+                    "a file describes a provider or a template; take one of the two away",
+                );
             }
             (None, None) => {
                 if serde_json::to_string(&file).is_ok_and(|rest| rest != "{}") {
-                    scope.problem(&[], "no \"provider\": say which provider this file describes");
+                    scope.problem(
+                        &[],
+                        "no \"provider\": say which provider this file describes",
+                    );
                 }
                 return;
             }
         };
         let Some(earlier) = described.remove(&name) else {
-            described.insert(name, Described { file, layers: layers.into() });
+            described.insert(
+                name,
+                Described {
+                    file,
+                    layers: layers.into(),
+                },
+            );
             return;
         };
         let mut layers = earlier.layers;
         layers.push(position);
         match overlay(earlier.file, file) {
             Ok(file) => drop(described.insert(name, Described { file, layers })),
-            Err(error) => scope.problem(&[], format!("cannot be laid over the files before it: {error}")),
+            Err(error) => scope.problem(
+                &[],
+                format!("cannot be laid over the files before it: {error}"),
+            ),
         }
     }
 
@@ -101,14 +119,26 @@ impl Layered {
 }
 
 /// The description with its preset beneath it; `None`, and a problem, where there is no such preset.
-fn rest_on_preset(described: Described, layered: &Layered, reports: &mut Reports<'_>) -> Option<Described> {
-    let Some(name) = described.file.preset.clone() else { return Some(described) };
+fn rest_on_preset(
+    described: Described,
+    layered: &Layered,
+    reports: &mut Reports<'_>,
+) -> Option<Described> {
+    let Some(name) = described.file.preset.clone() else {
+        return Some(described);
+    };
     let mut scope = reports.scope(&described.layers);
     let Some(preset) = layered.presets.get(&name) else {
         // Where a file could not be read, the preset may be in that one.
         if layered.complete {
             let known: Vec<_> = layered.presets.keys().map(String::as_str).collect();
-            scope.problem(&["preset"], format!("there is no preset `{name}`; there are {}", known.join(", ")));
+            scope.problem(
+                &["preset"],
+                format!(
+                    "there is no preset `{name}`; there are {}",
+                    known.join(", ")
+                ),
+            );
         }
         return None;
     };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::providers::{self, Draft};
 use super::routes;
+use crate::catalog::ProviderId;
 use crate::catalog::date;
 use crate::catalog::file::{self, Decimal, Kind, Members, ModeEntry, ModelEntry, TierEntry};
 use crate::catalog::lookup::NAME_MAX;
@@ -12,7 +13,6 @@ use crate::catalog::model::Model;
 use crate::catalog::price::{self, Factor, Item, Mode, PicoDollars, Price, Rates, Tier};
 use crate::catalog::provider::Provider;
 use crate::catalog::report::{Reports, Scope};
-use crate::catalog::ProviderId;
 use crate::surface::{Surface, SurfaceSet};
 
 /// The longest id or alias of a model, in bytes: with any provider's id before it, it is still a name.
@@ -25,10 +25,12 @@ pub(super) fn models(draft: &mut Draft, id: ProviderId, reports: &mut Reports<'_
     {
         let mut scope = reports.scope(&draft.layers);
         for (name, entry) in written {
-            let Some(entry) = entry.filter(|entry| entry.disabled != Some(true)) else { continue };
+            let Some(entry) = entry.filter(|entry| entry.disabled != Some(true)) else {
+                continue;
+            };
             let mut scope = scope.within(&["models", &name]);
             check_id(&name, &[], &mut scope);
-            models.push(model(draft, id, &name, entry, &mut scope));
+            models.push(model(draft, id, &name, *entry, &mut scope));
         }
     }
     check_aliases(&models, draft, reports);
@@ -37,29 +39,46 @@ pub(super) fn models(draft: &mut Draft, id: ProviderId, reports: &mut Reports<'_
 
 fn check_id(id: &str, path: &[&str], scope: &mut Scope<'_, '_>) {
     if id.is_empty() || id.len() > ID_MAX || id.chars().any(char::is_control) {
-        scope.problem(path, format!("the name of a model has 1 to {ID_MAX} bytes and no control characters"));
+        scope.problem(
+            path,
+            format!("the name of a model has 1 to {ID_MAX} bytes and no control characters"),
+        );
     }
 }
 
-fn model(draft: &Draft, provider: ProviderId, id: &str, entry: ModelEntry, scope: &mut Scope<'_, '_>) -> Model {
+fn model(
+    draft: &Draft,
+    provider: ProviderId,
+    id: &str,
+    entry: ModelEntry,
+    scope: &mut Scope<'_, '_>,
+) -> Model {
     for (position, alias) in entry.aliases.iter().flatten().enumerate() {
         check_id(alias, &["aliases", &position.to_string()], scope);
     }
-    for (name, day) in [("retires", &entry.retires), ("expires", &entry.expires), ("last_seen", &entry.last_seen)] {
-        day.as_deref().and_then(|day| scope.check(&[name], seconds(day)));
+    for (name, day) in [
+        ("retires", &entry.retires),
+        ("expires", &entry.expires),
+        ("last_seen", &entry.last_seen),
+    ] {
+        day.as_deref()
+            .and_then(|day| scope.check(&[name], seconds(day)));
     }
     Model {
         id: id.into(),
         provider,
         surfaces: surfaces(draft, &entry, scope),
-        created: entry.snapshot.as_deref().and_then(|day| scope.check(&["snapshot"], seconds(day))),
+        created: entry
+            .snapshot
+            .as_deref()
+            .and_then(|day| scope.check(&["snapshot"], seconds(day))),
         price: price(&entry, scope),
         sources: sources(&draft.provider, &entry, scope),
         author: author(draft, id, entry.author),
         aliases: entry.aliases.into_iter().flatten().map(Arc::from).collect(),
-        name: entry.name.map(Into::into),
-        family: entry.family.map(Into::into),
-        variant: entry.variant.map(Into::into),
+        name: entry.name,
+        family: entry.family,
+        variant: entry.variant,
         kind: entry.kind,
         input: entry.input.into_iter().flatten().collect(),
         output: entry.output.into_iter().flatten().collect(),
@@ -67,20 +86,35 @@ fn model(draft: &Draft, provider: ProviderId, id: &str, entry: ModelEntry, scope
         max_input: entry.max_input,
         max_output: entry.max_output,
         status: entry.status.unwrap_or_default(),
-        retires: entry.retires.map(Into::into),
+        retires: entry.retires,
         confidence: entry.conf,
     }
 }
 
 /// Where an alias is an id, or the alias of two models, one of the two could never be reached.
 fn check_aliases(models: &[Model], draft: &Draft, reports: &mut Reports<'_>) {
-    let mut owner: HashMap<&str, &str> = models.iter().map(|model| (&*model.id, &*model.id)).collect();
+    let mut owner: HashMap<&str, &str> = models
+        .iter()
+        .map(|model| (&*model.id, &*model.id))
+        .collect();
     for model in models {
         for (position, alias) in model.aliases.iter().enumerate() {
-            let Some(other) = owner.insert(alias, &model.id) else { continue };
-            let what = if *other == **alias { "is the id of a model" } else { "is an alias of" };
-            let whose = if *other == **alias { String::new() } else { format!(" `{other}`") };
-            let message = format!("`{alias}` {what}{whose} of this provider already; take it away here (or write it in `same_as`)");
+            let Some(other) = owner.insert(alias, &model.id) else {
+                continue;
+            };
+            let what = if *other == **alias {
+                "is the id of a model"
+            } else {
+                "is an alias of"
+            };
+            let whose = if *other == **alias {
+                String::new()
+            } else {
+                format!(" `{other}`")
+            };
+            let message = format!(
+                "`{alias}` {what}{whose} of this provider already; take it away here (or write it in `same_as`)"
+            );
             let path = ["models", &*model.id, "aliases", &position.to_string()];
             reports.scope(&draft.layers).problem(&path, message);
         }
@@ -88,12 +122,16 @@ fn check_aliases(models: &[Model], draft: &Draft, reports: &mut Reports<'_>) {
 }
 
 fn seconds(day: &str) -> Result<i64, String> {
-    date::unix_seconds(day).ok_or_else(|| format!("`{day}` is no day; write it as 2026-11-10, or 2026-11 for a month"))
+    date::unix_seconds(day)
+        .ok_or_else(|| format!("`{day}` is no day; write it as 2026-11-10, or 2026-11 for a month"))
 }
 
-fn author(draft: &Draft, id: &str, written: Option<String>) -> Option<Box<str>> {
-    let in_id = || id.split_once('/').map(|(author, _)| author.trim_start_matches('~').into());
-    written.map(Into::into).or_else(in_id).or_else(|| draft.author.clone())
+fn author(draft: &Draft, id: &str, written: Option<Box<str>>) -> Option<Box<str>> {
+    let in_id = || {
+        id.split_once('/')
+            .map(|(author, _)| author.trim_start_matches('~').into())
+    };
+    written.or_else(in_id).or_else(|| draft.author.clone())
 }
 
 /// What the model allows of what its provider serves.
@@ -106,9 +144,16 @@ fn surfaces(draft: &Draft, entry: &ModelEntry, scope: &mut Scope<'_, '_>) -> Sur
                 allowed = allowed.with(surface);
             }
         }
-        return draft.provider.surfaces.iter().filter(|surface| allowed.has(*surface)).collect();
+        return draft
+            .provider
+            .surfaces
+            .iter()
+            .filter(|surface| allowed.has(*surface))
+            .collect();
     }
-    let Some(kind) = entry.kind else { return draft.provider.surfaces };
+    let Some(kind) = entry.kind else {
+        return draft.provider.surfaces;
+    };
     let fits = |surface: &Surface| match &draft.kinds[*surface as usize] {
         Some(kinds) => kinds.contains(&kind),
         None => usually_serves(*surface, kind),
@@ -129,19 +174,32 @@ fn usually_serves(surface: Surface, kind: Kind) -> bool {
 fn sources(provider: &Provider, entry: &ModelEntry, scope: &mut Scope<'_, '_>) -> Box<[u16]> {
     let mut positions = Vec::new();
     for (nth, name) in entry.src.iter().flatten().enumerate() {
-        match provider.sources.iter().position(|source| *source.id == **name) {
+        match provider
+            .sources
+            .iter()
+            .position(|source| *source.id == **name)
+        {
             Some(position) => positions.extend(u16::try_from(position)),
-            None => scope.problem(&["src", &nth.to_string()], format!("`{name}` is not in `sources` of the provider; add it")),
+            None => scope.problem(
+                &["src", &nth.to_string()],
+                format!("`{name}` is not in `sources` of the provider; add it"),
+            ),
         }
     }
     positions.into()
 }
 
 fn price(entry: &ModelEntry, scope: &mut Scope<'_, '_>) -> Option<Box<Price>> {
-    let rates = entry.price.as_ref().map(|written| rates(written, &mut scope.within(&["price"])));
+    let rates = entry
+        .price
+        .as_ref()
+        .map(|written| rates(written, &mut scope.within(&["price"])));
     let tiers = tiers(entry.tiers.as_deref(), &mut scope.within(&["tiers"]));
     let modes = modes(entry.modes.as_ref(), &mut scope.within(&["modes"]));
-    let images = images(entry.image_price.as_ref(), &mut scope.within(&["image_price"]));
+    let images = images(
+        entry.image_price.as_ref(),
+        &mut scope.within(&["image_price"]),
+    );
     if rates.is_none() && !tiers.is_empty() {
         scope.problem(&["tiers"], "tiers differ from a `price`; say it");
     }
@@ -149,7 +207,12 @@ fn price(entry: &ModelEntry, scope: &mut Scope<'_, '_>) -> Option<Box<Price>> {
     if rates.is_none() && images.is_empty() {
         return None;
     }
-    Some(Box::new(Price { rates: rates.unwrap_or_default(), tiers, modes, images }))
+    Some(Box::new(Price {
+        rates: rates.unwrap_or_default(),
+        tiers,
+        modes,
+        images,
+    }))
 }
 
 fn rates(written: &file::Rates, scope: &mut Scope<'_, '_>) -> Rates {
@@ -166,7 +229,10 @@ fn rates(written: &file::Rates, scope: &mut Scope<'_, '_>) -> Rates {
 
 /// As the file writes it.
 fn item_name(item: Item) -> String {
-    serde_json::to_value(item).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+    serde_json::to_value(item)
+        .ok()
+        .and_then(|name| name.as_str().map(str::to_owned))
+        .unwrap_or_default()
 }
 
 fn tiers(written: Option<&[TierEntry]>, scope: &mut Scope<'_, '_>) -> Box<[Tier]> {
@@ -178,26 +244,52 @@ fn tiers(written: Option<&[TierEntry]>, scope: &mut Scope<'_, '_>) -> Box<[Tier]
             scope.problem(&["above"], "tiers begin above 0 tokens and ascend");
         }
         above = entry.above;
-        Tier { above, rates: rates(&entry.price, &mut scope.within(&["price"])) }
+        Tier {
+            above,
+            rates: rates(&entry.price, &mut scope.within(&["price"])),
+        }
     };
-    written.unwrap_or_default().iter().enumerate().map(&mut tier).collect()
+    written
+        .unwrap_or_default()
+        .iter()
+        .enumerate()
+        .map(&mut tier)
+        .collect()
 }
 
-fn modes(written: Option<&Members<String, Option<ModeEntry>>>, scope: &mut Scope<'_, '_>) -> Box<[(Box<str>, Mode)]> {
+fn modes(
+    written: Option<&Members<String, Option<ModeEntry>>>,
+    scope: &mut Scope<'_, '_>,
+) -> Box<[(Box<str>, Mode)]> {
     let mut modes = Vec::new();
     for (name, entry) in written.iter().flat_map(|modes| &modes.0) {
         let Some(entry) = entry else { continue };
         let mut scope = scope.within(&[name]);
-        let factor = entry.multiplier.as_ref().and_then(|text| scope.check(&["multiplier"], price::parse(text)));
+        let factor = entry
+            .multiplier
+            .as_ref()
+            .and_then(|text| scope.check(&["multiplier"], price::parse(text)));
         let written = entry.price.as_ref();
-        let rates = written.map(|written| rates(written, &mut scope.within(&["price"]))).unwrap_or_default();
+        let rates = written
+            .map(|written| rates(written, &mut scope.within(&["price"])))
+            .unwrap_or_default();
         let tiers = tiers(entry.tiers.as_deref(), &mut scope.within(&["tiers"]));
-        modes.push((name.as_str().into(), Mode { factor: factor.map_or(Factor::ONE, Factor), rates, tiers }));
+        modes.push((
+            name.as_str().into(),
+            Mode {
+                factor: factor.map_or(Factor::ONE, Factor),
+                rates,
+                tiers,
+            },
+        ));
     }
     modes.into()
 }
 
-fn images(written: Option<&Members<String, Decimal>>, scope: &mut Scope<'_, '_>) -> Box<[(Box<str>, PicoDollars)]> {
+fn images(
+    written: Option<&Members<String, Decimal>>,
+    scope: &mut Scope<'_, '_>,
+) -> Box<[(Box<str>, PicoDollars)]> {
     let empty = BTreeMap::new();
     let mut images = Vec::new();
     for (size, amount) in written.map_or(&empty, |members| &members.0) {

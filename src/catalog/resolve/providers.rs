@@ -8,6 +8,7 @@ use super::{Overrides, site};
 use crate::catalog::ProviderId;
 use crate::catalog::file::{self, ErrorEntry, File, Members, ModelEntry};
 use crate::catalog::model::Model;
+use crate::catalog::problem::Problem;
 use crate::catalog::provider::{Answer, Auth, Preset, Provider, Source};
 use crate::catalog::report::{Reports, Scope};
 use crate::catalog::url;
@@ -15,6 +16,9 @@ use crate::surface;
 
 /// The longest id or alias of a provider, in bytes.
 pub(super) const NAME_MAX: usize = 64;
+
+/// Providers that a catalog can have: a [`ProviderId`] has sixteen bits.
+const PROVIDERS_MAX: usize = 1 << 16;
 
 /// Place in the order of a provider that does not say: after those shipped.
 const RANK_DEFAULT: u32 = 1_000;
@@ -27,7 +31,7 @@ const RESERVED: [&str; 6] = ["v1", "v1alpha", "v1beta", "models", "tollgate", "h
 pub(super) struct Draft {
     pub(super) provider: Provider,
     pub(super) layers: Vec<usize>,
-    pub(super) models: Members<String, Option<ModelEntry>>,
+    pub(super) models: Members<String, Option<Box<ModelEntry>>>,
     /// Who made the models that do not say it.
     pub(super) author: Option<Box<str>>,
     /// The kinds of models that a surface serves, where the file says it.
@@ -59,10 +63,21 @@ pub(super) fn drafts(
     };
     let mut drafts: Vec<_> = described.into_iter().map(build).collect();
     drafts.sort_by_key(|draft| draft.rank);
+    if drafts.len() > PROVIDERS_MAX {
+        let message =
+            format!("more than {PROVIDERS_MAX} providers; several can be endpoints of one");
+        reports.list().push(Problem::of_file("catalog", message));
+        drafts.truncate(PROVIDERS_MAX);
+    }
     drafts
 }
 
-fn provider(id: &str, file: &File, overrides: &Overrides, scope: &mut Scope<'_, '_>) -> (Provider, Kinds) {
+fn provider(
+    id: &str,
+    file: &File,
+    overrides: &Overrides,
+    scope: &mut Scope<'_, '_>,
+) -> (Provider, Kinds) {
     let aliases = file.aliases.as_deref().unwrap_or_default();
     check_id(id, scope);
     for (position, alias) in aliases.iter().enumerate() {
@@ -70,11 +85,19 @@ fn provider(id: &str, file: &File, overrides: &Overrides, scope: &mut Scope<'_, 
     }
     let site = site::site(id, file, overrides, scope);
     let (routes, kinds) = routes::routes(file, &site.prefix, scope);
-    let surfaces = surface::TABLE.iter().map(|row| row.surface).filter(|s| routes[*s as usize].is_some()).collect();
-    let keyless = routes.iter().flatten().all(|route| route.auth == Auth::None);
-    let health = file.health.as_ref().and_then(|health| {
-        scope.check(&["health", "path"], url::join(&site.prefix, &health.path))
-    });
+    let surfaces = surface::TABLE
+        .iter()
+        .map(|row| row.surface)
+        .filter(|s| routes[*s as usize].is_some())
+        .collect();
+    let keyless = routes
+        .iter()
+        .flatten()
+        .all(|route| route.auth == Auth::None);
+    let health = file
+        .health
+        .as_ref()
+        .and_then(|health| scope.check(&["health", "path"], url::join(&site.prefix, &health.path)));
     let errors = |scope: &mut Scope<'_, '_>, name| answers(file, name, scope);
     let provider = Provider {
         id: id.into(),
@@ -102,43 +125,76 @@ fn boxed(texts: &[String]) -> Box<[Box<str>]> {
 }
 
 fn check_id(id: &str, scope: &mut Scope<'_, '_>) {
-    let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    let valid =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     let first = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     if id.len() > NAME_MAX || !id.bytes().all(valid) || !id.as_bytes().first().is_some_and(first) {
-        let message = format!("`{id}` is no provider id: lower-case letters, digits, `.`, `_` and `-`, at most {NAME_MAX}");
+        let message = format!(
+            "`{id}` is no provider id: lower-case letters, digits, `.`, `_` and `-`, at most {NAME_MAX}"
+        );
         scope.problem(&["provider"], message);
     }
     if is_reserved(id) {
-        scope.problem(&["provider"], format!("`{id}` begins a path of the gateway itself; choose another id"));
+        scope.problem(
+            &["provider"],
+            format!("`{id}` begins a path of the gateway itself; choose another id"),
+        );
     }
 }
 
 fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name) || surface::TABLE.iter().any(|row| row.path.split('/').nth(1) == Some(name))
+    RESERVED.contains(&name)
+        || surface::TABLE
+            .iter()
+            .any(|row| row.path.split('/').nth(1) == Some(name))
 }
 
 fn check_alias(alias: &str, position: &str, scope: &mut Scope<'_, '_>) {
     let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     if alias.is_empty() || alias.len() > NAME_MAX || !alias.bytes().all(valid) {
-        let message = format!("`{alias}` is no alias: letters, digits, `.`, `_` and `-`, at most {NAME_MAX}");
+        let message =
+            format!("`{alias}` is no alias: letters, digits, `.`, `_` and `-`, at most {NAME_MAX}");
         scope.problem(&["aliases", position], message);
     }
     if is_reserved(&alias.to_ascii_lowercase()) {
-        scope.problem(&["aliases", position], format!("`{alias}` begins a path of the gateway itself; choose another"));
+        scope.problem(
+            &["aliases", position],
+            format!("`{alias}` begins a path of the gateway itself; choose another"),
+        );
     }
 }
 
 fn answers(file: &File, name: &str, scope: &mut Scope<'_, '_>) -> Box<[Answer]> {
-    let Some(errors) = &file.errors else { return Box::default() };
-    let written = if name == "bad_key" { &errors.bad_key } else { &errors.out_of_credit };
+    let Some(errors) = &file.errors else {
+        return Box::default();
+    };
+    let written = if name == "bad_key" {
+        &errors.bad_key
+    } else {
+        &errors.out_of_credit
+    };
     let mut check = |(position, entry): (usize, &ErrorEntry)| {
         if !(400..600).contains(&entry.status) {
             let path = ["errors", name, &position.to_string(), "status"];
-            scope.problem(&path, format!("{} is no status of an error; it is 400 to 599", entry.status));
+            scope.problem(
+                &path,
+                format!(
+                    "{} is no status of an error; it is 400 to 599",
+                    entry.status
+                ),
+            );
         }
-        Answer { status: entry.status, contains: entry.contains.as_deref().map(Into::into) }
+        Answer {
+            status: entry.status,
+            contains: entry.contains.as_deref().map(Into::into),
+        }
     };
-    written.iter().flatten().enumerate().map(&mut check).collect()
+    written
+        .iter()
+        .flatten()
+        .enumerate()
+        .map(&mut check)
+        .collect()
 }
 
 fn sources(file: &File) -> Box<[Source]> {
@@ -148,7 +204,11 @@ fn sources(file: &File) -> Box<[Source]> {
         url: entry.url.as_str().into(),
         date: entry.date.as_str().into(),
     };
-    file.sources.iter().flat_map(|sources| &sources.0).map(source).collect()
+    file.sources
+        .iter()
+        .flat_map(|sources| &sources.0)
+        .map(source)
+        .collect()
 }
 
 /// Ids and aliases of all providers in lower case.
@@ -164,8 +224,12 @@ pub(super) fn names(drafts: &[Draft], reports: &mut Reports<'_>) -> HashMap<Box<
             let lower: Box<str> = alias.to_ascii_lowercase().into();
             if let Some(other) = names.get(&lower) {
                 let other = &drafts[other.index()].provider.id;
-                let message = format!("`{alias}` already means provider `{other}`; take it from one of the two");
-                reports.scope(&draft.layers).problem(&["aliases", &nth.to_string()], message);
+                let message = format!(
+                    "`{alias}` already means provider `{other}`; take it from one of the two"
+                );
+                reports
+                    .scope(&draft.layers)
+                    .problem(&["aliases", &nth.to_string()], message);
             } else {
                 names.insert(lower, id(position));
             }
@@ -185,12 +249,19 @@ pub(super) fn default_for(
     for (position, name) in draft.default_for.iter().enumerate() {
         let position = position.to_string();
         let mut scope = reports.scope(&draft.layers);
-        let here = models.iter().any(|model| *model.id == **name || model.aliases.iter().any(|a| **a == **name));
+        let here = models
+            .iter()
+            .any(|model| *model.id == **name || model.aliases.iter().any(|a| **a == **name));
         if !here {
-            scope.problem(&["default_for", &position], format!("the provider has no model called `{name}`; add it to `models`"));
+            scope.problem(
+                &["default_for", &position],
+                format!("the provider has no model called `{name}`; add it to `models`"),
+            );
         }
         if let Some(other) = taken.insert(name.clone(), draft.provider.id.clone()) {
-            let message = format!("provider `{other}` is the default for `{name}` already; take it from one of the two");
+            let message = format!(
+                "provider `{other}` is the default for `{name}` already; take it from one of the two"
+            );
             scope.problem(&["default_for", &position], message);
         }
         names.insert(name.clone());
@@ -199,7 +270,10 @@ pub(super) fn default_for(
 }
 
 /// What the presets offer to those who look for a provider that is not described.
-pub(super) fn presets(described: &BTreeMap<String, Described>, reports: &mut Reports<'_>) -> Box<[Preset]> {
+pub(super) fn presets(
+    described: &BTreeMap<String, Described>,
+    reports: &mut Reports<'_>,
+) -> Box<[Preset]> {
     let preset = |(name, described): (&String, &Described)| {
         let file = &described.file;
         let mut scope = reports.scope(&described.layers);
@@ -207,13 +281,22 @@ pub(super) fn presets(described: &BTreeMap<String, Described>, reports: &mut Rep
             scope.problem(&["preset"], "a preset cannot rest on another");
         }
         if file.endpoints.is_some() {
-            scope.problem(&["endpoints"], "a preset has no endpoints; they are said where it is used");
+            scope.problem(
+                &["endpoints"],
+                "a preset has no endpoints; they are said where it is used",
+            );
         }
         // A base URL with a placeholder is for people to fill in.
-        let base = file.base_url.as_deref().and_then(|text| Some((text, url::parse(text).ok()?)));
-        let health = base.as_ref().zip(file.health.as_ref()).and_then(|((_, base), health)| {
-            scope.check(&["health", "path"], url::join(base.prefix, &health.path))
-        });
+        let base = file
+            .base_url
+            .as_deref()
+            .and_then(|text| Some((text, url::parse(text).ok()?)));
+        let health = base
+            .as_ref()
+            .zip(file.health.as_ref())
+            .and_then(|((_, base), health)| {
+                scope.check(&["health", "path"], url::join(base.prefix, &health.path))
+            });
         Preset {
             name: name.as_str().into(),
             title: file.name.as_deref().unwrap_or(name).into(),

@@ -9,13 +9,27 @@ use crate::catalog::url;
 use crate::surface::{self, Surface};
 
 /// Headers that the gateway sets itself, or that belong to the connection.
-const HEADERS_OWN: [&str; 10] = ["authorization", "connection", "content-length", "content-type", "expect", "host",
-    "te", "trailer", "transfer-encoding", "upgrade"];
+const HEADERS_OWN: [&str; 10] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 /// The kinds of models that each surface serves, where the file says it.
 pub(super) type Kinds = [Option<Vec<Kind>>; surface::COUNT];
 
-pub(super) fn routes(file: &File, prefix: &str, scope: &mut Scope<'_, '_>) -> ([Option<Route>; surface::COUNT], Kinds) {
+pub(super) fn routes(
+    file: &File,
+    prefix: &str,
+    scope: &mut Scope<'_, '_>,
+) -> ([Option<Route>; surface::COUNT], Kinds) {
     let mut routes = [const { None }; surface::COUNT];
     let mut kinds: Kinds = Default::default();
     let auth = file.auth.as_deref().map_or(Ok(Auth::Bearer), auth);
@@ -24,15 +38,25 @@ pub(super) fn routes(file: &File, prefix: &str, scope: &mut Scope<'_, '_>) -> ([
     for (name, entry) in file.surfaces.iter().flat_map(|surfaces| &surfaces.0) {
         let Some(entry) = entry else { continue };
         let mut scope = scope.within(&["surfaces", name]);
-        let Some(surface) = scope.check(&[], surface(name, "facts on others belong in `other_surfaces`")) else { continue };
+        let Some(surface) = scope.check(
+            &[],
+            surface(name, "facts on others belong in `other_surfaces`"),
+        ) else {
+            continue;
+        };
         kinds[surface as usize].clone_from(&entry.kinds);
         routes[surface as usize] = route(entry, prefix, &auth, &common, &mut scope);
     }
-    let said = file.surfaces.iter().flat_map(|surfaces| surfaces.0.values()).flatten().count();
+    let said = file
+        .surfaces
+        .iter()
+        .flat_map(|surfaces| surfaces.0.values())
+        .flatten()
+        .count();
     if said == 0 {
         let message = "no surface is served: say which and where, such as {\"chat\": {\"path\": \"/chat/completions\"}}, \
             or name a \"preset\" that does";
-        scope.problem(&["surfaces"], message);
+        scope.problem(&["provider"], message);
     }
     (routes, kinds)
 }
@@ -41,7 +65,10 @@ pub(super) fn routes(file: &File, prefix: &str, scope: &mut Scope<'_, '_>) -> ([
 pub(super) fn surface(name: &str, others: &str) -> Result<Surface, String> {
     Surface::from_name(name).ok_or_else(|| {
         let known: Vec<_> = surface::TABLE.iter().map(|row| row.name).collect();
-        format!("`{name}` is no surface that is routed; there are {}; {others}", known.join(", "))
+        format!(
+            "`{name}` is no surface that is routed; there are {}; {others}",
+            known.join(", ")
+        )
     })
 }
 
@@ -59,22 +86,40 @@ fn route(
         None => auth.clone(),
     };
     let mut all = common.clone();
-    all.extend(headers(entry.headers.as_ref(), &mut scope.within(&["headers"])));
+    all.extend(headers(
+        entry.headers.as_ref(),
+        &mut scope.within(&["headers"]),
+    ));
     if let Some(query) = &entry.query
-        && !query.bytes().all(|byte| byte.is_ascii_graphic() && !b"#?\"<>{}".contains(&byte))
+        && !query
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && !b"#?\"<>{}".contains(&byte))
     {
-        scope.problem(&["query"], format!("`{query}` is no query; write it without `?`, as \"api-version=2024-10-21\""));
+        scope.problem(
+            &["query"],
+            format!("`{query}` is no query; write it without `?`, as \"api-version=2024-10-21\""),
+        );
     }
     let Some(path) = &entry.path else {
-        scope.problem(&[], "no \"path\": say where the surface is served, such as \"/chat/completions\"");
+        scope.problem(
+            &[],
+            "no \"path\": say where the surface is served, such as \"/chat/completions\"",
+        );
         return None;
     };
     let path = scope.check(&["path"], url::join(prefix, path))?;
     Some(Route {
         path: path.into(),
-        query: entry.query.as_deref().filter(|query| !query.is_empty()).map(Into::into),
+        query: entry
+            .query
+            .as_deref()
+            .filter(|query| !query.is_empty())
+            .map(Into::into),
         auth,
-        headers: all.into_iter().map(|(name, value)| (name.into(), value.into())).collect(),
+        headers: all
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect(),
     })
 }
 
@@ -82,13 +127,20 @@ fn auth(text: &str) -> Result<Auth, String> {
     match text.split_once(':') {
         None if text == "none" => Ok(Auth::None),
         None if text == "bearer" => Ok(Auth::Bearer),
-        Some(("header", name)) if is_token(name) => Ok(Auth::Header(name.to_ascii_lowercase().into())),
-        _ => Err(format!("`{text}` is no way to send a key: \"none\", \"bearer\", or \"header:x-api-key\" and the like")),
+        Some(("header", name)) if is_token(name) => {
+            Ok(Auth::Header(name.to_ascii_lowercase().into()))
+        }
+        _ => Err(format!(
+            "`{text}` is no way to send a key: \"none\", \"bearer\", or \"header:x-api-key\" and the like"
+        )),
     }
 }
 
 /// By lower-case name.
-fn headers(written: Option<&Members<String, Option<String>>>, scope: &mut Scope<'_, '_>) -> Headers {
+fn headers(
+    written: Option<&Members<String, Option<String>>>,
+    scope: &mut Scope<'_, '_>,
+) -> Headers {
     let mut headers = Headers::new();
     for (name, value) in written.iter().flat_map(|members| &members.0) {
         let Some(value) = value else { continue };
@@ -96,8 +148,15 @@ fn headers(written: Option<&Members<String, Option<String>>>, scope: &mut Scope<
         if !is_token(name) {
             scope.problem(&[name], format!("`{name}` is no name of a header"));
         } else if HEADERS_OWN.contains(&lower.as_str()) || lower.starts_with("tollgate-") {
-            scope.problem(&[name], format!("`{name}` is set by the gateway; take it away"));
-        } else if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+            scope.problem(
+                &[name],
+                format!("`{name}` is set by the gateway; take it away"),
+            );
+        } else if value.is_empty()
+            || !value
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() || byte == b' ')
+        {
             scope.problem(&[name], "the value of a header is visible ASCII");
         } else {
             headers.insert(lower, value.clone());
@@ -108,6 +167,8 @@ fn headers(written: Option<&Members<String, Option<String>>>, scope: &mut Scope<
 
 /// RFC 9110, section 5.6.2.
 fn is_token(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
-

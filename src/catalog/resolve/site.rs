@@ -23,12 +23,23 @@ pub(super) struct Site {
 impl Site {
     /// Stands in for a site that has a problem, so that the rest can be checked.
     fn nowhere() -> Self {
-        Self { base_url: Box::default(), prefix: String::new(), endpoints: Box::default() }
+        Self {
+            base_url: Box::default(),
+            prefix: String::new(),
+            endpoints: Box::default(),
+        }
     }
 }
 
-pub(super) fn site(id: &str, file: &File, overrides: &Overrides, scope: &mut Scope<'_, '_>) -> Site {
-    let names: Vec<&str> = std::iter::once(id).chain(file.aliases.iter().flatten().map(String::as_str)).collect();
+pub(super) fn site(
+    id: &str,
+    file: &File,
+    overrides: &Overrides,
+    scope: &mut Scope<'_, '_>,
+) -> Site {
+    let names: Vec<&str> = std::iter::once(id)
+        .chain(file.aliases.iter().flatten().map(String::as_str))
+        .collect();
     if let Some((name, given)) = overrides.base_url(&names) {
         let variable = format!("{}_BASE_URL", name.to_ascii_uppercase().replace('-', "_"));
         return one_host(given).unwrap_or_else(|message| {
@@ -38,11 +49,15 @@ pub(super) fn site(id: &str, file: &File, overrides: &Overrides, scope: &mut Sco
     }
     let endpoints = file.endpoints.as_deref().unwrap_or_default();
     if !endpoints.is_empty() {
-        return several_hosts(file, endpoints, scope);
+        return several_hosts(endpoints, scope);
     }
     let Some(base_url) = &file.base_url else {
-        let hint = if file.preset.is_some() { "" } else { ", or name a \"preset\" that has one" };
-        scope.problem(&[], format!("no \"base_url\": say where the provider is, such as \"https://api.example.com/v1\"{hint}"));
+        let hint = if file.preset.is_some() {
+            ""
+        } else {
+            ", or name a \"preset\" that has one"
+        };
+        scope.problem(&["provider"], format!("no \"base_url\": say where the provider is, such as \"https://api.example.com/v1\"{hint}"));
         return Site::nowhere();
     };
     one_host(base_url).unwrap_or_else(|message| {
@@ -54,45 +69,83 @@ pub(super) fn site(id: &str, file: &File, overrides: &Overrides, scope: &mut Sco
 fn one_host(text: &str) -> Result<Site, String> {
     let base = url::parse(text)?;
     let endpoint = endpoint(&base, None, None, 1);
-    Ok(Site { base_url: text.into(), prefix: base.prefix.to_owned(), endpoints: Box::new([endpoint]) })
+    Ok(Site {
+        base_url: text.into(),
+        prefix: base.prefix.to_owned(),
+        endpoints: Box::new([endpoint]),
+    })
 }
 
-fn several_hosts(file: &File, written: &[EndpointEntry], scope: &mut Scope<'_, '_>) -> Site {
+fn several_hosts(written: &[EndpointEntry], scope: &mut Scope<'_, '_>) -> Site {
     let mut endpoints: Vec<Endpoint> = Vec::with_capacity(written.len());
     let mut prefix = None;
     for (position, entry) in written.iter().enumerate() {
         let position = position.to_string();
         let mut scope = scope.within(&["endpoints", &position]);
-        let Some(base) = scope.check(&["url"], url::parse(&entry.url)) else { continue };
+        let Some(base) = scope.check(&["url"], url::parse(&entry.url)) else {
+            continue;
+        };
         let first = *prefix.get_or_insert(base.prefix);
         if base.prefix != first {
-            let message = format!("its path is `{}`, that of the first endpoint `{first}`; they must be the same", base.prefix);
+            let message = format!(
+                "its path is `{}`, that of the first endpoint `{first}`; they must be the same",
+                base.prefix
+            );
             scope.problem(&["url"], message);
         }
         let weight = entry.weight.unwrap_or(1);
         if !(1..=WEIGHT_MAX).contains(&weight) {
-            scope.problem(&["weight"], format!("a weight is 1 to {WEIGHT_MAX}; leave out an endpoint that gets nothing"));
+            scope.problem(
+                &["weight"],
+                format!("a weight is 1 to {WEIGHT_MAX}; leave out an endpoint that gets nothing"),
+            );
         }
-        let host = entry.host.as_deref().filter(|host| {
-            let valid = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b));
-            if !valid {
-                scope.problem(&["host"], "no value of a Host header: write a host name, and a port if need be");
-            }
-            valid
-        });
+        let host = host_header(entry, &mut scope);
         let endpoint = endpoint(&base, entry.name.as_deref(), host, weight);
         if endpoints.iter().any(|other| other.name == endpoint.name) {
-            scope.problem(&[], format!("two endpoints are called `{}`; give them names of their own", endpoint.name));
+            scope.problem(
+                &[],
+                format!(
+                    "two endpoints are called `{}`; give them names of their own",
+                    endpoint.name
+                ),
+            );
         }
         endpoints.push(endpoint);
     }
-    let base_url = file.base_url.as_deref().or(written.first().map(|entry| entry.url.as_str())).unwrap_or_default();
-    Site { base_url: base_url.into(), prefix: prefix.unwrap_or_default().to_owned(), endpoints: endpoints.into() }
+    let base_url = written.first().map_or("", |entry| &entry.url);
+    Site {
+        base_url: base_url.into(),
+        prefix: prefix.unwrap_or_default().to_owned(),
+        endpoints: endpoints.into(),
+    }
 }
 
-fn endpoint(base: &BaseUrl<'_>, name: Option<&str>, host_header: Option<&str>, weight: u32) -> Endpoint {
-    let BaseUrl { scheme, host, port, .. } = *base;
-    let bracketed = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
+/// What the file says that the `Host` header is.
+fn host_header<'f>(entry: &'f EndpointEntry, scope: &mut Scope<'_, '_>) -> Option<&'f str> {
+    let host = entry.host.as_deref()?;
+    let valid = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte);
+    if host.is_empty() || !host.bytes().all(valid) {
+        let message = "no value of a Host header: write a host name, and a port if need be";
+        scope.problem(&["host"], message);
+    }
+    Some(host)
+}
+
+fn endpoint(
+    base: &BaseUrl<'_>,
+    name: Option<&str>,
+    host_header: Option<&str>,
+    weight: u32,
+) -> Endpoint {
+    let BaseUrl {
+        scheme, host, port, ..
+    } = *base;
+    let bracketed = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
     let authority = match host_header {
         Some(given) => given.to_owned(),
         None if port == scheme.default_port() => bracketed.clone(),
@@ -111,7 +164,10 @@ fn endpoint(base: &BaseUrl<'_>, name: Option<&str>, host_header: Option<&str>, w
 pub(super) fn ca_file(file: &File, scope: &mut Scope<'_, '_>) -> Option<PathBuf> {
     let path = Path::new(file.ca_file.as_deref()?);
     if !path.is_absolute() {
-        scope.problem(&["ca_file"], "write an absolute path: it does not depend on where the gateway is started");
+        scope.problem(
+            &["ca_file"],
+            "write an absolute path: it does not depend on where the gateway is started",
+        );
     }
     Some(path.to_owned())
 }
@@ -119,9 +175,16 @@ pub(super) fn ca_file(file: &File, scope: &mut Scope<'_, '_>) -> Option<PathBuf>
 pub(super) fn tls_name(file: &File, scope: &mut Scope<'_, '_>) -> Option<Box<str>> {
     let name = file.tls_name.as_deref()?;
     match url::parse(&format!("https://{name}")) {
-        Ok(BaseUrl { scheme: Scheme::Https, host, port: 443, prefix: "" }) if host == name => {}
-        _ => scope.problem(&["tls_name"], format!("`{name}` is no host name; write it without scheme and port")),
+        Ok(BaseUrl {
+            scheme: Scheme::Https,
+            host,
+            port: 443,
+            prefix: "",
+        }) if host == name => {}
+        _ => scope.problem(
+            &["tls_name"],
+            format!("`{name}` is no host name; write it without scheme and port"),
+        ),
     }
     Some(name.into())
 }
-

@@ -24,7 +24,12 @@ pub(super) fn add(
         check_name(catalog, name, &mut scope);
         if models.is_empty() || models.len() > MODELS_MAX {
             let count = models.len();
-            scope.problem(&[], format!("a virtual model stands for 1 to {MODELS_MAX} models, this one for {count}"));
+            scope.problem(
+                &[],
+                format!(
+                    "a virtual model stands for 1 to {MODELS_MAX} models, this one for {count}"
+                ),
+            );
         }
         let mut targets: Vec<Target> = Vec::new();
         for (position, model) in models.iter().enumerate() {
@@ -40,25 +45,41 @@ pub(super) fn add(
                 Err(message) => scope.problem(&[&position.to_string()], message),
             }
         }
-        virtuals.push(Virtual { name: name.as_str().into(), targets: targets.into() });
+        virtuals.push(Virtual {
+            name: name.as_str().into(),
+            targets: targets.into(),
+        });
     }
     catalog.kept = kept.into();
     for (position, found) in virtuals.iter().enumerate() {
         catalog.virtual_names.insert(found.name.clone(), position);
         // The first in the order of names, where two differ in case only.
-        catalog.virtual_folded.entry(found.name.to_ascii_lowercase().into()).or_insert(position);
+        catalog
+            .virtual_folded
+            .entry(found.name.to_ascii_lowercase().into())
+            .or_insert(position);
     }
     catalog.virtuals = virtuals.into();
 }
 
 fn check_name(catalog: &Catalog, name: &str, scope: &mut Scope<'_, '_>) {
     if name.is_empty() || name.len() > NAME_MAX || name.chars().any(char::is_control) {
-        scope.problem(&[], format!("the name of a virtual model has 1 to {NAME_MAX} bytes and no control characters"));
+        scope.problem(
+            &[],
+            format!(
+                "the name of a virtual model has 1 to {NAME_MAX} bytes and no control characters"
+            ),
+        );
     }
     if let Some((left, _)) = name.split_once(':')
         && catalog.provider_by_name(left).is_some()
     {
-        scope.problem(&[], format!("`{left}:` is read as a provider, so this name is never reached; choose another"));
+        scope.problem(
+            &[],
+            format!(
+                "`{left}:` is read as a provider, so this name is never reached; choose another"
+            ),
+        );
     }
 }
 
@@ -71,18 +92,31 @@ fn expand(
     complete: bool,
 ) -> Result<Vec<Target>, String> {
     if entry.eq_ignore_ascii_case(name) {
-        return Err(format!("`{entry}` is this virtual model itself; write `provider:{entry}` for a provider's model"));
+        return Err(format!(
+            "`{entry}` is this virtual model itself; write `provider:{entry}` for a provider's model"
+        ));
     }
-    if written.keys().any(|other| other.eq_ignore_ascii_case(entry)) {
-        return Err(format!("`{entry}` is a virtual model; list the models that it stands for"));
+    if written
+        .keys()
+        .any(|other| other.eq_ignore_ascii_case(entry))
+    {
+        return Err(format!(
+            "`{entry}` is a virtual model; list the models that it stands for"
+        ));
     }
     match catalog.lookup(entry, None) {
         Ok(targets) => Ok(targets.to_vec()),
         Err(_) if !complete => Ok(Vec::new()),
         Err(_) => {
             let near = catalog.nearest(entry);
-            let hint = if near.is_empty() { String::new() } else { format!("; there is {}", near.join(", ")) };
-            Err(format!("nothing is called `{entry}`{hint}; a model that the catalog lacks is written `provider:model`"))
+            let hint = if near.is_empty() {
+                String::new()
+            } else {
+                format!("; there is {}", near.join(", "))
+            };
+            Err(format!(
+                "nothing is called `{entry}`{hint}; a model that the catalog lacks is written `provider:model`"
+            ))
         }
     }
 }

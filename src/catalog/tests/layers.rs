@@ -9,13 +9,27 @@ fn url(catalog: &Catalog, provider: &str, surface: Surface, model: &str) -> Stri
     let provider = catalog.provider(catalog.provider_by_name(provider).expect(provider));
     let route = provider.route(surface).expect("a route");
     let endpoint = provider.endpoints.first().expect("an endpoint");
-    let scheme = if endpoint.scheme == Scheme::Https { "https" } else { "http" };
-    let query = route.query.as_deref().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("{scheme}://{}{}{query}", endpoint.authority, route.path(model).expect("a path"))
+    let scheme = if endpoint.scheme == Scheme::Https {
+        "https"
+    } else {
+        "http"
+    };
+    let query = route
+        .query
+        .as_deref()
+        .map(|query| format!("?{query}"))
+        .unwrap_or_default();
+    format!(
+        "{scheme}://{}{}{query}",
+        endpoint.authority,
+        route.path(model).expect("a path")
+    )
 }
 
 fn price(catalog: &Catalog, name: &str, item: Item) -> Option<u64> {
-    let model = catalog.lookup(name, None).expect(name)[0].model().expect("listed");
+    let model = catalog.lookup(name, None).expect(name)[0]
+        .model()
+        .expect("listed");
     let price = catalog.model(model).price.as_ref()?;
     price.rates.get(item).map(|PicoDollars(amount)| amount)
 }
@@ -24,8 +38,14 @@ fn price(catalog: &Catalog, name: &str, item: Item) -> Option<u64> {
 fn one_price_can_be_changed() {
     let own = r#"{"provider": "openai", "models": {"gpt-4o": {"price": {"input": "1"}}}}"#;
     let catalog = shipped_and(&[own]);
-    assert_eq!(price(&catalog, "gpt-4o", Item::Input), Some(1_000_000_000_000));
-    assert_eq!(price(&catalog, "gpt-4o", Item::Output), Some(10_000_000_000_000));
+    assert_eq!(
+        price(&catalog, "gpt-4o", Item::Input),
+        Some(1_000_000_000_000)
+    );
+    assert_eq!(
+        price(&catalog, "gpt-4o", Item::Output),
+        Some(10_000_000_000_000)
+    );
     assert_ne!(catalog.version(), shipped_and(&[]).version());
 }
 
@@ -36,12 +56,23 @@ fn models_and_surfaces_can_be_added_and_taken_away() {
         "models": {"gpt-4o": null, "o3": {"disabled": true}, "our-tune": {"aliases": ["tune"], "kind": "chat"}}}"#;
     let catalog = shipped_and(&[own]);
     assert!(catalog.lookup("o3", None).is_err());
-    assert_eq!(targets(&catalog, "openai:gpt-4o", None), Ok(vec!["openai:gpt-4o?".to_owned()]));
-    assert_eq!(targets(&catalog, "tune", None), Ok(vec!["openai:our-tune".to_owned()]));
+    assert_eq!(
+        targets(&catalog, "openai:gpt-4o", None),
+        Ok(vec!["openai:gpt-4o?".to_owned()])
+    );
+    assert_eq!(
+        targets(&catalog, "tune", None),
+        Ok(vec!["openai:our-tune".to_owned()])
+    );
     let openai = catalog.provider(catalog.provider_by_name("openai").expect("openai"));
     assert!(!openai.surfaces.has(Surface::Responses));
-    assert_eq!(url(&catalog, "openai", Surface::Chat, "m"), "https://api.openai.com/v1/chat/completions?x=1");
-    let target = catalog.lookup("gpt-5.4-pro", None).expect("a model of the responses surface only")[0];
+    assert_eq!(
+        url(&catalog, "openai", Surface::Chat, "m"),
+        "https://api.openai.com/v1/chat/completions?x=1"
+    );
+    let target = catalog
+        .lookup("gpt-5.4-pro", None)
+        .expect("a model of the responses surface only")[0];
     assert!(!catalog.serves(&target, Surface::Responses));
 }
 
@@ -49,7 +80,10 @@ fn models_and_surfaces_can_be_added_and_taken_away() {
 fn a_provider_can_be_disabled() {
     let catalog = shipped_and(&[r#"{"provider": "openrouter", "disabled": true}"#]);
     assert!(catalog.provider_by_name("openrouter").is_none());
-    assert_eq!(targets(&catalog, "openai/gpt-4o", None), Ok(vec!["openai:gpt-4o".to_owned()]));
+    assert_eq!(
+        targets(&catalog, "openai/gpt-4o", None),
+        Ok(vec!["openai:gpt-4o".to_owned()])
+    );
 }
 
 #[test]
@@ -57,7 +91,10 @@ fn a_virtual_model_is_replaced_or_taken_away() {
     let base = r#"{"virtual_models": {"a": ["gpt-4o"], "b": ["gpt-4o"]}}"#;
     let over = r#"{"virtual_models": {"a": ["o3"], "b": null}}"#;
     let catalog = shipped_and(&[base, over]);
-    assert_eq!(targets(&catalog, "a", None), Ok(vec!["openai:o3".to_owned()]));
+    assert_eq!(
+        targets(&catalog, "a", None),
+        Ok(vec!["openai:o3".to_owned()])
+    );
     assert!(catalog.lookup("b", None).is_err());
 }
 
@@ -73,10 +110,14 @@ fn the_version_is_that_of_the_content() {
     assert_eq!(version(&[one]), version(&[one, one]));
     assert_ne!(version(&[one]), version(&[one, more]));
     assert_eq!(version(&[one]).len(), 16);
-    let overrides = Overrides { base_urls: [("p".to_owned(), "http://b".to_owned())].into() };
+    let overrides = Overrides {
+        base_urls: [("p".to_owned(), "http://b".to_owned())].into(),
+    };
     let moved = resolve(&texts(&[one]), &overrides).expect("a catalog");
     assert_ne!(version(&[one]), moved.version());
-    let unrelated = Overrides { base_urls: [("q".to_owned(), "http://b".to_owned())].into() };
+    let unrelated = Overrides {
+        base_urls: [("q".to_owned(), "http://b".to_owned())].into(),
+    };
     let same = resolve(&texts(&[one]), &unrelated).expect("a catalog");
     assert_eq!(version(&[one]), same.version());
 }
@@ -96,40 +137,105 @@ fn a_few_lines_on_a_preset_make_a_provider() {
         r#"{"provider": "bedrock", "preset": "bedrock", "base_url": "https://bedrock-mantle.us-east-1.api.aws/openai/v1"}"#,
     ]);
     let table = [
-        ("ollama", Surface::Chat, "http://127.0.0.1:11434/v1/chat/completions"),
-        ("ollama", Surface::Messages, "http://127.0.0.1:11434/v1/messages"),
-        ("gpu1", Surface::CountTokens, "http://gpu1:8000/v1/messages/count_tokens"),
-        ("studio", Surface::Responses, "http://127.0.0.1:1234/v1/responses"),
-        ("azure", Surface::Chat, "https://acme.openai.azure.com/openai/v1/chat/completions"),
-        ("azure-old", Surface::Chat,
-            "https://acme.openai.azure.com/openai/deployments/m%2F1/chat/completions?api-version=2024-10-21"),
-        ("azure-claude", Surface::Messages, "https://acme.services.ai.azure.com/anthropic/v1/messages"),
-        ("mine", Surface::Embeddings, "http://10.0.0.1:81/v1/embeddings"),
-        ("mine-too", Surface::Messages, "http://10.0.0.1:82/v1/messages"),
-        ("bedrock", Surface::Messages, "https://bedrock-mantle.us-east-1.api.aws/anthropic/v1/messages"),
+        (
+            "ollama",
+            Surface::Chat,
+            "http://127.0.0.1:11434/v1/chat/completions",
+        ),
+        (
+            "ollama",
+            Surface::Messages,
+            "http://127.0.0.1:11434/v1/messages",
+        ),
+        (
+            "gpu1",
+            Surface::CountTokens,
+            "http://gpu1:8000/v1/messages/count_tokens",
+        ),
+        (
+            "studio",
+            Surface::Responses,
+            "http://127.0.0.1:1234/v1/responses",
+        ),
+        (
+            "azure",
+            Surface::Chat,
+            "https://acme.openai.azure.com/openai/v1/chat/completions",
+        ),
+        (
+            "azure-old",
+            Surface::Chat,
+            "https://acme.openai.azure.com/openai/deployments/m%2F1/chat/completions?api-version=2024-10-21",
+        ),
+        (
+            "azure-claude",
+            Surface::Messages,
+            "https://acme.services.ai.azure.com/anthropic/v1/messages",
+        ),
+        (
+            "mine",
+            Surface::Embeddings,
+            "http://10.0.0.1:81/v1/embeddings",
+        ),
+        (
+            "mine-too",
+            Surface::Messages,
+            "http://10.0.0.1:82/v1/messages",
+        ),
+        (
+            "bedrock",
+            Surface::Messages,
+            "https://bedrock-mantle.us-east-1.api.aws/anthropic/v1/messages",
+        ),
     ];
     for (provider, surface, expected) in table {
         assert_eq!(url(&catalog, provider, surface, "m/1"), expected);
     }
     let provider = |name: &str| catalog.provider(catalog.provider_by_name(name).expect(name));
-    assert_eq!(provider("azure").route(Surface::Chat).map(|r| &r.auth), Some(&Auth::Header("api-key".into())));
-    assert_eq!(provider("ollama").route(Surface::Chat).map(|route| &route.auth), Some(&Auth::None));
-    let optional: Vec<_> = ["ollama", "gpu1", "studio", "mine", "azure"].map(|name| provider(name).key_optional).into();
+    assert_eq!(
+        provider("azure").route(Surface::Chat).map(|r| &r.auth),
+        Some(&Auth::Header("api-key".into()))
+    );
+    assert_eq!(
+        provider("ollama")
+            .route(Surface::Chat)
+            .map(|route| &route.auth),
+        Some(&Auth::None)
+    );
+    let optional: Vec<_> = ["ollama", "gpu1", "studio", "mine", "azure"]
+        .map(|name| provider(name).key_optional)
+        .into();
     assert_eq!(optional, [true, true, true, true, false]);
     assert_eq!(provider("gpu1").health.as_deref(), Some("/health"));
-    assert_eq!(targets(&catalog, "gpt-4o", None), Ok(vec!["openai:gpt-4o".to_owned(), "azure:prod-4o".to_owned()]));
+    assert_eq!(
+        targets(&catalog, "gpt-4o", None),
+        Ok(vec!["openai:gpt-4o".to_owned(), "azure:prod-4o".to_owned()])
+    );
 }
 
 #[test]
 fn presets_tell_where_local_servers_usually_are() {
     let catalog = shipped_and(&[]);
     let local = |name: &str| {
-        let preset = catalog.presets().iter().find(|preset| *preset.name == *name).expect(name);
+        let preset = catalog
+            .presets()
+            .iter()
+            .find(|preset| *preset.name == *name)
+            .expect(name);
         (preset.base_url.as_deref(), preset.health.as_deref())
     };
-    assert_eq!(local("ollama"), (Some("http://127.0.0.1:11434/v1"), Some("/")));
-    assert_eq!(local("vllm"), (Some("http://127.0.0.1:8000/v1"), Some("/health")));
-    assert_eq!(local("lmstudio"), (Some("http://127.0.0.1:1234/v1"), Some("/v1/models")));
+    assert_eq!(
+        local("ollama"),
+        (Some("http://127.0.0.1:11434/v1"), Some("/"))
+    );
+    assert_eq!(
+        local("vllm"),
+        (Some("http://127.0.0.1:8000/v1"), Some("/health"))
+    );
+    assert_eq!(
+        local("lmstudio"),
+        (Some("http://127.0.0.1:1234/v1"), Some("/v1/models"))
+    );
     assert_eq!(local("azure-openai"), (None, None));
     assert_eq!(local("openai-compatible"), (None, None));
 }
@@ -147,35 +253,91 @@ fn a_base_url_from_outside_moves_every_surface_of_its_provider() {
         ("GROQ_BASE_URL", ""),
         ("PATH", "/bin"),
     ];
-    let overrides = Overrides::from_env(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let overrides =
+        Overrides::from_env(variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let catalog = resolve(&Files::builtin(), &overrides).expect("a catalog");
     let table = [
-        ("openai", Surface::Responses, "http://127.0.0.1:9/v1/responses"),
-        ("anthropic", Surface::Messages, "http://127.0.0.1:9/v1/messages"),
-        ("deepseek", Surface::Chat, "http://127.0.0.1:9/ds/chat/completions"),
-        ("deepseek", Surface::Messages, "http://127.0.0.1:9/ds/anthropic/v1/messages"),
-        ("inference-net", Surface::Messages, "http://127.0.0.1:9/v1/messages"),
-        ("google", Surface::Embeddings, "http://127.0.0.1:9/v1beta/openai/embeddings"),
-        ("moonshot", Surface::Messages, "http://[::1]:9/kimi/anthropic/v1/messages"),
-        ("groq", Surface::Chat, "https://api.groq.com/openai/v1/chat/completions"),
+        (
+            "openai",
+            Surface::Responses,
+            "http://127.0.0.1:9/v1/responses",
+        ),
+        (
+            "anthropic",
+            Surface::Messages,
+            "http://127.0.0.1:9/v1/messages",
+        ),
+        (
+            "deepseek",
+            Surface::Chat,
+            "http://127.0.0.1:9/ds/chat/completions",
+        ),
+        (
+            "deepseek",
+            Surface::Messages,
+            "http://127.0.0.1:9/ds/anthropic/v1/messages",
+        ),
+        (
+            "inference-net",
+            Surface::Messages,
+            "http://127.0.0.1:9/v1/messages",
+        ),
+        (
+            "google",
+            Surface::Embeddings,
+            "http://127.0.0.1:9/v1beta/openai/embeddings",
+        ),
+        (
+            "moonshot",
+            Surface::Messages,
+            "http://[::1]:9/kimi/anthropic/v1/messages",
+        ),
+        (
+            "groq",
+            Surface::Chat,
+            "https://api.groq.com/openai/v1/chat/completions",
+        ),
     ];
     for (provider, surface, expected) in table {
         assert_eq!(url(&catalog, provider, surface, "m"), expected);
     }
-    let bad = Overrides { base_urls: [("groq".to_owned(), "groq.com".to_owned())].into() };
+    let bad = Overrides {
+        base_urls: [("groq".to_owned(), "groq.com".to_owned())].into(),
+    };
     let problems = resolve(&Files::builtin(), &bad).expect_err("no URL");
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].to_string().starts_with("GROQ_BASE_URL: `groq.com` is no base URL"), "{}", problems[0]);
+    assert!(
+        problems[0]
+            .to_string()
+            .starts_with("GROQ_BASE_URL: `groq.com` is no base URL"),
+        "{}",
+        problems[0]
+    );
 }
 
 #[test]
 fn several_endpoints_share_the_path() {
-    let catalog = catalog(&[r#"{"provider": "p", "preset": null, "base_url": "http://unused:1/v1",
+    let catalog = catalog(&[
+        r#"{"provider": "p", "preset": null, "base_url": "http://unused:1/v1",
         "endpoints": [{"url": "http://10.0.0.1:8000/v1", "weight": 3},
                       {"url": "https://b.example/v1/", "name": "b", "host": "front.example"}],
-        "surfaces": {"chat": {"path": "/chat/completions"}}}"#]);
+        "surfaces": {"chat": {"path": "/chat/completions"}}}"#,
+    ]);
     let provider = &catalog.providers()[0];
-    let endpoints: Vec<_> = provider.endpoints.iter().map(|e| (&*e.name, &*e.host, e.port, e.weight, &*e.authority)).collect();
-    assert_eq!(endpoints, [("10.0.0.1:8000", "10.0.0.1", 8000, 3, "10.0.0.1:8000"), ("b", "b.example", 443, 1, "front.example")]);
-    assert_eq!(url(&catalog, "p", Surface::Chat, "m"), "http://10.0.0.1:8000/v1/chat/completions");
+    let endpoints: Vec<_> = provider
+        .endpoints
+        .iter()
+        .map(|e| (&*e.name, &*e.host, e.port, e.weight, &*e.authority))
+        .collect();
+    assert_eq!(
+        endpoints,
+        [
+            ("10.0.0.1:8000", "10.0.0.1", 8000, 3, "10.0.0.1:8000"),
+            ("b", "b.example", 443, 1, "front.example")
+        ]
+    );
+    assert_eq!(
+        url(&catalog, "p", Surface::Chat, "m"),
+        "http://10.0.0.1:8000/v1/chat/completions"
+    );
 }

@@ -48,7 +48,11 @@ fn a_prefix_picks_the_provider_and_the_rest_goes_upstream() {
     check(&catalog, "alpha:tiny", &["alpha:small"]);
     check(&catalog, "alpha:TINY", &["alpha:small"]);
     check(&catalog, "alpha:big", &["alpha:Big"]);
-    check(&catalog, "alpha:Unknown/with:colons", &["alpha:Unknown/with:colons?"]);
+    check(
+        &catalog,
+        "alpha:Unknown/with:colons",
+        &["alpha:Unknown/with:colons?"],
+    );
     check(&catalog, "alpha:acme/small", &["alpha:acme/small?"]);
     check(&catalog, "beta:llama3.2:1b", &["beta:llama3.2:1b"]);
     check(&catalog, "alpha:gone", &["alpha:gone"]);
@@ -60,8 +64,16 @@ fn a_prefix_picks_the_provider_and_the_rest_goes_upstream() {
 #[test]
 fn a_virtual_model_is_its_list_in_order_without_duplicates() {
     let catalog = own();
-    check(&catalog, "fast", &["beta:shared", "alpha:small", "alpha:not-listed?"]);
-    check(&catalog, "FAST", &["beta:shared", "alpha:small", "alpha:not-listed?"]);
+    check(
+        &catalog,
+        "fast",
+        &["beta:shared", "alpha:small", "alpha:not-listed?"],
+    );
+    check(
+        &catalog,
+        "FAST",
+        &["beta:shared", "alpha:small", "alpha:not-listed?"],
+    );
     // It comes before a model of the same name, and stands for all of a bare name's providers.
     check(&catalog, "Big", &["beta:both"]);
     check(&catalog, "wide", &["beta:both", "alpha:both"]);
@@ -107,8 +119,14 @@ fn a_slash_is_part_of_an_id_or_parts_provider_or_author() {
     check(&catalog, "acme/tiny", &["alpha:small"]);
     check(&catalog, "Acme/BIG", &["alpha:Big"]);
     check(&catalog, "other/by-name", &["alpha:by-name"]);
-    assert_eq!(targets(&catalog, "acme/by-name", None), Err(Unresolved::Unknown));
-    assert_eq!(targets(&catalog, "nobody/small", None), Err(Unresolved::Unknown));
+    assert_eq!(
+        targets(&catalog, "acme/by-name", None),
+        Err(Unresolved::Unknown)
+    );
+    assert_eq!(
+        targets(&catalog, "nobody/small", None),
+        Err(Unresolved::Unknown)
+    );
 }
 
 #[test]
@@ -116,14 +134,33 @@ fn a_colon_after_no_provider_is_part_of_the_name() {
     let catalog = own();
     check(&catalog, "llama3.2:1b", &["beta:llama3.2:1b"]);
     check(&catalog, "LLAMA3.2:1B", &["beta:llama3.2:1b"]);
-    assert_eq!(targets(&catalog, "llama3.2:3b", None), Err(Unresolved::Unknown));
+    assert_eq!(
+        targets(&catalog, "llama3.2:3b", None),
+        Err(Unresolved::Unknown)
+    );
 }
 
 #[test]
 fn what_names_nothing_is_unknown() {
     let catalog = own();
-    for name in ["", ":", "/", "alpha:", "alpha/", ":small", "/small", "nothing", "nothing:small", "small ", " small"] {
-        assert_eq!(targets(&catalog, name, None), Err(Unresolved::Unknown), "{name:?}");
+    for name in [
+        "",
+        ":",
+        "/",
+        "alpha:",
+        "alpha/",
+        ":small",
+        "/small",
+        "nothing",
+        "nothing:small",
+        "small ",
+        " small",
+    ] {
+        assert_eq!(
+            targets(&catalog, name, None),
+            Err(Unresolved::Unknown),
+            "{name:?}"
+        );
     }
 }
 
@@ -131,10 +168,22 @@ fn what_names_nothing_is_unknown() {
 fn a_name_has_a_longest_length() {
     let catalog = own();
     let longest = format!("alpha:{}", "x".repeat(NAME_MAX - 6));
-    assert_eq!(targets(&catalog, &longest, None), Ok(vec![format!("{longest}?")]));
-    assert_eq!(targets(&catalog, &format!("{longest}x"), None), Err(Unresolved::TooLong));
-    assert_eq!(targets(&catalog, &"é".repeat(NAME_MAX), None), Err(Unresolved::TooLong));
-    assert_eq!(targets(&catalog, &"é".repeat(NAME_MAX / 2), None), Err(Unresolved::Unknown));
+    assert_eq!(
+        targets(&catalog, &longest, None),
+        Ok(vec![format!("{longest}?")])
+    );
+    assert_eq!(
+        targets(&catalog, &format!("{longest}x"), None),
+        Err(Unresolved::TooLong)
+    );
+    assert_eq!(
+        targets(&catalog, &"é".repeat(NAME_MAX), None),
+        Err(Unresolved::TooLong)
+    );
+    assert_eq!(
+        targets(&catalog, &"é".repeat(NAME_MAX / 2), None),
+        Err(Unresolved::Unknown)
+    );
 }
 
 #[test]
@@ -160,7 +209,12 @@ fn a_pinned_provider_narrows_the_name_to_itself() {
         ("wide", Ok(&["alpha:both"])),
     ];
     for (name, expected) in table {
-        let expected = expected.map(|targets| targets.iter().map(|target| (*target).to_owned()).collect::<Vec<_>>());
+        let expected = expected.map(|targets| {
+            targets
+                .iter()
+                .map(|target| (*target).to_owned())
+                .collect::<Vec<_>>()
+        });
         assert_eq!(targets(&catalog, name, alpha), expected, "{name}");
     }
 }
@@ -169,7 +223,10 @@ fn a_pinned_provider_narrows_the_name_to_itself() {
 fn a_virtual_model_without_the_pinned_provider_says_so() {
     let catalog = catalog(&[ALPHA, BETA, r#"{"virtual_models": {"v": ["beta:shared"]}}"#]);
     let alpha = catalog.provider_by_name("alpha");
-    assert_eq!(targets(&catalog, "v", alpha), Err(Unresolved::NotAtProvider));
+    assert_eq!(
+        targets(&catalog, "v", alpha),
+        Err(Unresolved::NotAtProvider)
+    );
 }
 
 #[test]
@@ -178,8 +235,14 @@ fn a_pinned_provider_has_its_own_names_before_prefixes() {
         "surfaces": {"chat": {"path": "/chat/completions"}}}"#;
     let catalog = shipped_and(&[local]);
     let ollama = catalog.provider_by_name("ollama");
-    assert_eq!(targets(&catalog, "mistral:7b", ollama), Ok(vec!["ollama:mistral:7b?".to_owned()]));
-    assert_eq!(targets(&catalog, "mistral:7b", None), Ok(vec!["mistral:7b?".to_owned()]));
+    assert_eq!(
+        targets(&catalog, "mistral:7b", ollama),
+        Ok(vec!["ollama:mistral:7b?".to_owned()])
+    );
+    assert_eq!(
+        targets(&catalog, "mistral:7b", None),
+        Ok(vec!["mistral:7b?".to_owned()])
+    );
     check(&catalog, "ollama:mistral:7b", &["ollama:mistral:7b?"]);
 }
 
@@ -187,14 +250,27 @@ fn a_pinned_provider_has_its_own_names_before_prefixes() {
 fn the_form_of_a_name_is_told() {
     let catalog = own();
     let table = [
-        ("alpha:small", Form::Prefixed), ("fast", Form::Virtual), ("small", Form::Exact), ("tiny", Form::Exact),
-        ("SMALL", Form::AnyCase), ("Fast", Form::AnyCase), ("alpha/small", Form::Slashed), ("acme/tiny", Form::Author),
+        ("alpha:small", Form::Prefixed),
+        ("fast", Form::Virtual),
+        ("small", Form::Exact),
+        ("tiny", Form::Exact),
+        ("SMALL", Form::AnyCase),
+        ("Fast", Form::AnyCase),
+        ("alpha/small", Form::Slashed),
+        ("acme/tiny", Form::Author),
     ];
     for (name, form) in table {
-        assert_eq!(catalog.lookup(name, None).map(|targets| targets.form), Ok(form), "{name}");
+        assert_eq!(
+            catalog.lookup(name, None).map(|targets| targets.form),
+            Ok(form),
+            "{name}"
+        );
     }
     let alpha = catalog.provider_by_name("alpha");
-    assert_eq!(catalog.lookup("nothing", alpha).map(|targets| targets.form), Ok(Form::Pinned));
+    assert_eq!(
+        catalog.lookup("nothing", alpha).map(|targets| targets.form),
+        Ok(Form::Pinned)
+    );
 }
 
 #[test]
@@ -202,7 +278,10 @@ fn a_target_is_served_where_provider_and_model_agree() {
     let catalog = own();
     let serves = |name: &str, surface| {
         let targets = catalog.lookup(name, None).expect(name);
-        targets.iter().map(|target| catalog.serves(target, surface)).collect::<Vec<_>>()
+        targets
+            .iter()
+            .map(|target| catalog.serves(target, surface))
+            .collect::<Vec<_>>()
     };
     assert_eq!(serves("alpha:vectors", Surface::Embeddings), [true]);
     assert_eq!(serves("alpha:vectors", Surface::Chat), [false]);
@@ -218,31 +297,91 @@ fn the_names_of_the_contract_mean_what_it_says() {
     let catalog = shipped_and(&[local]);
     check(&catalog, "openai:gpt-4o", &["openai:gpt-4o"]);
     check(&catalog, "OpenAI:gpt-4o", &["openai:gpt-4o"]);
-    check(&catalog, "gemini:gemini-2.5-pro", &["google:gemini-2.5-pro"]);
-    check(&catalog, "inception:mercury-2", &["inceptionlabs:mercury-2"]);
-    check(&catalog, "openrouter:anthropic/claude-3.5-sonnet", &["openrouter:anthropic/claude-3.5-sonnet"]);
+    check(
+        &catalog,
+        "gemini:gemini-2.5-pro",
+        &["google:gemini-2.5-pro"],
+    );
+    check(
+        &catalog,
+        "inception:mercury-2",
+        &["inceptionlabs:mercury-2"],
+    );
+    check(
+        &catalog,
+        "openrouter:anthropic/claude-3.5-sonnet",
+        &["openrouter:anthropic/claude-3.5-sonnet"],
+    );
     check(&catalog, "ollama:llama3.2:1b", &["ollama:llama3.2:1b?"]);
     check(&catalog, "gpt-4o", &["openai:gpt-4o"]);
     check(&catalog, "GPT-4o", &["openai:gpt-4o"]);
     check(&catalog, "openai/gpt-4o", &["openrouter:openai/gpt-4o"]);
-    check(&catalog, "openai/gpt-5.3-codex-spark", &["openai:gpt-5.3-codex-spark"]);
-    check(&catalog, "openai/gpt-oss-20b:free", &["openrouter:openai/gpt-oss-20b:free"]);
-    check(&catalog, "openai/gpt-oss-120b",
-        &["openrouter:openai/gpt-oss-120b", "groq:openai/gpt-oss-120b", "hyperbolic:openai/gpt-oss-120b"]);
+    check(
+        &catalog,
+        "openai/gpt-5.3-codex-spark",
+        &["openai:gpt-5.3-codex-spark"],
+    );
+    check(
+        &catalog,
+        "openai/gpt-oss-20b:free",
+        &["openrouter:openai/gpt-oss-20b:free"],
+    );
+    check(
+        &catalog,
+        "openai/gpt-oss-120b",
+        &[
+            "openrouter:openai/gpt-oss-120b",
+            "groq:openai/gpt-oss-120b",
+            "hyperbolic:openai/gpt-oss-120b",
+        ],
+    );
     check(&catalog, "gpt-4o-2024-08-06", &["openai:gpt-4o-2024-08-06"]);
     check(&catalog, "gpt-5.5-instant", &["openai:chat-latest"]);
-    check(&catalog, "claude-haiku-4-5", &["anthropic:claude-haiku-4-5", "inference-net:claude-haiku-4-5"]);
-    check(&catalog, "anthropic/claude-sonnet-4-5", &["anthropic:claude-sonnet-4-5"]);
-    check(&catalog, "deepseek-reasoner", &["deepseek:deepseek-reasoner"]);
-    assert_eq!(targets(&catalog, "llama3.2:1b", None), Err(Unresolved::Unknown));
+    check(
+        &catalog,
+        "claude-haiku-4-5",
+        &[
+            "anthropic:claude-haiku-4-5",
+            "inference-net:claude-haiku-4-5",
+        ],
+    );
+    check(
+        &catalog,
+        "anthropic/claude-sonnet-4-5",
+        &["anthropic:claude-sonnet-4-5"],
+    );
+    check(
+        &catalog,
+        "deepseek-reasoner",
+        &["deepseek:deepseek-reasoner"],
+    );
+    assert_eq!(
+        targets(&catalog, "llama3.2:1b", None),
+        Err(Unresolved::Unknown)
+    );
 }
 
 #[test]
 fn near_names_are_offered() {
     let catalog = shipped_and(&[]);
-    assert_eq!(catalog.nearest("gpt4o").first().map(String::as_str), Some("gpt-4o"));
-    assert_eq!(catalog.nearest("claude-sonnet-4.5").first().map(String::as_str), Some("claude-sonnet-4-5"));
-    assert_eq!(catalog.nearest("opnai:gpt-4o").first().map(String::as_str), Some("openai:gpt-4o"));
-    assert_eq!(catalog.nearest("no-such-model-anywhere-at-all"), Vec::<String>::new());
+    assert_eq!(
+        catalog.nearest("gpt4o").first().map(String::as_str),
+        Some("gpt-4o")
+    );
+    assert_eq!(
+        catalog
+            .nearest("claude-sonnet-4.5")
+            .first()
+            .map(String::as_str),
+        Some("claude-sonnet-4-5")
+    );
+    assert_eq!(
+        catalog.nearest("opnai:gpt-4o").first().map(String::as_str),
+        Some("openai:gpt-4o")
+    );
+    assert_eq!(
+        catalog.nearest("no-such-model-anywhere-at-all"),
+        Vec::<String>::new()
+    );
     assert_eq!(catalog.nearest(&"x".repeat(100_000)), Vec::<String>::new());
 }

@@ -7,7 +7,8 @@ use super::super::{Auth, Catalog, Files, Item, Overrides, PicoDollars, resolve};
 use crate::surface::Surface;
 
 fn shipped() -> Catalog {
-    resolve(&Files::builtin(), &Overrides::default()).unwrap_or_else(|problems| panic!("{problems:#?}"))
+    resolve(&Files::builtin(), &Overrides::default())
+        .unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
 /// Provider, models, of these with a price, of these removed. In catalog order.
@@ -37,16 +38,38 @@ const COUNTS: [(&str, usize, usize, usize); 19] = [
 fn every_provider_has_all_its_models_and_prices() {
     let catalog = shipped();
     let count = |provider: super::ProviderId| {
-        let models = || catalog.models().iter().filter(move |model| model.provider == provider);
+        let models = || {
+            catalog
+                .models()
+                .iter()
+                .filter(move |model| model.provider == provider)
+        };
         let priced = models().filter(|model| model.price.is_some()).count();
-        let removed = models().filter(|model| model.status == Status::Removed).count();
-        (&*catalog.provider(provider).id, models().count(), priced, removed)
+        let removed = models()
+            .filter(|model| model.status == Status::Removed)
+            .count();
+        (
+            &*catalog.provider(provider).id,
+            models().count(),
+            priced,
+            removed,
+        )
     };
-    assert_eq!(catalog.provider_ids().map(count).collect::<Vec<_>>(), COUNTS);
-    assert_eq!(catalog.listed().count(), COUNTS.iter().map(|(_, models, _, removed)| models - removed).sum::<usize>());
+    assert_eq!(
+        catalog.provider_ids().map(count).collect::<Vec<_>>(),
+        COUNTS
+    );
+    assert_eq!(
+        catalog.listed().count(),
+        COUNTS
+            .iter()
+            .map(|(_, models, _, removed)| models - removed)
+            .sum::<usize>()
+    );
 }
 
 /// Model, then its prices as its source writes them, in US dollars per million tokens unless the item says otherwise.
+#[rustfmt::skip]
 const PRICES: [(&str, &[(Item, &str)]); 18] = [
     ("openai:gpt-4o", &[(Item::Input, "2.5"), (Item::CachedInput, "1.25"), (Item::Output, "10")]),
     ("openai:gpt-4o-mini", &[(Item::Input, "0.15"), (Item::CachedInput, "0.075"), (Item::Output, "0.6"), (Item::PerWebSearch, "0.025")]),
@@ -70,7 +93,11 @@ const PRICES: [(&str, &[(Item, &str)]); 18] = [
 
 /// Twelve decimals written out, independently of the reader under test.
 fn decimal(PicoDollars(amount): PicoDollars) -> String {
-    let text = format!("{}.{:012}", amount / 1_000_000_000_000, amount % 1_000_000_000_000);
+    let text = format!(
+        "{}.{:012}",
+        amount / 1_000_000_000_000,
+        amount % 1_000_000_000_000
+    );
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
@@ -78,10 +105,19 @@ fn decimal(PicoDollars(amount): PicoDollars) -> String {
 fn well_known_models_cost_what_their_sources_say() {
     let catalog = shipped();
     for (name, expected) in PRICES {
-        let model = catalog.lookup(name, None).expect(name)[0].model().expect("listed");
+        let model = catalog.lookup(name, None).expect(name)[0]
+            .model()
+            .expect("listed");
         let price = catalog.model(model).price.as_ref().expect(name);
-        let rates: Vec<_> = price.rates.iter().map(|(item, amount)| (item, decimal(amount))).collect();
-        let expected: Vec<_> = expected.iter().map(|(item, amount)| (*item, (*amount).to_owned())).collect();
+        let rates: Vec<_> = price
+            .rates
+            .iter()
+            .map(|(item, amount)| (item, decimal(amount)))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|(item, amount)| (*item, (*amount).to_owned()))
+            .collect();
         assert_eq!(rates, expected, "{name}");
         assert!(!catalog.model(model).sources.is_empty(), "{name}");
     }
@@ -97,18 +133,47 @@ fn tiers_modes_limits_and_dates_are_kept() {
     let sonnet = model("anthropic:claude-sonnet-4-5");
     let price = sonnet.price.as_ref().expect("a price");
     assert_eq!(price.tiers.len(), 1);
-    assert_eq!((price.tiers[0].above, price.tiers[0].rates.get(Item::Output).map(decimal)), (200_000, Some("22.5".into())));
-    assert_eq!((sonnet.context, sonnet.max_output), (Some(1_000_000), Some(64_000)));
+    assert_eq!(
+        (
+            price.tiers[0].above,
+            price.tiers[0].rates.get(Item::Output).map(decimal)
+        ),
+        (200_000, Some("22.5".into()))
+    );
+    assert_eq!(
+        (sonnet.context, sonnet.max_output),
+        (Some(1_000_000), Some(64_000))
+    );
     assert!(sonnet.input.has(Modality::Image) && !sonnet.output.has(Modality::Image));
     let opus = model("anthropic:claude-opus-5-5");
     let opus = opus.price.as_ref().expect("a price");
-    let geo = opus.modes.iter().find(|(name, _)| &**name == "inference_geo_us").expect("the mode");
+    let geo = opus
+        .modes
+        .iter()
+        .find(|(name, _)| &**name == "inference_geo_us")
+        .expect("the mode");
     assert_eq!(decimal(PicoDollars(geo.1.factor.0)), "1.1");
     let snapshot = model("openai:gpt-4o-2024-08-06");
-    assert_eq!((snapshot.created, snapshot.retires.as_deref()), (Some(1_722_902_400), Some("2027-01-14")));
-    assert_eq!(model("openai:gpt-4o").retires.as_deref(), Some("2027-01-14"));
-    let image = model("openai:gpt-image-1-mini").price.as_ref().expect("a price");
-    assert_eq!(image.images.iter().find(|(size, _)| &**size == "low/1024x1024").map(|(_, p)| decimal(*p)), Some("0.005".into()));
+    assert_eq!(
+        (snapshot.created, snapshot.retires.as_deref()),
+        (Some(1_722_902_400), Some("2027-01-14"))
+    );
+    assert_eq!(
+        model("openai:gpt-4o").retires.as_deref(),
+        Some("2027-01-14")
+    );
+    let image = model("openai:gpt-image-1-mini")
+        .price
+        .as_ref()
+        .expect("a price");
+    assert_eq!(
+        image
+            .images
+            .iter()
+            .find(|(size, _)| &**size == "low/1024x1024")
+            .map(|(_, p)| decimal(*p)),
+        Some("0.005".into())
+    );
     let source = &catalog.provider(sonnet.provider).sources[usize::from(sonnet.sources[0])];
     assert_eq!((&*source.id, &*source.date), ("ll", "2026-11"));
 }
@@ -117,8 +182,16 @@ const NO_HEADERS: &[(&str, &str)] = &[];
 const VERSION: &[(&str, &str)] = &[("anthropic-version", "2023-06-01")];
 
 /// Provider, surface, host, path, header of the key (empty for Bearer), headers.
-type Row = (&'static str, Surface, &'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+type Row = (
+    &'static str,
+    Surface,
+    &'static str,
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
 
+#[rustfmt::skip]
 const ROUTES: [Row; 44] = [
     ("openai", Surface::Chat, "api.openai.com", "/v1/chat/completions", "", NO_HEADERS),
     ("openai", Surface::Completions, "api.openai.com", "/v1/completions", "", NO_HEADERS),
@@ -171,10 +244,29 @@ fn every_surface_goes_to_the_right_place_with_the_right_key() {
     let catalog = shipped();
     for (name, surface, host, path, key, headers) in ROUTES {
         let provider = catalog.provider(catalog.provider_by_name(name).expect(name));
-        let route = provider.route(surface).unwrap_or_else(|| panic!("{name} serves {}", surface.name()));
-        let auth = if key.is_empty() { Auth::Bearer } else { Auth::Header(key.into()) };
-        let found: Vec<_> = route.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-        assert_eq!((&*provider.endpoints[0].host, &*route.path, &route.auth, &*found), (host, path, &auth, headers), "{name}");
+        let route = provider
+            .route(surface)
+            .unwrap_or_else(|| panic!("{name} serves {}", surface.name()));
+        let auth = if key.is_empty() {
+            Auth::Bearer
+        } else {
+            Auth::Header(key.into())
+        };
+        let found: Vec<_> = route
+            .headers
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        assert_eq!(
+            (
+                &*provider.endpoints[0].host,
+                &*route.path,
+                &route.auth,
+                &*found
+            ),
+            (host, path, &auth, headers),
+            "{name}"
+        );
         assert_eq!(provider.endpoints[0].port, 443);
     }
     // Of the nine the list is whole.
@@ -192,7 +284,10 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
     let served = |name: &str| {
         let target = catalog.lookup(name, None).expect(name)[0];
         let all = catalog.provider(target.provider).surfaces;
-        all.iter().filter(|surface| catalog.serves(&target, *surface)).map(Surface::name).collect::<Vec<_>>()
+        all.iter()
+            .filter(|surface| catalog.serves(&target, *surface))
+            .map(Surface::name)
+            .collect::<Vec<_>>()
     };
     let table: [(&str, &[&str]); 13] = [
         ("openai:gpt-4o", &["chat", "responses"]),
@@ -202,12 +297,18 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
         ("openai:text-embedding-3-small", &["embeddings"]),
         ("openai:gpt-realtime", &[]),
         ("openai:gpt-3.5-turbo-instruct", &["completions"]),
-        ("anthropic:claude-sonnet-4-5", &["chat", "messages", "count_tokens"]),
+        (
+            "anthropic:claude-sonnet-4-5",
+            &["chat", "messages", "count_tokens"],
+        ),
         ("google:gemini-embedding-001", &["embeddings"]),
         ("google:gemini-2.5-flash-image", &["chat"]),
         ("google:imagen-3.0-generate-001", &[]),
         ("inference-net:claude-haiku-4-5", &["messages"]),
-        ("deepseek:deepseek-v4-pro", &["chat", "completions", "messages"]),
+        (
+            "deepseek:deepseek-v4-pro",
+            &["chat", "completions", "messages"],
+        ),
     ];
     for (name, expected) in table {
         assert_eq!(served(name), expected, "{name}");
@@ -219,11 +320,27 @@ fn keys_are_looked_for_where_people_keep_them() {
     let catalog = shipped();
     let env = |name: &str| {
         let provider = catalog.provider(catalog.provider_by_name(name).expect(name));
-        provider.env.iter().map(|variable| &**variable).collect::<Vec<_>>()
+        provider
+            .env
+            .iter()
+            .map(|variable| &**variable)
+            .collect::<Vec<_>>()
     };
     assert_eq!(env("openai"), ["OPENAI_API_KEY"]);
-    assert_eq!(env("google"), ["GOOGLE_API_KEY", "GEMINI_API_KEY", "GOOGLE_GENERATIVE_AI_API_KEY"]);
-    assert!(catalog.providers().iter().all(|provider| !provider.env.is_empty() && !provider.key_optional));
+    assert_eq!(
+        env("google"),
+        [
+            "GOOGLE_API_KEY",
+            "GEMINI_API_KEY",
+            "GOOGLE_GENERATIVE_AI_API_KEY"
+        ]
+    );
+    assert!(
+        catalog
+            .providers()
+            .iter()
+            .all(|provider| !provider.env.is_empty() && !provider.key_optional)
+    );
 }
 
 /// The catalog is loaded before the first request, which is to be served within 200 ms of the start.
@@ -232,7 +349,11 @@ fn it_loads_quickly() {
     let started = Instant::now();
     let catalog = shipped();
     let seconds = started.elapsed();
-    println!("{} models of {} providers in {seconds:?}", catalog.models().len(), catalog.providers().len());
+    println!(
+        "{} models of {} providers in {seconds:?}",
+        catalog.models().len(),
+        catalog.providers().len()
+    );
     // The budget of 60 ms is for a release build on an idle machine and is held by the benchmark; this only catches
     // what is slower by orders of magnitude.
     assert!(seconds.as_secs() < 10, "{seconds:?}");

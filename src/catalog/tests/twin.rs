@@ -26,28 +26,60 @@ struct Twin {
 }
 
 /// Names that meet often: in other cases, with separators, as providers, authors and models at once.
-const NAMES: [&str; 18] = ["m", "M", "n", "N", "mn", "Mn", "a/m", "A/m", "a/M", "b/n", "p/m", "p/M", "m:1", "M:1", "p:m", "a/m:1", "x", "a"];
+const NAMES: [&str; 18] = [
+    "m", "M", "n", "N", "mn", "Mn", "a/m", "A/m", "a/M", "b/n", "p/m", "p/M", "m:1", "M:1", "p:m",
+    "a/m:1", "x", "a",
+];
 const IDS: [&str; 4] = ["p", "q", "a", "s"];
 const ALIASES: [&str; 4] = ["P2", "b", "Q2", "x"];
 const AUTHORS: [&str; 3] = ["a", "B", "c"];
 
 fn providers() -> impl Strategy<Value = Vec<Provider>> {
-    let models = btree_map(select(&NAMES[..]), (btree_set(select(&NAMES[..]), 0..3), any::<bool>()), 0..6);
-    let one = (0_u32..3, proptest::option::of(select(&AUTHORS[..])), models, btree_set(select(&NAMES[..]), 0..2));
+    let models = btree_map(
+        select(&NAMES[..]),
+        (btree_set(select(&NAMES[..]), 0..3), any::<bool>()),
+        0..6,
+    );
+    let one = (
+        0_u32..3,
+        proptest::option::of(select(&AUTHORS[..])),
+        models,
+        btree_set(select(&NAMES[..]), 0..2),
+    );
     (vec(one, IDS.len()), 1..=IDS.len()).prop_map(|(parts, count)| {
         let mut defaults = BTreeSet::new();
-        let mut providers: Vec<_> = parts.into_iter().take(count).enumerate().map(|(n, (rank, author, models, chosen))| {
-            let ids: BTreeSet<_> = models.keys().copied().collect();
-            let mut used = BTreeSet::new();
-            let keep = |aliases: BTreeSet<&'static str>, used: &mut BTreeSet<&'static str>| {
-                aliases.into_iter().filter(|alias| !ids.contains(alias) && used.insert(*alias)).collect::<Vec<_>>()
-            };
-            let models: BTreeMap<_, _> =
-                models.into_iter().map(|(id, (aliases, removed))| (id, (keep(aliases, &mut used), removed))).collect();
-            let has = |name: &&str| models.contains_key(*name) || used.contains(*name);
-            let default_for = chosen.into_iter().filter(|name| has(name) && defaults.insert(*name)).collect();
-            Provider { id: IDS[n], aliases: vec![ALIASES[n]], rank, author, models, default_for }
-        }).collect();
+        let mut providers: Vec<_> = parts
+            .into_iter()
+            .take(count)
+            .enumerate()
+            .map(|(n, (rank, author, models, chosen))| {
+                let ids: BTreeSet<_> = models.keys().copied().collect();
+                let mut used = BTreeSet::new();
+                let keep = |aliases: BTreeSet<&'static str>, used: &mut BTreeSet<&'static str>| {
+                    aliases
+                        .into_iter()
+                        .filter(|alias| !ids.contains(alias) && used.insert(*alias))
+                        .collect::<Vec<_>>()
+                };
+                let models: BTreeMap<_, _> = models
+                    .into_iter()
+                    .map(|(id, (aliases, removed))| (id, (keep(aliases, &mut used), removed)))
+                    .collect();
+                let has = |name: &&str| models.contains_key(*name) || used.contains(*name);
+                let default_for = chosen
+                    .into_iter()
+                    .filter(|name| has(name) && defaults.insert(*name))
+                    .collect();
+                Provider {
+                    id: IDS[n],
+                    aliases: vec![ALIASES[n]],
+                    rank,
+                    author,
+                    models,
+                    default_for,
+                }
+            })
+            .collect();
         providers.sort_by_key(|provider| (provider.rank, provider.id));
         providers
     })
@@ -55,16 +87,28 @@ fn providers() -> impl Strategy<Value = Vec<Provider>> {
 
 fn twins() -> impl Strategy<Value = Twin> {
     let entries = ["p:m", "q:anything", "m", "M", "a/m", "N", "b/n", "P2:M"];
-    let lists = btree_map(select(vec!["v", "V", "m", "a/M", "w:1"]), vec(select(entries.to_vec()), 1..4), 0..3);
+    let lists = btree_map(
+        select(vec!["v", "V", "m", "a/M", "w:1"]),
+        vec(select(entries.to_vec()), 1..4),
+        0..3,
+    );
     (providers(), lists).prop_map(|(providers, lists)| {
-        let plain = Twin { providers, virtuals: BTreeMap::new() };
+        let plain = Twin {
+            providers,
+            virtuals: BTreeMap::new(),
+        };
         let nested = |entry: &str| lists.keys().any(|name| name.eq_ignore_ascii_case(entry));
         let good = |entries: &Vec<&'static str>| {
-            let entries = entries.iter().copied().filter(|entry| !nested(entry) && plain.lookup(entry, None).is_some());
+            let entries = entries
+                .iter()
+                .copied()
+                .filter(|entry| !nested(entry) && plain.lookup(entry, None).is_some());
             entries.collect::<Vec<_>>()
         };
         let virtuals = lists.iter().map(|(name, entries)| (*name, good(entries)));
-        let virtuals = virtuals.filter(|(_, entries)| !entries.is_empty()).collect();
+        let virtuals = virtuals
+            .filter(|(_, entries)| !entries.is_empty())
+            .collect();
         Twin { virtuals, ..plain }
     })
 }
@@ -72,10 +116,17 @@ fn twins() -> impl Strategy<Value = Twin> {
 impl Twin {
     fn files(&self) -> Vec<String> {
         let file = |provider: &Provider| {
-            let models: serde_json::Map<_, _> = provider.models.iter().map(|(id, (aliases, removed))| {
-                let status = if *removed { "removed" } else { "active" };
-                ((*id).to_owned(), serde_json::json!({"aliases": aliases, "status": status}))
-            }).collect();
+            let models: serde_json::Map<_, _> = provider
+                .models
+                .iter()
+                .map(|(id, (aliases, removed))| {
+                    let status = if *removed { "removed" } else { "active" };
+                    (
+                        (*id).to_owned(),
+                        serde_json::json!({"aliases": aliases, "status": status}),
+                    )
+                })
+                .collect();
             let mut file = serde_json::json!({"provider": provider.id, "aliases": provider.aliases, "rank": provider.rank,
                 "base_url": "http://127.0.0.1:1", "surfaces": {"chat": {"path": "/c"}}, "models": models,
                 "default_for": provider.default_for});
@@ -90,20 +141,37 @@ impl Twin {
 
     fn provider(&self, name: &str) -> Option<&Provider> {
         let called = |provider: &&Provider| {
-            provider.id.eq_ignore_ascii_case(name) || provider.aliases.iter().any(|alias| alias.eq_ignore_ascii_case(name))
+            provider.id.eq_ignore_ascii_case(name)
+                || provider
+                    .aliases
+                    .iter()
+                    .any(|alias| alias.eq_ignore_ascii_case(name))
         };
         self.providers.iter().find(called)
     }
 
     /// Every provider's model that `same` says is called so, in order: provider, id, author.
-    fn models(&self, name: &str, same: fn(&str, &str) -> bool) -> Vec<(&'static str, &'static str, String)> {
+    fn models(
+        &self,
+        name: &str,
+        same: fn(&str, &str) -> bool,
+    ) -> Vec<(&'static str, &'static str, String)> {
         let mut found = Vec::new();
         for (position, provider) in self.providers.iter().enumerate() {
             for (id, (aliases, removed)) in &provider.models {
-                for (called, alias) in std::iter::once((id, false)).chain(aliases.iter().map(|alias| (alias, true))) {
+                for (called, alias) in
+                    std::iter::once((id, false)).chain(aliases.iter().map(|alias| (alias, true)))
+                {
                     if same(called, name) {
-                        let author = id.split_once('/').map_or(provider.author.unwrap_or("?"), |(author, _)| author);
-                        let order = (!provider.default_for.contains(called), *removed, alias, position);
+                        let author = id
+                            .split_once('/')
+                            .map_or(provider.author.unwrap_or("?"), |(author, _)| author);
+                        let order = (
+                            !provider.default_for.contains(called),
+                            *removed,
+                            alias,
+                            position,
+                        );
                         found.push((order, (provider.id, *id, author.to_owned())));
                     }
                 }
@@ -111,14 +179,28 @@ impl Twin {
         }
         found.sort();
         let mut seen = BTreeSet::new();
-        found.into_iter().map(|(_, model)| model).filter(|model| seen.insert(model.0)).collect()
+        found
+            .into_iter()
+            .map(|(_, model)| model)
+            .filter(|model| seen.insert(model.0))
+            .collect()
     }
 
-    fn exact_then_any_case(&self, name: &str, fits: impl Fn(&(&str, &str, String)) -> bool) -> Vec<String> {
-        for same in [|a: &str, b: &str| a == b, |a: &str, b: &str| a.eq_ignore_ascii_case(b)] {
+    fn exact_then_any_case(
+        &self,
+        name: &str,
+        fits: impl Fn(&(&str, &str, String)) -> bool,
+    ) -> Vec<String> {
+        for same in [
+            |a: &str, b: &str| a == b,
+            |a: &str, b: &str| a.eq_ignore_ascii_case(b),
+        ] {
             let found: Vec<_> = self.models(name, same).into_iter().filter(&fits).collect();
             if !found.is_empty() {
-                return found.iter().map(|(provider, id, _)| format!("{provider}:{id}")).collect();
+                return found
+                    .iter()
+                    .map(|(provider, id, _)| format!("{provider}:{id}"))
+                    .collect();
             }
         }
         Vec::new()
@@ -129,13 +211,23 @@ impl Twin {
             return None;
         }
         let own = self.exact_then_any_case(rest, |(id, _, _)| *id == provider.id);
-        Some(if own.is_empty() { vec![format!("{}:{rest}?", provider.id)] } else { own })
+        Some(if own.is_empty() {
+            vec![format!("{}:{rest}?", provider.id)]
+        } else {
+            own
+        })
     }
 
     fn expanded(&self, entries: &[&str]) -> Vec<String> {
-        let plain = Twin { virtuals: BTreeMap::new(), ..self.clone() };
+        let plain = Twin {
+            virtuals: BTreeMap::new(),
+            ..self.clone()
+        };
         let mut all = Vec::new();
-        for target in entries.iter().flat_map(|entry| plain.lookup(entry, None).unwrap_or_default()) {
+        for target in entries
+            .iter()
+            .flat_map(|entry| plain.lookup(entry, None).unwrap_or_default())
+        {
             if !all.contains(&target) {
                 all.push(target);
             }
@@ -152,20 +244,33 @@ impl Twin {
         {
             return self.at(provider, rest);
         }
-        for same in [|a: &str, b: &str| a == b, |a: &str, b: &str| a.eq_ignore_ascii_case(b)] {
-            if let Some((_, entries)) = self.virtuals.iter().find(|(virtual_name, _)| same(virtual_name, name)) {
+        for same in [
+            |a: &str, b: &str| a == b,
+            |a: &str, b: &str| a.eq_ignore_ascii_case(b),
+        ] {
+            if let Some((_, entries)) = self
+                .virtuals
+                .iter()
+                .find(|(virtual_name, _)| same(virtual_name, name))
+            {
                 return Some(self.expanded(entries));
             }
             let found = self.models(name, same);
             if !found.is_empty() {
-                return Some(found.iter().map(|(provider, id, _)| format!("{provider}:{id}")).collect());
+                return Some(
+                    found
+                        .iter()
+                        .map(|(provider, id, _)| format!("{provider}:{id}"))
+                        .collect(),
+                );
             }
         }
         let (left, rest) = name.split_once('/')?;
         if let Some(provider) = self.provider(left) {
             return self.at(provider, rest);
         }
-        let of_author = self.exact_then_any_case(rest, |(_, _, author)| author.eq_ignore_ascii_case(left));
+        let of_author =
+            self.exact_then_any_case(rest, |(_, _, author)| author.eq_ignore_ascii_case(left));
         (!of_author.is_empty()).then_some(of_author)
     }
 
@@ -183,18 +288,25 @@ impl Twin {
         }
         for separator in [':', '/'] {
             if let Some((left, rest)) = name.split_once(separator)
-                && self.provider(left).is_some_and(|named| named.id == provider.id)
+                && self
+                    .provider(left)
+                    .is_some_and(|named| named.id == provider.id)
             {
                 return self.at(provider, rest);
             }
         }
-        (!name.is_empty() && !self.virtuals.contains_key(name)).then(|| vec![format!("{}:{name}?", provider.id)])
+        (!name.is_empty() && !self.virtuals.contains_key(name))
+            .then(|| vec![format!("{}:{name}?", provider.id)])
     }
 }
 
 /// Names as requests write them.
 fn asked() -> Vec<String> {
-    let mut names: Vec<String> = NAMES.iter().chain(&["v", "V", "w:1", "W:1", "nothing", ""]).map(|n| (*n).to_owned()).collect();
+    let mut names: Vec<String> = NAMES
+        .iter()
+        .chain(&["v", "V", "w:1", "W:1", "nothing", ""])
+        .map(|n| (*n).to_owned())
+        .collect();
     for left in ["p", "P2", "q", "b", "a", "c", "x", "nobody"] {
         for rest in ["m", "M", "Mn", "a/m", "x/y:z", "v", "m:1", ""] {
             names.push(format!("{left}:{rest}"));

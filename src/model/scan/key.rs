@@ -12,7 +12,7 @@ const SPELLING_MAX: usize = 24;
 pub(super) struct Key {
     spelling: [u8; SPELLING_MAX],
     len: u8,
-    /// The key cannot be a name: too long, or not in UTF-8's one- to three-byte forms.
+    /// The key cannot be a name: it is too long, or has a surrogate.
     other: bool,
 }
 
@@ -49,11 +49,11 @@ impl Key {
 
     fn push(&mut self, bytes: &[u8]) {
         let start = usize::from(self.len);
-        match self.spelling.get_mut(start..start + bytes.len()) {
-            Some(room) if !self.other => {
+        let end = start + bytes.len();
+        match (self.spelling.get_mut(start..end), u8::try_from(end)) {
+            (Some(room), Ok(len)) if !self.other => {
                 room.copy_from_slice(bytes);
-                // At most SPELLING_MAX.
-                self.len += bytes.len() as u8;
+                self.len = len;
             }
             _ => self.other = true,
         }

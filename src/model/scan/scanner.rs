@@ -210,13 +210,11 @@ impl Scanner {
         if self.is_top() {
             return self.top_level_key(piece, at);
         }
-        match plain::find_quote(piece, at + 1) {
-            Some(quote) => Ok(self.take(State::Colon, quote)),
-            None => {
-                self.string = InString::new();
-                self.in_key(piece, at + 1)
-            }
+        if let Some(quote) = plain::find_quote(piece, at + 1) {
+            return Ok(self.take(State::Colon, quote));
         }
+        self.string = InString::new();
+        self.in_key(piece, at + 1)
     }
 
     #[inline(never)]
@@ -244,13 +242,13 @@ impl Scanner {
             self.begin_member(byte, at);
         }
         match byte {
-            b'"' => match plain::find_quote(piece, at + 1) {
-                Some(quote) => Ok(self.end_value(quote + 1)),
-                None => {
-                    self.string = InString::new();
-                    self.in_string(piece, at + 1)
+            b'"' => {
+                if let Some(quote) = plain::find_quote(piece, at + 1) {
+                    return Ok(self.end_value(quote + 1));
                 }
-            },
+                self.string = InString::new();
+                self.in_string(piece, at + 1)
+            }
             b'{' => self.open(Container::Object, at),
             b'[' => self.open(Container::Array, at),
             b'-' | b'0'..=b'9' => match token::whole_number(piece, at) {

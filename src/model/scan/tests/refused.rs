@@ -49,12 +49,12 @@ fn what_cannot_begin_an_object_is_unexpected() {
 /// Puts a broken value at the top level, into an array and into an object; `at` is the broken byte of the value.
 fn check_value(value: &str, at: usize, what: Flaw) {
     for (before, after) in [
-        (r#"{"model":"#, "}"),
-        (r#"{"a": "#, r#" ,"b":0}"#),
-        (r#"{"a":["#, "]}"),
-        (r#"{"a":[0, "#, " ,0]}"#),
-        (r#"{"a":{"b":"#, "}}"),
-        (r#"{"a":[{"b": "#, " }]}"#),
+        ("{\"model\":", "}"),
+        ("{\"a\": ", " ,\"b\":0}"),
+        ("{\"a\":[", "]}"),
+        ("{\"a\":[0, ", " ,0]}"),
+        ("{\"a\":{\"b\":", "}}"),
+        ("{\"a\":[{\"b\": ", " }]}"),
     ] {
         check(format!("{before}{value}{after}").as_bytes(), before.len() + at, what);
     }

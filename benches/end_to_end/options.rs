@@ -1,0 +1,120 @@
+//! The command line of the benchmark.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::subject::Kind;
+
+pub const USAGE: &str = "\
+Measures the gateway beside a bare Pingora proxy and beside nginx.
+
+    cargo bench --bench end_to_end -- [OPTIONS]
+
+    --quick            one short round: shows that it runs, its numbers mean little
+    --rounds N         rounds, in each of which every proxy has its turn (default 5)
+    --only NAME        only the cases whose name begins so (may be repeated)
+    --without NAME     leave out gateway, bare or nginx (may be repeated)
+    --streams N        instead of the cases: N streams at once through each proxy
+    --events N         events of each of these streams (default 100)
+    --interval-ms N    time between two events of such a stream (default 100)
+    --gateway FILE     another gateway binary
+    --bare FILE        another binary for the bare proxy, called as this one calls itself
+    --nginx-streams-bodies   nginx with `proxy_request_buffering off`
+    --json FILE        also write every number of every round to FILE
+";
+
+/// What is to be measured.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub quick: bool,
+    pub rounds: u32,
+    /// Beginnings of the names of the cases wanted; empty: all.
+    pub only: Vec<String>,
+    pub without: Vec<Kind>,
+    /// Streams at once, where that is what is measured.
+    pub streams: Option<u32>,
+    pub events: u32,
+    pub interval: Duration,
+    pub gateway: Option<OsString>,
+    pub bare: Option<OsString>,
+    pub nginx_streams_bodies: bool,
+    pub json: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            quick: false,
+            rounds: 5,
+            only: Vec::new(),
+            without: Vec::new(),
+            streams: None,
+            events: 100,
+            interval: Duration::from_millis(100),
+            gateway: None,
+            bare: None,
+            nginx_streams_bodies: false,
+            json: None,
+        }
+    }
+}
+
+impl Options {
+    /// Reads the arguments after the program's name; an error is for the user to read.
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Options, String> {
+        let mut options = Options::default();
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                // `cargo bench` says which kind of target it runs.
+                "--bench" => {}
+                "--quick" => options.quick = true,
+                "--rounds" => options.rounds = number(&value()?)?,
+                "--only" => options.only.push(value()?),
+                "--without" => options.without.push(kind(&value()?)?),
+                "--streams" => options.streams = Some(number(&value()?)?),
+                "--events" => options.events = number(&value()?)?,
+                "--interval-ms" => {
+                    options.interval = Duration::from_millis(number(&value()?)?.into());
+                }
+                "--gateway" => options.gateway = Some(value()?.into()),
+                "--bare" => options.bare = Some(value()?.into()),
+                "--nginx-streams-bodies" => options.nginx_streams_bodies = true,
+                "--json" => options.json = Some(value()?.into()),
+                _ => return Err(format!("{argument} is no option\n\n{USAGE}")),
+            }
+        }
+        if options.quick {
+            options.rounds = 1;
+        }
+        Ok(options)
+    }
+
+    pub fn wants_case(&self, name: &str) -> bool {
+        self.only.is_empty()
+            || self
+                .only
+                .iter()
+                .any(|beginning| name.starts_with(beginning.as_str()))
+    }
+
+    /// The proxies wanted, in the order of their turns.
+    pub fn proxies(&self) -> Vec<Kind> {
+        Kind::PROXIES
+            .into_iter()
+            .filter(|kind| !self.without.contains(kind))
+            .collect()
+    }
+}
+
+/// All numbers here are counts of at least one.
+fn number(value: &str) -> Result<u32, String> {
+    let number = value.parse().ok().filter(|&number| number > 0);
+    number.ok_or_else(|| format!("{value} is no number above 0"))
+}
+
+fn kind(value: &str) -> Result<Kind, String> {
+    let found = Kind::PROXIES.into_iter().find(|kind| kind.name() == value);
+    found.ok_or_else(|| format!("{value} is neither gateway nor bare nor nginx"))
+}

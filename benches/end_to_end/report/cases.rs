@@ -1,0 +1,174 @@
+//! CPU time and latency of the cases, each beside the bare proxy's.
+
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use crate::measure::{Measured, Turn};
+use crate::stats::{Spread, quantile, spread};
+use crate::subject::Kind;
+
+/// The table of one case.
+pub fn table(measured: &Measured) -> String {
+    let mut text = format!("\n{}\n", measured.case.title);
+    let _ = writeln!(
+        text,
+        "  {:<8} {:>12} {:>8} {:>22} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "",
+        "CPU s/1,000",
+        "kernel %",
+        "to bare (low..high)",
+        "per s",
+        "p50 us",
+        "p99 us",
+        "added p50",
+        "added p99"
+    );
+    for kind in [Kind::Direct].into_iter().chain(Kind::PROXIES) {
+        if let Some(summary) = Summary::of(measured, kind) {
+            text.push_str(&summary.line(kind));
+        }
+    }
+    if let (Some(bar), Some(gateway)) = (measured.case.bar, Summary::of(measured, Kind::Gateway)) {
+        if let Some(ratio) = gateway.to_bare {
+            let verdict = if ratio.median <= bar {
+                "met"
+            } else {
+                "not met"
+            };
+            let _ = writeln!(
+                text,
+                "  bar: gateway at most {bar:.2} times bare: {:.3}, {verdict}",
+                ratio.median
+            );
+        }
+        text.push_str(&added_ratios(measured, &gateway));
+    }
+    text
+}
+
+fn added_ratios(measured: &Measured, gateway: &Summary) -> String {
+    let Some(bare) = Summary::of(measured, Kind::Bare) else {
+        return String::new();
+    };
+    format!(
+        "  added latency, gateway to bare: p50 {:.2}, p99 {:.2}\n",
+        gateway.added_p50 / bare.added_p50,
+        gateway.added_p99 / bare.added_p99
+    )
+}
+
+/// Medians over the rounds. Times in microseconds.
+struct Summary {
+    cpu_per_1000: f64,
+    /// Part of the CPU time that was the kernel's, in per cent.
+    kernel: f64,
+    /// Of the CPU times of one round.
+    to_bare: Option<Spread>,
+    per_second: f64,
+    p50: f64,
+    p99: f64,
+    added_p50: f64,
+    added_p99: f64,
+}
+
+impl Summary {
+    /// `None` if the subject took no part.
+    fn of(measured: &Measured, kind: Kind) -> Option<Summary> {
+        let turns: Vec<(&Turn, &[Turn])> = measured
+            .rounds
+            .iter()
+            .filter_map(|round| Some((turn_of(round, kind)?, round.as_slice())))
+            .collect();
+        let median = |of: &dyn Fn(&Turn, &[Turn]) -> f64| {
+            spread(turns.iter().map(|(turn, round)| of(turn, round))).map(|spread| spread.median)
+        };
+        let ratios = turns.iter().filter_map(|(turn, round)| {
+            let bare = turn_of(round, Kind::Bare)?;
+            (kind != Kind::Direct).then(|| cpu_per_1000(turn) / cpu_per_1000(bare))
+        });
+        let added = |turn: &Turn, round: &[Turn], part| {
+            let direct =
+                turn_of(round, Kind::Direct).map_or(0.0, |direct| microseconds(direct, part));
+            microseconds(turn, part) - direct
+        };
+        Some(Summary {
+            cpu_per_1000: median(&|turn, _| cpu_per_1000(turn))?,
+            kernel: median(&|turn, _| kernel_percent(turn))?,
+            to_bare: spread(ratios),
+            per_second: median(&|turn, _| f64::from(turn.units) / turn.elapsed.as_secs_f64())?,
+            p50: median(&|turn, _| microseconds(turn, 0.5))?,
+            p99: median(&|turn, _| microseconds(turn, 0.99))?,
+            added_p50: median(&|turn, round| added(turn, round, 0.5))?,
+            added_p99: median(&|turn, round| added(turn, round, 0.99))?,
+        })
+    }
+
+    fn line(&self, kind: Kind) -> String {
+        let name = kind.name();
+        if kind == Kind::Direct {
+            return format!(
+                "  {name:<8} {:>12} {:>8} {:>22} {:>10} {:>10.0} {:>10.0}\n",
+                "", "", "", "", self.p50, self.p99
+            );
+        }
+        let ratio = self.to_bare.map_or(String::new(), |ratio| {
+            format!(
+                "{:.3} ({:.3}..{:.3})",
+                ratio.median, ratio.lowest, ratio.highest
+            )
+        });
+        format!(
+            "  {name:<8} {:>12.4} {:>8.0} {ratio:>22} {:>10.0} {:>10.0} {:>10.0} {:>10.0} {:>10.0}\n",
+            self.cpu_per_1000,
+            self.kernel,
+            self.per_second,
+            self.p50,
+            self.p99,
+            self.added_p50,
+            self.added_p99
+        )
+    }
+}
+
+fn turn_of(round: &[Turn], kind: Kind) -> Option<&Turn> {
+    round.iter().find(|turn| turn.kind == kind)
+}
+
+/// Seconds of CPU time for 1,000 requests or events.
+fn cpu_per_1000(turn: &Turn) -> f64 {
+    turn.cpu.total().as_secs_f64() * 1000.0 / f64::from(turn.units)
+}
+
+fn kernel_percent(turn: &Turn) -> f64 {
+    100.0 * turn.cpu.kernel.as_secs_f64() / turn.cpu.total().as_secs_f64()
+}
+
+fn microseconds(turn: &Turn, part: f64) -> f64 {
+    quantile(&turn.latencies, part).as_secs_f64() * 1e6
+}
+
+/// Every number of every round.
+pub fn json(machine: &str, measured: &[Measured]) -> Value {
+    let turn = |turn: &Turn| {
+        json!({
+            "subject": turn.kind.name(),
+            "user_seconds": turn.cpu.user.as_secs_f64(),
+            "kernel_seconds": turn.cpu.kernel.as_secs_f64(),
+            "units": turn.units,
+            "elapsed_seconds": turn.elapsed.as_secs_f64(),
+            "cpu_seconds_per_1000": cpu_per_1000(turn),
+            "p50_microseconds": microseconds(turn, 0.5),
+            "p99_microseconds": microseconds(turn, 0.99),
+        })
+    };
+    let case = |measured: &Measured| {
+        let rounds: Vec<Vec<Value>> = measured
+            .rounds
+            .iter()
+            .map(|round| round.iter().map(turn).collect())
+            .collect();
+        json!({ "case": measured.case.name, "bar": measured.case.bar, "rounds": rounds })
+    };
+    json!({ "machine": machine, "cases": measured.iter().map(case).collect::<Vec<_>>() })
+}

@@ -1,0 +1,142 @@
+//! What is measured: the three proxies, and the way without one.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+
+use crate::options::Options;
+use crate::process::{Cpu, Launch, Pins, Process};
+use crate::{gateway, nginx};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// From the load generator to the mock upstream, nothing between them.
+    Direct,
+    Gateway,
+    Bare,
+    Nginx,
+}
+
+impl Kind {
+    pub const PROXIES: [Kind; 3] = [Kind::Gateway, Kind::Bare, Kind::Nginx];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Direct => "direct",
+            Kind::Gateway => "gateway",
+            Kind::Bare => "bare",
+            Kind::Nginx => "nginx",
+        }
+    }
+}
+
+/// A proxy that serves, or the mock upstream itself.
+pub struct Subject {
+    pub kind: Kind,
+    pub address: SocketAddr,
+    /// None for [`Kind::Direct`].
+    process: Option<Process>,
+}
+
+/// What all subjects share.
+pub struct Stage<'a> {
+    pub options: &'a Options,
+    /// For configurations, logs and the store; removed at the end.
+    pub folder: &'a Path,
+    pub upstream: SocketAddr,
+    pub pins: Option<Pins>,
+}
+
+impl Stage<'_> {
+    pub fn direct(&self) -> Subject {
+        Subject {
+            kind: Kind::Direct,
+            address: self.upstream,
+            process: None,
+        }
+    }
+
+    /// Starts a proxy, with the access key that it wants, if it wants one.
+    pub async fn start(&self, kind: Kind) -> io::Result<(Subject, Option<String>)> {
+        let address = free_address()?;
+        let mut key = None;
+        let (program, arguments) = match kind {
+            Kind::Direct => return Ok((self.direct(), None)),
+            Kind::Gateway => {
+                let program = self
+                    .options
+                    .gateway
+                    .clone()
+                    .unwrap_or_else(|| gateway::PROGRAM.into());
+                let admin = free_address()?;
+                let addresses = gateway::Addresses {
+                    listen: address,
+                    admin,
+                    upstream: self.upstream,
+                };
+                let config = gateway::write_config(self.folder, addresses)?;
+                key = Some(gateway::create_key(Path::new(&program), &config)?);
+                (program, gateway::serve_arguments(&config))
+            }
+            Kind::Bare => (self.bare_program()?, self.bare_arguments(address)),
+            Kind::Nginx => {
+                let buffering = !self.options.nginx_streams_bodies;
+                let config = nginx::write_config(self.folder, address, self.upstream, buffering)?;
+                (nginx::PROGRAM.into(), vec!["-c".into(), config.into()])
+            }
+        };
+        let launch = Launch {
+            program,
+            arguments,
+            environment: vec![(gateway::KEY_VARIABLE, "sk-bench".to_owned())],
+            address,
+            log: self.folder.join(format!("{}.stderr", kind.name())),
+        };
+        let process = Some(Process::start(&launch, self.pins).await?);
+        Ok((
+            Subject {
+                kind,
+                address,
+                process,
+            },
+            key,
+        ))
+    }
+
+    fn bare_program(&self) -> io::Result<OsString> {
+        match &self.options.bare {
+            Some(program) => Ok(program.clone()),
+            None => Ok(env::current_exe()?.into()),
+        }
+    }
+
+    fn bare_arguments(&self, listen: SocketAddr) -> Vec<OsString> {
+        vec![
+            "bare".into(),
+            listen.to_string().into(),
+            self.upstream.to_string().into(),
+            "1".into(),
+        ]
+    }
+}
+
+impl Subject {
+    /// CPU time of the proxy since its start; nothing for [`Kind::Direct`].
+    pub fn cpu(&self) -> io::Result<Cpu> {
+        self.process
+            .as_ref()
+            .map_or(Ok(Cpu::default()), Process::cpu)
+    }
+
+    /// Resident memory of the proxy, in KiB; nothing for [`Kind::Direct`].
+    pub fn resident(&self) -> io::Result<u64> {
+        self.process.as_ref().map_or(Ok(0), Process::resident)
+    }
+}
+
+/// A port that was free a moment ago: proxies take numbers, not sockets.
+fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind((gateway::LOOPBACK, 0))?.local_addr()
+}

@@ -1,0 +1,287 @@
+//! Setting a gateway up: configuration, catalog, access keys and credentials of its own, in a folder of its own.
+//! Every listener takes a free port.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+use toml::Table;
+
+use super::Gateway;
+use super::catalog::{self, CustomProvider};
+use super::process::Process;
+use crate::support::tls::Authority;
+use crate::support::upstream::Upstream;
+
+/// The program under test.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tollgate");
+
+/// A gateway that has not been started yet.
+pub struct Builder {
+    config: Table,
+    /// Files of the operator's catalog folder.
+    catalog: Vec<(String, Value)>,
+    /// Names of access keys, and further arguments of `keys create`.
+    keys: Vec<(String, Vec<String>)>,
+    environment: Vec<(String, String)>,
+    folder: TempDir,
+    listeners: usize,
+}
+
+/// A process that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// What it wrote to standard output.
+    pub stdout: String,
+    /// What it wrote to standard error.
+    pub stderr: String,
+}
+
+/// The credential that the gateway holds for `provider`: number `index` of its keys.
+pub fn upstream_key(provider: &str, index: usize) -> String {
+    format!("sk-{provider}-{index}-upstream-secret")
+}
+
+/// A gateway with the shipped catalog, no provider keys, and one access key named `test`.
+pub fn gateway() -> Builder {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("catalog")).expect("a catalog folder");
+    let builder = Builder {
+        config: Table::new(),
+        catalog: Vec::new(),
+        keys: vec![("test".to_owned(), Vec::new())],
+        environment: Vec::new(),
+        folder,
+        listeners: 1,
+    };
+    let mut listener = Table::new();
+    listener.insert("address".to_owned(), "127.0.0.1:0".into());
+    builder
+        .config("listen", vec![listener])
+        .config("admin.address", "127.0.0.1:0")
+        .config("server.threads", 2)
+        .config("store.path", "tollgate.db")
+        .config("catalog.paths", vec!["catalog"])
+        .config("log.access", "access.log")
+}
+
+impl Builder {
+    /// Sets a key of the configuration by its path: `config("limits.body", "1MiB")`.
+    pub fn config(mut self, path: &str, value: impl Into<toml::Value>) -> Self {
+        let mut names: Vec<&str> = path.split('.').collect();
+        let last = names.pop().expect("a key");
+        let mut table = &mut self.config;
+        for name in names {
+            let entry = table.entry(name).or_insert_with(|| Table::new().into());
+            table = entry.as_table_mut().expect("a section");
+        }
+        table.insert(last.to_owned(), value.into());
+        self
+    }
+
+    /// Points a provider of the shipped catalog at `upstream`, with one key. The base URL's path is `/v1`, but for
+    /// `anthropic`, whose SDKs take it without.
+    pub fn provider(self, id: &str, upstream: &Upstream) -> Self {
+        let path = if id == "anthropic" { "" } else { "/v1" };
+        self.provider_with(id, upstream, path, 1)
+    }
+
+    /// As `provider`, with the path of the base URL and the number of keys.
+    pub fn provider_with(self, id: &str, upstream: &Upstream, path: &str, keys: usize) -> Self {
+        let url = format!("{}{path}", upstream.origin());
+        self.config(&format!("providers.{id}.base_url"), url)
+            .credentials(id, keys)
+    }
+
+    /// Adds a custom provider that stands for `upstream`, with one key, behind those that were added before.
+    pub fn custom(self, provider: CustomProvider, upstream: &Upstream) -> Self {
+        let base_url = format!("{}{}", upstream.origin(), provider.path);
+        let rank = 2000 + self.catalog.len();
+        let mut provider = provider.set("base_url", base_url.into());
+        if provider.file.get("rank").is_none() {
+            provider = provider.set("rank", rank.into());
+        }
+        let id = provider.id.clone();
+        self.catalog(&id, provider.file).credentials(&id, 1)
+    }
+
+    /// Adds a file to the operator's catalog folder.
+    pub fn catalog(mut self, name: &str, file: Value) -> Self {
+        self.catalog.push((name.to_owned(), file));
+        self
+    }
+
+    /// Adds a virtual model.
+    pub fn virtual_model(self, name: &str, models: &[&str]) -> Self {
+        let file = serde_json::json!({"virtual_models": {name: models}});
+        self.catalog(&format!("virtual-{}", name.replace(['/', ':'], "-")), file)
+    }
+
+    /// Gives a provider `count` keys (see `upstream_key`).
+    pub fn credentials(mut self, provider: &str, count: usize) -> Self {
+        let mut references = Vec::new();
+        for index in 0..count {
+            let shouted = provider.to_uppercase().replace(['-', '.'], "_");
+            let name = format!("TEST_KEY_{shouted}_{index}");
+            references.push(format!("env:{name}"));
+            self.environment.push((name, upstream_key(provider, index)));
+        }
+        self.config(&format!("providers.{provider}.keys"), references)
+    }
+
+    /// Adds an access key, with further arguments of `keys create`: `key("narrow", &["--allow-model", "gpt-*"])`.
+    pub fn key(mut self, name: &str, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().map(ToString::to_string).collect();
+        self.keys.push((name.to_owned(), arguments));
+        self
+    }
+
+    /// Makes no access key named `test`.
+    pub fn no_key(mut self) -> Self {
+        self.keys.retain(|(name, _)| name != "test");
+        self
+    }
+
+    /// Sets an environment variable of the process; it has no others of ours but `PATH`.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a public TLS listener with a certificate of `authority`.
+    pub fn tls(mut self, authority: &Authority) -> Self {
+        let identity = authority.server();
+        let mut tls = Table::new();
+        tls.insert(
+            "certificate".to_owned(),
+            identity.certificate_file.display().to_string().into(),
+        );
+        tls.insert(
+            "key".to_owned(),
+            identity.key_file.display().to_string().into(),
+        );
+        let mut listener = Table::new();
+        listener.insert("address".to_owned(), "127.0.0.1:0".into());
+        listener.insert("tls".to_owned(), tls.into());
+        let listeners = self.config["listen"].as_array_mut().expect("listeners");
+        listeners.push(listener.into());
+        self.listeners = listeners.len();
+        self
+    }
+
+    /// Trusts `authority` for TLS to providers, in place of the system's.
+    pub fn trust(self, authority: &Authority) -> Self {
+        self.config("upstream.ca_file", authority.file().display().to_string())
+    }
+
+    /// The folder in which the gateway will run.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts the gateway and waits until it listens.
+    ///
+    /// # Panics
+    /// When it ends instead; with what it wrote.
+    pub async fn start(self) -> Gateway {
+        self.write();
+        let keys = self.make_keys();
+        let process = Process::start(&mut command(
+            self.folder.path(),
+            &["serve"],
+            &self.environment,
+        ));
+        let ready = |lines: &[String]| {
+            let addresses = listening(lines, "public");
+            let admin = listening(lines, "admin").first().copied();
+            admin
+                .filter(|_| addresses.len() >= self.listeners)
+                .map(|admin| (addresses, admin))
+        };
+        let listening = process.find("the gateway's listeners", ready).await;
+        let Some((addresses, admin)) = listening else {
+            panic!("the gateway did not start:\n{}", process.lines().join("\n"));
+        };
+        Gateway {
+            process,
+            addresses,
+            admin,
+            keys,
+            folder: self.folder,
+        }
+    }
+
+    /// Writes the configuration and runs a subcommand that ends by itself: `serve` with a mistake in it, `check` …
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        self.write();
+        run(self.folder.path(), arguments, &self.environment)
+    }
+
+    fn write(&self) {
+        let text = toml::to_string(&self.config).expect("a configuration");
+        std::fs::write(self.folder.path().join("tollgate.toml"), text).expect("a file");
+        for (name, file) in &self.catalog {
+            catalog::write(&self.folder.path().join("catalog"), name, file);
+        }
+    }
+
+    fn make_keys(&self) -> HashMap<String, String> {
+        let make = |(name, arguments): &(String, Vec<String>)| {
+            let mut all = vec!["keys", "create", "--name", name];
+            all.extend(arguments.iter().map(String::as_str));
+            let made = run(self.folder.path(), &all, &self.environment);
+            let key = made.stdout.lines().find(|line| line.starts_with("tg-"));
+            let key = key.unwrap_or_else(|| panic!("keys create {name}: {made:?}"));
+            (name.clone(), key.to_owned())
+        };
+        self.keys.iter().map(make).collect()
+    }
+}
+
+/// Runs a subcommand to its end, with the configuration in `folder`.
+pub(super) fn run(folder: &Path, arguments: &[&str], environment: &[(String, String)]) -> Finished {
+    let output = command(folder, arguments, environment)
+        .stdin(Stdio::null())
+        .output();
+    let output = output.expect("the program");
+    Finished {
+        code: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A call of the program; `--config` goes behind the words of the subcommand, before its other arguments.
+fn command(folder: &Path, arguments: &[&str], environment: &[(String, String)]) -> Command {
+    let words = arguments
+        .iter()
+        .take_while(|word| !word.starts_with('-'))
+        .count();
+    let mut command = Command::new(PROGRAM);
+    command
+        .args(&arguments[..words])
+        .arg("--config")
+        .arg(folder.join("tollgate.toml"))
+        .args(&arguments[words..])
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("RUST_BACKTRACE", "1")
+        .envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
+
+/// The addresses in lines like `… listening on 127.0.0.1:4711 (public) …`, in order.
+fn listening(lines: &[String], kind: &str) -> Vec<SocketAddr> {
+    let address = |line: &String| {
+        let (address, rest) = line.split_once("listening on ")?.1.split_once(' ')?;
+        rest.starts_with(&format!("({kind})"))
+            .then(|| address.parse().ok())?
+    };
+    lines.iter().filter_map(address).collect()
+}
