@@ -3,6 +3,11 @@
 //! A request travels client → access key → model → candidates → credentials → upstream → metrics.
 //! The modules stand in that order: it is the order to read in.
 
+#![cfg_attr(
+    test,
+    allow(clippy::disallowed_methods, reason = "tests look at whole documents, and may wait")
+)]
+
 /// Flags, subcommands and exit codes.
 pub mod cli;
 

@@ -1,6 +1,7 @@
 //! The yardstick: the least that Pingora can be asked to do, one upstream and its `Host`. No access
-//! key, no model, no log, no metrics; all but the size of its pool is Pingora's default. What the
-//! gateway costs beside this proxy is the gateway's own cost.
+//! key, no model, no log, no metrics. Allocator, build profile, kind and number of threads and size
+//! of the pool are the gateway's, all else is Pingora's default. What the gateway costs beside this
+//! proxy is the gateway's own cost.
 
 use std::net::SocketAddr;
 
@@ -48,6 +49,7 @@ impl ProxyHttp for Bare {
 pub fn run(listen: SocketAddr, upstream: SocketAddr, threads: usize) -> ! {
     let conf = ServerConf {
         threads,
+        work_stealing: false,
         upstream_keepalive_pool_size: POOL,
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(0),

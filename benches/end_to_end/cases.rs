@@ -16,8 +16,9 @@ pub struct Case {
     pub bar: Option<f64>,
 }
 
-/// Enough of it that a run takes a proxy a second of CPU time or more: the kernel's count goes in
-/// steps of 10 ms.
+/// Enough of it that a run takes a proxy some 0.7 s of CPU time, which the kernel counts in steps of
+/// 10 ms, and short enough that many rounds can be run: what else the machine does then weighs on
+/// all proxies alike.
 #[derive(Clone, Copy)]
 pub enum Work {
     Requests {
@@ -26,11 +27,7 @@ pub enum Work {
         /// Sent one by one, for the latencies.
         alone: u32,
     },
-    Events {
-        stream: Stream,
-        /// Streams one after the other on each connection.
-        repeats: u32,
-    },
+    Events(Stream),
 }
 
 pub const CASES: [Case; 5] = [
@@ -41,8 +38,8 @@ pub const CASES: [Case; 5] = [
         model_at: ModelAt::First,
         work: Work::Requests {
             connections: 16,
-            requests: 80_000,
-            alone: 4_000,
+            requests: 30_000,
+            alone: 2_000,
         },
         bar: Some(1.20),
     },
@@ -53,8 +50,8 @@ pub const CASES: [Case; 5] = [
         model_at: ModelAt::Last,
         work: Work::Requests {
             connections: 16,
-            requests: 80_000,
-            alone: 4_000,
+            requests: 30_000,
+            alone: 2_000,
         },
         bar: Some(1.20),
     },
@@ -65,8 +62,8 @@ pub const CASES: [Case; 5] = [
         model_at: ModelAt::Last,
         work: Work::Requests {
             connections: 8,
-            requests: 24_000,
-            alone: 2_000,
+            requests: 10_000,
+            alone: 1_000,
         },
         bar: Some(1.00),
     },
@@ -77,8 +74,8 @@ pub const CASES: [Case; 5] = [
         model_at: ModelAt::Last,
         work: Work::Requests {
             connections: 4,
-            requests: 4_000,
-            alone: 500,
+            requests: 1_600,
+            alone: 250,
         },
         bar: Some(1.00),
     },
@@ -87,14 +84,11 @@ pub const CASES: [Case; 5] = [
         title: "streamed answers: 200 streams, an event each every 10 ms",
         body: 1024,
         model_at: ModelAt::Last,
-        work: Work::Events {
-            stream: Stream {
-                events: 200,
-                interval: Duration::from_millis(10),
-                streams: 200,
-            },
-            repeats: 3,
-        },
+        work: Work::Events(Stream {
+            events: 200,
+            interval: Duration::from_millis(10),
+            streams: 200,
+        }),
         bar: None,
     },
 ];
@@ -112,7 +106,10 @@ impl Work {
                 requests: requests / 10,
                 alone: alone / 10,
             },
-            Work::Events { stream, .. } => Work::Events { stream, repeats: 1 },
+            Work::Events(stream) => Work::Events(Stream {
+                events: stream.events / 10,
+                ..stream
+            }),
         }
     }
 }

@@ -103,10 +103,8 @@ impl Answer {
 pub struct Streams {
     pub target: SocketAddr,
     pub request: Bytes,
-    /// Streams at a time.
-    pub connections: u32,
-    /// Streams one after the other on each connection.
-    pub repeats: u32,
+    /// Streams at once, each over a connection of its own.
+    pub count: u32,
     /// Events that each stream must bring.
     pub events: u32,
     /// What the events' time stamps count from.
@@ -117,8 +115,8 @@ pub struct Streams {
 /// the delay of every event, in nanoseconds, ascending; an error if one is lost or out of order.
 pub async fn stream(streams: &Streams, begun: Arc<AtomicU32>) -> io::Result<Vec<u64>> {
     let mut connections = JoinSet::new();
-    for _ in 0..streams.connections {
-        connections.spawn(streams_of(streams.clone(), Arc::clone(&begun)));
+    for _ in 0..streams.count {
+        connections.spawn(one_stream(streams.clone(), Arc::clone(&begun)));
     }
     let mut delays = Vec::new();
     while let Some(joined) = connections.join_next().await {
@@ -128,29 +126,25 @@ pub async fn stream(streams: &Streams, begun: Arc<AtomicU32>) -> io::Result<Vec<
     Ok(delays)
 }
 
-async fn streams_of(streams: Streams, begun: Arc<AtomicU32>) -> io::Result<Vec<u64>> {
+async fn one_stream(streams: Streams, begun: Arc<AtomicU32>) -> io::Result<Vec<u64>> {
     let mut stream = TcpStream::connect(streams.target).await?;
     stream.set_nodelay(true)?;
     let (read, mut write) = stream.split();
     let mut reader = Reader::new(read);
-    let mut delays = Vec::new();
-    for _ in 0..streams.repeats {
-        write.write_all(&streams.request).await?;
-        let head = reader.head().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        if head.status != 200 {
-            return Err(io::Error::other(format!("status {}", head.status)));
-        }
-        let mut follower = Follower::new(streams.epoch, streams.events);
-        let mut counted = false;
-        let read = reader.body(head.framing, |piece| {
-            follower.feed(piece);
-            if !counted && follower.has_begun() {
-                counted = true;
-                begun.fetch_add(1, Relaxed);
-            }
-        });
-        read.await?;
-        delays.append(&mut follower.finish(streams.events)?);
+    write.write_all(&streams.request).await?;
+    let head = reader.head().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    if head.status != 200 {
+        return Err(io::Error::other(format!("status {}", head.status)));
     }
-    Ok(delays)
+    let mut follower = Follower::new(streams.epoch, streams.events);
+    let mut counted = false;
+    let read = reader.body(head.framing, |piece| {
+        follower.feed(piece);
+        if !counted && follower.has_begun() {
+            counted = true;
+            begun.fetch_add(1, Relaxed);
+        }
+    });
+    read.await?;
+    follower.finish(streams.events)
 }

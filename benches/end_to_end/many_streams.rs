@@ -87,8 +87,7 @@ async fn one(
     let streams = Streams {
         target: subject.address,
         request: request(true),
-        connections: stream.streams,
-        repeats: 1,
+        count: stream.streams,
         events: stream.events,
         epoch: upstream.epoch(),
     };

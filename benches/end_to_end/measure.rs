@@ -100,7 +100,7 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     async fn turn(&self, work: Work) -> io::Result<Turn> {
-        let streamed = matches!(work, Work::Events { .. });
+        let streamed = matches!(work, Work::Events(_));
         let body = request::body(self.case.body, self.case.model_at, streamed);
         let request = request::request(self.subject.address, self.key, &body);
         match work {
@@ -112,9 +112,9 @@ impl Runner<'_> {
                 self.upstream.set_answer(Answer::Json);
                 self.requests(request, connections, requests, alone).await
             }
-            Work::Events { stream, repeats } => {
+            Work::Events(stream) => {
                 self.upstream.set_answer(Answer::Stream(stream));
-                self.events(request, stream, repeats).await
+                self.events(request, stream).await
             }
         }
     }
@@ -163,12 +163,11 @@ impl Runner<'_> {
         Ok(turn)
     }
 
-    async fn events(&self, request: Bytes, stream: Stream, repeats: u32) -> io::Result<Turn> {
+    async fn events(&self, request: Bytes, stream: Stream) -> io::Result<Turn> {
         let streams = Streams {
             target: self.subject.address,
             request,
-            connections: stream.streams,
-            repeats,
+            count: stream.streams,
             events: stream.events,
             epoch: self.upstream.epoch(),
         };
@@ -179,11 +178,11 @@ impl Runner<'_> {
         let turn = Turn {
             kind: self.subject.kind,
             cpu: self.subject.cpu()?.since(cpu_before),
-            units: stream.streams * stream.events * repeats,
+            units: stream.streams * stream.events,
             elapsed: started.elapsed(),
             latencies: delays,
         };
-        self.check_received(received, stream.streams * repeats)?;
+        self.check_received(received, stream.streams)?;
         Ok(turn)
     }
 

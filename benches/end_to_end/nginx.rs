@@ -1,9 +1,9 @@
 //! nginx as a reverse proxy for an API of this kind: one worker, a keep-alive pool to the upstream,
 //! answers passed on as they arrive, one JSON line a request in the access log (written in blocks).
 //!
-//! Request bodies are gathered in memory before they are sent on (`proxy_request_buffering on`, and
-//! a buffer that holds the largest): it is nginx's default, what a gateway that reads `model` does
-//! too, and the faster of the two settings for the large bodies here.
+//! Request bodies are passed on as they arrive (`proxy_request_buffering off`): measured, it costs
+//! nginx no more than gathering them and adds less latency at 1 MB. Gathering, its default and what a
+//! gateway that has to find `model` does too, is there by option, in memory.
 
 use std::fs;
 use std::io;
@@ -18,10 +18,10 @@ pub fn write_config(
     folder: &Path,
     listen: SocketAddr,
     upstream: SocketAddr,
-    request_buffering: bool,
+    gather_bodies: bool,
 ) -> io::Result<PathBuf> {
     let at = folder.display();
-    let buffering = if request_buffering { "on" } else { "off" };
+    let buffering = if gather_bodies { "on" } else { "off" };
     let text = format!(
         r#"daemon off;
 worker_processes 1;

@@ -12,7 +12,7 @@ Measures the gateway beside a bare Pingora proxy and beside nginx.
     cargo bench --bench end_to_end -- [OPTIONS]
 
     --quick            one short round: shows that it runs, its numbers mean little
-    --rounds N         rounds, in each of which every proxy has its turn (default 5)
+    --rounds N         rounds, in each of which every proxy has its turn (default 9)
     --only NAME        only the cases whose name begins so (may be repeated)
     --without NAME     leave out gateway, bare or nginx (may be repeated)
     --streams N        instead of the cases: N streams at once through each proxy
@@ -20,7 +20,7 @@ Measures the gateway beside a bare Pingora proxy and beside nginx.
     --interval-ms N    time between two events of such a stream (default 100)
     --gateway FILE     another gateway binary
     --bare FILE        another binary for the bare proxy, called as this one calls itself
-    --nginx-streams-bodies   nginx with `proxy_request_buffering off`
+    --nginx-gathers-bodies   nginx with `proxy_request_buffering on`
     --json FILE        also write every number of every round to FILE
 ";
 
@@ -38,7 +38,7 @@ pub struct Options {
     pub interval: Duration,
     pub gateway: Option<OsString>,
     pub bare: Option<OsString>,
-    pub nginx_streams_bodies: bool,
+    pub nginx_gathers_bodies: bool,
     pub json: Option<PathBuf>,
 }
 
@@ -46,7 +46,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             quick: false,
-            rounds: 5,
+            rounds: 9,
             only: Vec::new(),
             without: Vec::new(),
             streams: None,
@@ -54,7 +54,7 @@ impl Default for Options {
             interval: Duration::from_millis(100),
             gateway: None,
             bare: None,
-            nginx_streams_bodies: false,
+            nginx_gathers_bodies: false,
             json: None,
         }
     }
@@ -80,7 +80,7 @@ impl Options {
                 }
                 "--gateway" => options.gateway = Some(value()?.into()),
                 "--bare" => options.bare = Some(value()?.into()),
-                "--nginx-streams-bodies" => options.nginx_streams_bodies = true,
+                "--nginx-gathers-bodies" => options.nginx_gathers_bodies = true,
                 "--json" => options.json = Some(value()?.into()),
                 _ => return Err(format!("{argument} is no option\n\n{USAGE}")),
             }

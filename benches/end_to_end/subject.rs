@@ -82,8 +82,8 @@ impl Stage<'_> {
             }
             Kind::Bare => (self.bare_program()?, self.bare_arguments(address)),
             Kind::Nginx => {
-                let buffering = !self.options.nginx_streams_bodies;
-                let config = nginx::write_config(self.folder, address, self.upstream, buffering)?;
+                let gather = self.options.nginx_gathers_bodies;
+                let config = nginx::write_config(self.folder, address, self.upstream, gather)?;
                 (nginx::PROGRAM.into(), vec!["-c".into(), config.into()])
             }
         };

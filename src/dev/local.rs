@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
 
 /// Time for all of it. A local server answers in a few milliseconds; a start of ours must not wait for one that hangs.
-const TIME_MAX: Duration = Duration::from_millis(150);
+const TIME_MAX: Duration = Duration::from_millis(400);
 
 /// Largest answer read, in bytes: a list of some thousand models.
 const ANSWER_MAX: usize = 1024 * 1024;
@@ -35,7 +35,7 @@ pub struct Found {
     pub models: Vec<String>,
 }
 
-/// Looks for all three at once, for at most 150 ms, and lists what was found in the order Ollama, vLLM, LM Studio.
+/// Looks for all three at once, for at most 400 ms, and lists what was found in the order Ollama, vLLM, LM Studio.
 ///
 /// `addresses` holds, by provider id, where a server was said to be: a base URL with or without `/v1`, or
 /// `host[:port]` as in `OLLAMA_HOST`. The first entry of a provider replaces its usual address. One that is not `http`,

@@ -5,6 +5,7 @@
 pub mod local;
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::net::SocketAddr;
@@ -115,12 +116,14 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
 /// What is there on this machine: keys in the environment, model servers, and the echo provider.
 struct Surroundings {
     echo: SocketAddr,
+    /// Local servers: provider id → base URL.
+    servers: BTreeMap<String, String>,
     found: Vec<Found>,
     /// Provider id → the variable that holds its key.
     keys: BTreeMap<String, String>,
-    /// Provider id → the base URL that the environment gives it.
+    /// The base URLs that the environment gives.
     base_urls: BTreeMap<String, String>,
-    catalog: Catalog,
+    providers: Vec<String>,
     _runtime: tokio::runtime::Runtime,
     _stop: tokio::sync::watch::Sender<bool>,
 }
@@ -128,9 +131,6 @@ struct Surroundings {
 impl Surroundings {
     fn explore() -> Result<Self, Vec<String>> {
         let one = |error: std::io::Error| vec![error.to_string()];
-        let catalog = reload::check(&Files::builtin(), &Overrides::default())?;
-        let base_urls = base_urls(&catalog);
-        let keys = keys(&catalog);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(one)?;
         let listener = runtime.block_on(tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)));
@@ -138,17 +138,24 @@ impl Surroundings {
         let echo = listener.local_addr().map_err(one)?;
         let (stop, stopping) = tokio::sync::watch::channel(false);
         runtime.spawn(echo::serve(listener, stopping));
-        let hints: Vec<(&str, &str)> = base_urls.iter().map(|(id, url)| (&**id, &**url)).collect();
+        let mut servers = said_to_be();
+        let hints: Vec<(&str, &str)> = servers.iter().map(|(id, url)| (&**id, &**url)).collect();
         let found = runtime.block_on(local::find(&hints));
-        Ok(Self {
+        servers.extend(found.iter().map(|found| (found.provider.to_owned(), found.base_url.clone())));
+        let mut surroundings = Self {
             echo,
+            servers,
             found,
-            keys,
-            base_urls,
-            catalog,
+            keys: BTreeMap::new(),
+            base_urls: Overrides::from_env(variables()).base_urls,
+            providers: Vec::new(),
             _runtime: runtime,
             _stop: stop,
-        })
+        };
+        let catalog = reload::check(&surroundings.files(), &surroundings.overrides())?;
+        surroundings.keys = keys(&catalog);
+        surroundings.providers = catalog.providers().iter().map(|provider| provider.id.to_string()).collect();
+        Ok(surroundings)
     }
 
     fn config(&self, options: &Options) -> Result<Config, Vec<String>> {
@@ -158,9 +165,8 @@ impl Surroundings {
         config.store.path = options.data.join(store::FILE);
         config.catalog.watch = false;
         config.log.access = Target::Stderr;
-        for provider in self.catalog.providers() {
-            let id = provider.id.to_string();
-            config.providers.insert(id.clone(), self.provider(&id, &config.timeouts)?);
+        for id in &self.providers {
+            config.providers.insert(id.clone(), self.provider(id, &config.timeouts)?);
         }
         Ok(config)
     }
@@ -168,9 +174,8 @@ impl Surroundings {
     fn provider(&self, id: &str, timeouts: &config::Timeouts) -> Result<config::Provider, Vec<String>> {
         let reference = self.keys.get(id).map(|variable| SecretRef::parse(&format!("env:{variable}")));
         let key = reference.transpose().map_err(|error| vec![error.to_string()])?;
-        let is_there = self.found.iter().any(|found| found.provider == id) || self.base_urls.contains_key(id);
         Ok(config::Provider {
-            enabled: !LOCAL.contains(&id) || is_there,
+            enabled: true,
             keys: key.into_iter().collect(),
             base_url: None,
             ca_file: None,
@@ -182,17 +187,17 @@ impl Surroundings {
     fn files(&self) -> Files {
         let mut files = Files::builtin();
         files.add_text("dev/echo.json", echo_file(self.echo));
-        for found in &self.found {
-            files.add_text("dev/local.json", models_file(found));
+        for id in self.servers.keys() {
+            let found = self.found.iter().find(|found| found.provider == id);
+            let listed = found.map_or(&[][..], |found| &found.models);
+            files.add_text(&format!("dev/{id}.json"), server_file(id, listed));
         }
         files
     }
 
     fn overrides(&self) -> Overrides {
         let mut base_urls = self.base_urls.clone();
-        for found in &self.found {
-            base_urls.insert(found.provider.to_owned(), found.base_url.clone());
-        }
+        base_urls.extend(self.servers.clone());
         Overrides { base_urls }
     }
 
@@ -209,14 +214,17 @@ impl Surroundings {
     }
 }
 
-/// `OPENAI_BASE_URL` and so on: the provider's id in upper case, `-` as `_`.
-fn base_urls(catalog: &Catalog) -> BTreeMap<String, String> {
-    let set = |provider: &Provider| {
-        let variable = format!("{}_BASE_URL", provider.id.to_ascii_uppercase().replace(['-', '.'], "_"));
-        let url = std::env::var(variable).ok().filter(|url| !url.is_empty())?;
-        Some((provider.id.to_string(), url))
-    };
-    catalog.providers().iter().filter_map(set).collect()
+/// The environment, as far as it is text.
+fn variables() -> impl Iterator<Item = (String, String)> {
+    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    std::env::vars_os().filter_map(text)
+}
+
+/// Where the environment says that local servers are: `OLLAMA_BASE_URL` and so on.
+fn said_to_be() -> BTreeMap<String, String> {
+    let said = |id: &str| std::env::var(format!("{}_BASE_URL", id.to_ascii_uppercase())).ok();
+    let said = LOCAL.iter().filter_map(|id| Some((id.to_string(), said(id).filter(|url| !url.is_empty())?)));
+    said.collect()
 }
 
 /// The first of each provider's usual variables that is set.
@@ -247,9 +255,10 @@ fn echo_file(address: SocketAddr) -> String {
     .to_string()
 }
 
-fn models_file(found: &Found) -> String {
-    let models = models(found.models.iter().map(String::as_str));
-    serde_json::json!({ "provider": found.provider, "models": models }).to_string()
+/// A local server, as its preset describes it, with the models it lists.
+fn server_file(id: &str, listed: &[String]) -> String {
+    let models = models(listed.iter().map(String::as_str));
+    serde_json::json!({ "provider": id, "preset": id, "models": models }).to_string()
 }
 
 /// Models of which nothing is known but that they are there.

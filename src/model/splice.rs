@@ -1,8 +1,10 @@
-//! Edits of a request body, as splices on its bytes: nothing is parsed into a tree and written again.
+//! Edits of a request body, as splices on its bytes: nothing is parsed into a tree and written
+//! again.
 //!
-//! What is edited is the model a body asks for ([`name_model`]): the value of `model` is replaced, and `models` is taken
-//! out. No other byte of the body changes, white space and member order included. [`splice`] carries edits out and
-//! copies as little as it can. It knows nothing of why an edit is made.
+//! What is edited is the model a body asks for ([`name_model`]): the value of `model` is replaced,
+//! and `models` is taken out. No other byte of the body changes, white space and member order
+//! included. [`splice`] carries edits out and copies as little as it can. It knows nothing of why
+//! an edit is made.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,12 +13,12 @@ use bytes::{Bytes, BytesMut};
 
 use super::scan::{Found, Member, Members, Occurrence, string_value};
 
-/// Bytes of the longest edited body that is copied into one buffer: past this, copying costs more than the writes that
-/// more than one piece takes.
+/// Bytes of the longest edited body that is copied into one buffer: past this, copying costs more
+/// than the writes that more than one piece takes.
 pub const ONE_BUFFER_MAX: usize = 64 * 1024;
 
-/// Bytes of the longest stretch beside an edit that is copied together with it, rather than handed over as a piece of its
-/// own: a TLS record's worth, about the price of one more write.
+/// Bytes of the longest stretch beside an edit that is copied together with it, rather than handed
+/// over as a piece of its own: a TLS record's worth, about the price of one more write.
 pub const COPIED_MAX: usize = 16 * 1024;
 
 /// One edit: the bytes at `range` of the body become `with`. An empty range inserts.
@@ -50,9 +52,9 @@ impl std::error::Error for CannotEdit {}
 
 /// The edits, in order, after which `body` asks for the model `name` and for no other.
 ///
-/// The value of `model` is replaced, unless it says `name` already (however written); `models` is taken out, or, where
-/// there is no `model`, replaced by one. A body with neither is left as it is. `body` may be the first part of a body, if
-/// it holds the found members.
+/// The value of `model` is replaced, unless it says `name` already (however written); `models` is
+/// taken out, or, where there is no `model`, replaced by one. A body with neither is left as it is.
+/// `body` may be the first part of a body, if it holds the found members.
 ///
 /// # Errors
 ///
@@ -64,16 +66,25 @@ pub fn name_model(body: &[u8], members: &Members, name: &str) -> Result<Vec<Edit
     match (model, models) {
         (Some(model), _) => {
             if string_value(body, model).is_none_or(|written| written != name) {
-                edits.push(Edit { range: model.value(), with: json_string(name).into() });
+                edits.push(Edit {
+                    range: model.value(),
+                    with: json_string(name).into(),
+                });
             }
             if let Some(models) = models {
                 let range = removal(body, models).ok_or(CannotEdit::Unfinished)?;
-                edits.push(Edit { range, with: Bytes::new() });
+                edits.push(Edit {
+                    range,
+                    with: Bytes::new(),
+                });
             }
         }
         (None, Some(models)) => {
             let with = format!("\"model\":{}", json_string(name)).into();
-            edits.push(Edit { range: models.member(), with });
+            edits.push(Edit {
+                range: models.member(),
+                with,
+            });
         }
         (None, None) => {}
     }
@@ -88,18 +99,31 @@ fn sole(members: &Members, member: Member) -> Result<Option<&Occurrence>, Cannot
     Ok(members.get(member).map(Found::last))
 }
 
-/// The bytes to take away so that a member goes and the object stays valid: with the comma before it, and the white
-/// space between; if it is the first member, with the comma behind it. `None` if `body` ends before that can be told.
+/// The bytes to take away so that a member goes and the object stays valid: with the comma before
+/// it, and the white space between; if it is the first member, with the comma behind it. `None` if
+/// `body` ends before that can be told.
 ///
-/// Between tokens there is nothing but white space, so the next other byte on either side is the comma or the brace.
+/// Between tokens there is nothing but white space, so the next other byte on either side is the
+/// comma or the brace.
 fn removal(body: &[u8], found: &Occurrence) -> Option<Range<usize>> {
     let member = found.member();
-    let before = body.get(..member.start)?.iter().rposition(|byte| !is_blank(*byte))?;
+    let before = body
+        .get(..member.start)?
+        .iter()
+        .rposition(|byte| !is_blank(*byte))?;
     if body[before] == b',' {
         return Some(before..member.end);
     }
-    let after = member.end + body.get(member.end..)?.iter().position(|byte| !is_blank(*byte))?;
-    Some(if body[after] == b',' { member.start..after + 1 } else { member })
+    let after = member.end
+        + body
+            .get(member.end..)?
+            .iter()
+            .position(|byte| !is_blank(*byte))?;
+    Some(if body[after] == b',' {
+        member.start..after + 1
+    } else {
+        member
+    })
 }
 
 const fn is_blank(byte: u8) -> bool {
@@ -171,7 +195,11 @@ enum Shape {
 
 impl Pieces {
     fn one(piece: Bytes) -> Self {
-        if piece.is_empty() { Self(Shape::Many(Vec::new())) } else { Self(Shape::One([piece])) }
+        if piece.is_empty() {
+            Self(Shape::Many(Vec::new()))
+        } else {
+            Self(Shape::One([piece]))
+        }
     }
 
     /// The pieces, in order.
@@ -192,9 +220,9 @@ impl Pieces {
 
 /// Carries out `edits`, which are in order and do not overlap.
 ///
-/// Without edits the body is handed over as it is. A result of at most [`ONE_BUFFER_MAX`] bytes is one piece. Of a longer one
-/// the stretches between the edits are slices of `body`, and those of at most [`COPIED_MAX`] bytes are copied into one piece
-/// with the edits beside them.
+/// Without edits the body is handed over as it is. A result of at most [`ONE_BUFFER_MAX`] bytes is
+/// one piece. Of a longer one the stretches between the edits are slices of `body`, and those of at
+/// most [`COPIED_MAX`] bytes are copied into one piece with the edits beside them.
 ///
 /// # Errors
 ///
@@ -204,8 +232,16 @@ pub fn splice(body: &Bytes, edits: &[Edit]) -> Result<Pieces, Misfit> {
     if edits.is_empty() {
         return Ok(Pieces::one(body.clone()));
     }
-    let copied_max = if len <= ONE_BUFFER_MAX { len } else { COPIED_MAX };
-    let mut joiner = Joiner { copied_max, pieces: Vec::new(), gathered: BytesMut::new() };
+    let copied_max = if len <= ONE_BUFFER_MAX {
+        len
+    } else {
+        COPIED_MAX
+    };
+    let mut joiner = Joiner {
+        copied_max,
+        pieces: Vec::new(),
+        gathered: BytesMut::new(),
+    };
     if len <= ONE_BUFFER_MAX {
         joiner.gathered.reserve(len);
     }
@@ -254,4 +290,8 @@ impl Joiner {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "serde_json is the slow twin of what is tested"
+)]
 mod tests;

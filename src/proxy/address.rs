@@ -77,12 +77,10 @@ fn without_v1(path: &str) -> &str {
 /// The served path that is nearest to `path`, for the message of a 404.
 #[must_use]
 pub fn nearest(path: &str) -> String {
-    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-    let row = TABLE
-        .iter()
-        .find(|row| !last.is_empty() && row.path.ends_with(last))
-        .unwrap_or(&TABLE[0]);
-    format!("/v1{}", row.path)
+    let served = TABLE.iter().map(|row| row.path).chain(["/models"]).map(|path| format!("/v1{path}"));
+    let likeness = |served: &String| strsim::sorensen_dice(served, path);
+    let nearest = served.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    nearest.unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -134,7 +132,9 @@ mod tests {
 
     #[test]
     fn the_nearest_path_is_offered() {
-        assert_eq!(nearest("/api/completions"), "/v1/chat/completions");
+        assert_eq!(nearest("/api/completions"), "/v1/completions");
+        assert_eq!(nearest("/v1/chat"), "/v1/chat/completions");
+        assert_eq!(nearest("/v1/model"), "/v1/models");
         assert_eq!(nearest("/v2/embeddings"), "/v1/embeddings");
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 
 use http::Method;
-use http::header::{HeaderName, ORIGIN};
+use http::header::{HeaderName, HeaderValue, ORIGIN};
 use pingora_proxy::Session;
 
 use super::Gateway;
@@ -16,6 +16,7 @@ use super::members;
 use super::models::{self, Page};
 use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
+use super::request::OWN_PREFIX;
 use super::{attempts, framing};
 use crate::access::presented;
 use crate::catalog::ProviderId;
@@ -29,6 +30,8 @@ use crate::surface::{Dialect, Surface};
 const PROVIDER: HeaderName = HeaderName::from_static("tollgate-provider");
 /// Overrides the failover mode.
 const FAILOVER: HeaderName = HeaderName::from_static("tollgate-failover");
+/// The headers in our name that are read.
+const READ: [&str; 3] = ["tollgate-key", "tollgate-provider", "tollgate-failover"];
 /// Marks an Anthropic client where the path does not.
 const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
@@ -99,11 +102,11 @@ impl Gateway {
         let body = match id {
             Some(id) => {
                 let id = models::decoded(id);
-                models::one(&live.catalog, &caller, controls.pinned, ctx.dialect, &id)?
+                models::one(&live, &caller, controls.pinned, ctx.dialect, &id)?
             }
             None => {
                 let page = Page::of_query(session.req_header().uri.query())?;
-                models::list(&live.catalog, &caller, controls.pinned, ctx.dialect, &page)
+                models::list(&live, &caller, controls.pinned, ctx.dialect, &page)
             }
         };
         let sent = self.answer_json(session, ctx, body).await;
@@ -146,18 +149,25 @@ impl Gateway {
         let presented = presented::find(&header.headers, header.uri.query()).map_err(refused)?;
         let now = jiff::Timestamp::now().as_second();
         let caller = self.keys.pin().authenticate(&presented.access_key, now).map_err(refused)?;
+        let caller = ctx.caller.insert(caller);
         let own_key = presented.request_credential.map(Cow::into_owned);
+        self.count_ignored(header);
         let live = ctx.live.clone();
-        let controls = Controls {
+        Ok(Controls {
             pinned: pinned(&live, header, in_path)?,
             rules: Rules {
                 mode: failover(header)?.or(caller.policy.failover()).unwrap_or(live.rules.mode),
                 ..live.rules
             },
             own_key,
-        };
-        ctx.caller = Some(caller);
-        Ok(controls)
+        })
+    }
+
+    /// Counts headers in our name that mean nothing to us.
+    fn count_ignored(&self, header: &pingora::http::RequestHeader) {
+        let names = header.headers.keys().map(HeaderName::as_str);
+        let ignored = names.filter(|name| name.starts_with(OWN_PREFIX) && !READ.contains(name));
+        ignored.for_each(|_| self.metrics.ignored_header());
     }
 }
 
@@ -196,7 +206,7 @@ fn route(
     };
     let tail = (!body.whole).then(|| Box::new(Tail::of(&body, bounds)));
     let deadlines = Deadlines {
-        first_byte: deadline,
+        first_byte: bounds.client,
         idle: bounds.client,
         total: deadline,
     };
@@ -254,7 +264,7 @@ fn pinned(
     in_path: Option<&str>,
 ) -> Result<Option<ProviderId>, Rejection> {
     let by_path = in_path.and_then(|name| live.catalog.provider_by_name(name));
-    let Some(value) = header.headers.get(&PROVIDER) else {
+    let Some(value) = sole(header, &PROVIDER)? else {
         return Ok(by_path);
     };
     let by_header = value.to_str().ok().and_then(|name| live.catalog.provider_by_name(name.trim()));
@@ -271,8 +281,22 @@ fn pinned(
     }
 }
 
+/// The value of a header of ours that may be sent once: of two, nobody could say which counts.
+fn sole<'a>(
+    header: &'a pingora::http::RequestHeader,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, Rejection> {
+    let mut values = header.headers.get_all(name).iter();
+    let first = values.next();
+    if values.next().is_some() {
+        let name = if *name == PROVIDER { "Tollgate-Provider" } else { "Tollgate-Failover" };
+        return Err(Rejection::new(Code::InvalidRequest, format!("{name} occurs twice. Send it once.")));
+    }
+    Ok(first)
+}
+
 fn failover(header: &pingora::http::RequestHeader) -> Result<Option<Mode>, Rejection> {
-    let Some(value) = header.headers.get(&FAILOVER) else {
+    let Some(value) = sole(header, &FAILOVER)? else {
         return Ok(None);
     };
     let mode = value.to_str().ok().and_then(|text| text.trim().parse().ok());

@@ -9,7 +9,8 @@ use http::header::RETRY_AFTER;
 use log::debug;
 use pingora::http::ResponseHeader;
 use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorType, Result};
+use pingora::{Error, ErrorSource, ErrorType, Result};
+use pingora_proxy::Session;
 
 use super::attempts::Attempt;
 use super::context::{Current, RequestContext, Routed};
@@ -57,19 +58,28 @@ impl Routed {
 ///
 /// # Errors
 /// When the provider has no address; the error says whether there is something else to try.
-pub async fn open(ctx: &mut RequestContext, metrics: &Metrics) -> Result<Box<HttpPeer>> {
+pub async fn open(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    metrics: &Metrics,
+) -> Result<Box<HttpPeer>> {
     let live = ctx.live.clone();
     let Some(routed) = ctx.routed.as_deref_mut() else {
         return Err(Error::explain(ErrorType::InternalError, "a request without candidates"));
     };
     if let Some(wait) = routed.current.wait.take() {
-        tokio::time::sleep(wait).await;
+        pause(session, routed, wait).await?;
     }
     let upstream = routed.upstream(&live);
-    let turn = upstream.turn();
+    let candidate = routed.plan.candidate_index();
+    let turn = match routed.current.turn {
+        // The endpoints of one candidate are gone through from where its first attempt began.
+        Some((of, turn)) if of == candidate => turn,
+        _ => upstream.turn(),
+    };
     routed.current = Current {
         began: Some(Instant::now()),
-        turn,
+        turn: Some((candidate, turn)),
         ..Current::default()
     };
     let plan = &mut routed.plan;
@@ -93,16 +103,32 @@ pub async fn open(ctx: &mut RequestContext, metrics: &Metrics) -> Result<Box<Htt
     Ok(Box::new(peer))
 }
 
+/// Waits before the next attempt, unless the client goes away meanwhile.
+async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result<()> {
+    let left = routed.deadline.saturating_duration_since(Instant::now());
+    let deadlines = Deadlines {
+        first_byte: left,
+        idle: left,
+        total: routed.deadline,
+    };
+    routed.replay.rewind(Vec::new(), deadlines);
+    tokio::select! {
+        () = tokio::time::sleep(wait) => Ok(()),
+        read = session.downstream_session.read_body_or_idle(true) => read.map(drop),
+    }
+}
+
 /// Starts the attempt's clock.
 fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Vec<Bytes>, peer: &mut HttpPeer) {
     let now = Instant::now();
     let left = routed.deadline.saturating_duration_since(now).max(Duration::from_millis(1));
-    peer::set_times(peer, upstream.times.connect.min(left), left);
+    let times = &upstream.times;
+    peer::set_times(peer, times.connect.min(left), times.first_byte.max(times.idle).min(left));
     routed.replay.rewind(
         pieces,
         Deadlines {
-            first_byte: now + upstream.times.first_byte,
-            idle: upstream.times.idle,
+            first_byte: times.first_byte,
+            idle: times.idle,
             total: routed.deadline,
         },
     );
@@ -123,6 +149,9 @@ pub enum Ended {
     NotProcessed,
     /// The connection was lost before a response header came, or what came is no valid HTTP.
     Lost,
+    /// Nothing came for so long that Pingora gave up. Our own clock is earlier, but it stands still
+    /// while an HTTP/2 upstream grants no window credit.
+    TimedOut,
 }
 
 /// Reads from Pingora's error how the attempt ended. Its own opinion on a retry is not asked: it
@@ -138,12 +167,25 @@ pub fn ended(error: &Error, reused: bool) -> Ended {
             Ended::Lost
         };
     }
+    if *error.esource() == ErrorSource::Upstream && *error.etype() == ErrorType::ReadTimedout {
+        return Ended::TimedOut;
+    }
     let kind = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
     match kind {
         // A kept-alive connection that the upstream had closed before our request came.
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) if reused => Ended::NotProcessed,
+        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
+            if reused && !has_begun_to_answer(error) =>
+        {
+            Ended::NotProcessed
+        }
         _ => Ended::Lost,
     }
+}
+
+/// Whether a part of a response header had come. Pingora says so in words only.
+fn has_begun_to_answer(error: &Error) -> bool {
+    let words = error.context.as_ref().and_then(|words| words.as_str().rsplit_once("bytes already read: "));
+    words.is_some_and(|(_, count)| count != "0")
 }
 
 /// Judges a response header. `true`: it is the answer. `false`: it is kept from the client, and
@@ -159,6 +201,9 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     note_key(routed, status, retry_after);
     let left = routed.plan.left(routed.in_time(), routed.replay.replayable());
     let ours = routed.plan.credential().source.is_ours();
+    // A wait that ends with the deadline is of no use.
+    let remains = routed.deadline.saturating_duration_since(Instant::now());
+    let retry_after = retry_after.filter(|wait| *wait < remains);
     let happened = Happened::Answered { status, retry_after };
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
     record(routed, &live, outcome_of(status), status);
@@ -218,6 +263,7 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         (Some(Cause::FirstByte), _) => Some(Happened::FirstByteTimeout),
         (_, Ended::NotConnected) => Some(Happened::NotConnected),
         (_, Ended::NotProcessed) => Some(Happened::NotProcessed),
+        (_, Ended::TimedOut) => Some(Happened::FirstByteTimeout),
         (_, Ended::Lost) => Some(Happened::Lost),
     };
     if !routed.current.answered {
@@ -269,8 +315,8 @@ fn outcome_of(status: u16) -> AttemptOutcome {
     match status {
         401..=403 => AttemptOutcome::Auth,
         429 => AttemptOutcome::RateLimited,
+        408 | 500..=599 => AttemptOutcome::ServerError,
         400..=499 => AttemptOutcome::ClientError,
-        500..=599 => AttemptOutcome::ServerError,
         _ => AttemptOutcome::Ok,
     }
 }
@@ -280,8 +326,8 @@ fn outcome_without(cause: Option<Cause>, ended: Ended) -> AttemptOutcome {
         (Some(Cause::ClientGone | Cause::BadTail), _) => AttemptOutcome::Canceled,
         (Some(Cause::FirstByte | Cause::Idle | Cause::Total), _) => AttemptOutcome::Timeout,
         (_, Ended::NotConnected) => AttemptOutcome::ConnectFailed,
-        (_, Ended::NotProcessed) => AttemptOutcome::Broken,
-        (_, Ended::Lost) => AttemptOutcome::Broken,
+        (_, Ended::TimedOut) => AttemptOutcome::Timeout,
+        (_, Ended::NotProcessed | Ended::Lost) => AttemptOutcome::Broken,
     }
 }
 

@@ -164,7 +164,7 @@ impl<'a> Reader<'a> {
         memory: &Arc<ReplayMemory>,
         bounds: &'a Bounds,
     ) -> Result<Self, Rejection> {
-        let wanted = declared.unwrap_or(FIRST_SHARE);
+        let wanted = declared.unwrap_or(FIRST_SHARE.min(bounds.replay));
         let share = (wanted <= bounds.replay).then(|| memory.take(wanted)).flatten();
         Ok(Self {
             bounds,
@@ -189,11 +189,18 @@ impl<'a> Reader<'a> {
     }
 
     async fn piece(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>, Unread> {
-        let within = self.pace.left();
-        match tokio::time::timeout(within, session.read_request_body()).await {
-            Ok(Ok(piece)) => Ok(piece),
-            Ok(Err(error)) => Err(unreadable(&error)),
-            Err(_) => Err(slow().into()),
+        loop {
+            let within = self.pace.left();
+            match tokio::time::timeout(within, session.read_request_body()).await {
+                Ok(Ok(piece)) => return Ok(piece),
+                Ok(Err(error)) => {
+                    // Where the next request would begin is not known.
+                    session.set_keepalive(None);
+                    return Err(unreadable(&error));
+                }
+                Err(_) if self.pace.turn() => {}
+                Err(_) => return Err(slow().into()),
+            }
         }
     }
 
@@ -288,24 +295,27 @@ fn unreadable(error: &pingora::Error) -> Unread {
     }
 }
 
-/// Watches how fast a client sends.
+/// Watches how fast a client sends: in windows of time, each with a least number of bytes.
 #[derive(Debug)]
 struct Pace {
     window: Duration,
     since: Instant,
+    last: Instant,
     bytes: u64,
 }
 
 impl Pace {
     fn new(window: Duration) -> Self {
+        let now = Instant::now();
         Self {
             window,
-            since: Instant::now(),
+            since: now,
+            last: now,
             bytes: 0,
         }
     }
 
-    /// How long the next piece may take.
+    /// How long the next piece may take before [`Pace::turn`] must be asked.
     fn left(&self) -> Duration {
         self.window.saturating_sub(self.since.elapsed()).max(Duration::from_millis(1))
     }
@@ -313,13 +323,25 @@ impl Pace {
     /// Counts a piece; false when a whole window went by with too little in it.
     fn keep(&mut self, bytes: u64) -> bool {
         self.bytes += bytes;
+        self.last = Instant::now();
+        self.turn()
+    }
+
+    /// Ends the window when it is over; false when there was too little in it. The next one begins
+    /// with the last piece, so that silence is never longer than one window.
+    fn turn(&mut self) -> bool {
         if self.since.elapsed() < self.window {
             return true;
         }
         let enough = self.bytes >= RATE_MIN.saturating_mul(self.window.as_secs().max(1));
-        self.since = Instant::now();
+        self.since = self.last;
         self.bytes = 0;
         enough
+    }
+
+    /// Begins anew: what went by until now was not the client's time.
+    fn restart(&mut self) {
+        *self = Self::new(self.window);
     }
 }
 
@@ -355,7 +377,27 @@ impl Tail {
         self.ended
     }
 
-    /// What was wrong, if [`Tail::take`] said so.
+    /// How long the client may take for the next piece before [`Tail::keeps_pace`] must be asked.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        self.pace.left()
+    }
+
+    /// Whether the client is as fast as it must be.
+    pub fn keeps_pace(&mut self) -> bool {
+        let keeps = self.pace.turn();
+        if !keeps {
+            self.fault = Some(slow());
+        }
+        keeps
+    }
+
+    /// The client's time begins: until now, something else was waited for.
+    pub fn wait(&mut self) {
+        self.pace.restart();
+    }
+
+    /// What was wrong, if [`Tail::take`] or [`Tail::keeps_pace`] said so.
     pub fn take_fault(&mut self) -> Option<Rejection> {
         self.fault.take()
     }

@@ -10,7 +10,7 @@ use super::reject::{Code, Rejection};
 use super::response;
 use crate::access::Caller;
 use crate::access::policy::{Step, Verdict};
-use crate::catalog::{ProviderId, Target, Unresolved};
+use crate::catalog::{Form, ProviderId, Target, Unresolved};
 use crate::credentials::{Key, KeyHealth, Source};
 use crate::live::Live;
 use crate::routing::plan::{Candidate, Credential, UpstreamModel};
@@ -88,6 +88,10 @@ impl Search<'_> {
         let catalog = &self.ask.live.catalog;
         match catalog.lookup(name, self.ask.pinned) {
             Ok(targets) => {
+                if let (Form::Prefixed | Form::Slashed, Some(target)) = (targets.form, targets.first()) {
+                    // Bound to the provider that the name says, even where that one drops out below.
+                    self.own_key(target.provider)?;
+                }
                 for target in targets.iter() {
                     self.add_target(target, catalog.upstream_id(target, name))?;
                 }
@@ -178,7 +182,7 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// The client's own key, for the first provider that asks for it and for no other.
+    /// The client's own key, for the first provider that this is asked for and for no other.
     fn own_key(&mut self, provider: ProviderId) -> Result<Option<Arc<Key>>, Rejection> {
         let Some(text) = self.ask.own_key else {
             return Ok(None);

@@ -113,8 +113,8 @@ pub struct Current {
     pub answered: bool,
     /// Whether it went over a connection that had been used before.
     pub reused: bool,
-    /// Where the provider's endpoints begin for this request.
-    pub turn: usize,
+    /// The candidate's place, and where its endpoints begin for this request.
+    pub turn: Option<(usize, usize)>,
     /// The endpoint it went to.
     pub endpoint: usize,
     /// Leave to connect.
@@ -128,6 +128,9 @@ pub struct Current {
     /// The length of the body as it goes upstream, in bytes, where it is known.
     pub length: Option<u64>,
 }
+
+// Held by every request under way, streams of an hour included; what few requests need is boxed.
+const _: () = assert!(size_of::<RequestContext>() <= 192);
 
 impl RequestContext {
     /// The id as text.

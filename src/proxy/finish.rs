@@ -3,8 +3,10 @@
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use pingora::protocols::http::ServerSession;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, Session};
+use tokio::sync::oneshot;
 
 use super::Gateway;
 use super::context::RequestContext;
@@ -32,6 +34,8 @@ impl Gateway {
             // No attempt follows: from here on the client is spoken to directly.
             replay::uninstall(session, &routed.replay);
         }
+        // Pingora closes the connection after this, whatever it is told; the client should know.
+        session.set_keepalive(None);
         if session.response_written().is_some() {
             return self.break_off(session, ctx).await;
         }
@@ -76,12 +80,35 @@ impl Gateway {
     /// any case in a way that is not taken for a good end.
     async fn break_off(&self, session: &mut Session, ctx: &mut RequestContext) -> FailToProxy {
         let event = ctx.routed.as_ref().filter(|routed| routed.events).map(|_| broken(ctx));
-        if let Some(event) = event {
-            // The client may be gone as well; then there is nobody left to tell.
+        // The client may be gone as well; then there is nobody left to tell.
+        if let ServerSession::H2(stream) = session.as_mut() {
+            // The stream is reset next, and loses what is still queued on it.
+            let (last, taken) = watched(event.unwrap_or_default());
+            if stream.write_body(last, false).await.is_ok() {
+                let _ = tokio::time::timeout(ctx.live.client_patience, taken).await;
+            }
+        } else if let Some(event) = event {
             let _ = session.write_response_body(Some(event), false).await;
         }
         ctx.refused = Some(Code::AllCandidatesFailed);
         closed(Code::AllCandidatesFailed.status())
+    }
+}
+
+/// `data`, and what ends when the connection has taken it.
+fn watched(data: Bytes) -> (Bytes, oneshot::Receiver<()>) {
+    let (held, taken) = oneshot::channel();
+    (Bytes::from_owner(Watched { data, _held: held }), taken)
+}
+
+struct Watched {
+    data: Bytes,
+    _held: oneshot::Sender<()>,
+}
+
+impl AsRef<[u8]> for Watched {
+    fn as_ref(&self) -> &[u8] {
+        &self.data
     }
 }
 

@@ -2,10 +2,16 @@
 //! request smuggling). Pingora resolves some of these forms by itself; what it lets through is
 //! looked for here.
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use pingora::protocols::http::ServerSession;
 
 use super::reject::{Code, Rejection};
+
+/// Headers that `Connection` may not take away (pingora-proxy, `ConnectionNominations`).
+const END_TO_END: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+
+/// Options in `Connection` at the most, as Pingora has it.
+const OPTIONS_MAX: usize = 9;
 
 /// Refuses an ambiguous header.
 ///
@@ -19,12 +25,21 @@ pub fn check(session: &ServerSession) -> Result<(), Rejection> {
     if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(refused("`Content-Length` occurs twice"));
     }
+    if headers.get(CONTENT_LENGTH).is_some_and(|length| !length.as_bytes().iter().all(u8::is_ascii_digit)) {
+        return Err(refused("`Content-Length` is more than a number"));
+    }
+    if headers.contains_key(TRANSFER_ENCODING) && !is_chunked(headers) {
+        return Err(refused("`Transfer-Encoding` is more than `chunked`"));
+    }
     let raw = connection.get_headers_raw_bytes();
     if has_bare_line_feed(&raw) {
         return Err(refused("a header line ends in a bare line feed"));
     }
     if headers.contains_key(TRANSFER_ENCODING) && names_content_length(&raw) {
         return Err(refused("`Content-Length` stands beside `Transfer-Encoding`"));
+    }
+    if has_bad_option(headers) {
+        return Err(refused("`Connection` names what is no header of one hop"));
     }
     Ok(())
 }
@@ -34,6 +49,31 @@ fn refused(what: &str) -> Rejection {
         Code::InvalidRequest,
         format!("The request's framing is ambiguous: {what}."),
     )
+}
+
+/// Whether `Connection` says what Pingora will not do: it would say so only once an upstream is connected, and close the
+/// connection without an answer.
+fn has_bad_option(headers: &HeaderMap) -> bool {
+    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut options = options.map(<[u8]>::trim_ascii).filter(|option| !option.is_empty());
+    let is_bad = |option: &[u8]| {
+        !option.iter().all(|byte| is_token_byte(*byte))
+            || END_TO_END.iter().any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    options.by_ref().take(OPTIONS_MAX).any(is_bad) || options.next().is_some()
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Whether the only transfer coding is `chunked`, named once. Others would have to be undone before
+/// the body could be read, and what is left of a list is read differently by different servers.
+fn is_chunked(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    first && codings.next().is_none()
 }
 
 fn has_bare_line_feed(raw: &[u8]) -> bool {
@@ -58,6 +98,22 @@ mod tests {
         assert!(!has_bare_line_feed(b"POST / HTTP/1.1\r\nA: b\r\n\r\n"));
         assert!(has_bare_line_feed(b"POST / HTTP/1.1\nA: b\r\n\r\n"));
         assert!(has_bare_line_feed(b"\n"));
+    }
+
+    #[test]
+    fn connection_may_name_headers_of_one_hop_only() {
+        let is_bad = |value: &str| {
+            let value = http::HeaderValue::from_str(value).expect("a value");
+            has_bad_option(&HeaderMap::from_iter([(CONNECTION, value)]))
+        };
+        for good in ["", "close", "keep-alive, X-Hop", "Upgrade,HTTP2-Settings", ", ,"] {
+            assert!(!is_bad(good), "{good}");
+        }
+        for bad in ["host", "x, Host", "\"x\"", ":authority", "a b", "X-Forwarded-For"] {
+            assert!(is_bad(bad), "{bad}");
+        }
+        let many = |count: usize| vec!["x"; count].join(",");
+        assert!(!is_bad(&many(OPTIONS_MAX)) && is_bad(&many(OPTIONS_MAX + 1)));
     }
 
     #[test]

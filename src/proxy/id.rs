@@ -59,7 +59,7 @@ impl RequestIds {
         let high = mix(count ^ self.seed[0]);
         // `mix` is a bijection, so the low half alone never repeats within a process.
         let low = mix(count.wrapping_add(self.seed[1]));
-        let mut bits = u128::from(high) << 64 | u128::from(low);
+        let mut bits = (u128::from(high) << 64) | u128::from(low);
         let mut id = [0; LENGTH];
         id[..4].copy_from_slice(b"req_");
         for letter in id[4..].iter_mut().rev() {

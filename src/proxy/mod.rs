@@ -126,7 +126,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
         fault::injected(session, "upstream_peer");
-        attempt::open(ctx, &self.metrics).await
+        attempt::open(session, ctx, &self.metrics).await
     }
 
     async fn connected_to_upstream(

@@ -9,7 +9,8 @@ use bytes::Bytes;
 use super::reject::{Code, Rejection};
 use crate::access::Caller;
 use crate::access::policy::Verdict;
-use crate::catalog::{Catalog, Model, ProviderId, Target};
+use crate::catalog::{Model, ProviderId, Target};
+use crate::live::Live;
 use crate::surface::Dialect;
 
 /// Models in one answer to an Anthropic client that does not say how many it wants, and the most
@@ -96,13 +97,13 @@ const OPERATOR: &str = "tollgate";
 /// The list, as JSON.
 #[must_use]
 pub fn list(
-    catalog: &Catalog,
+    live: &Live,
     caller: &Caller,
     provider: Option<ProviderId>,
     dialect: Dialect,
     page: &Page,
 ) -> Bytes {
-    let rows = visible(catalog, caller, provider);
+    let rows = visible(live, caller, provider);
     let text = match dialect {
         Dialect::Anthropic => anthropic_list(&rows, page),
         Dialect::OpenAi | Dialect::Gemini => openai_list(&rows),
@@ -115,14 +116,15 @@ pub fn list(
 /// # Errors
 /// [`Code::ModelNotFound`] when the caller has no model of that name.
 pub fn one(
-    catalog: &Catalog,
+    live: &Live,
     caller: &Caller,
     provider: Option<ProviderId>,
     dialect: Dialect,
     id: &str,
 ) -> Result<Bytes, Rejection> {
-    let rows = visible(catalog, caller, provider);
-    let row = rows.iter().find(|row| row.id == id).ok_or_else(|| {
+    let rows = visible(live, caller, provider);
+    let named = |id: &str| rows.iter().find(|row| row.id == id);
+    let row = named(id).or_else(|| named(own_id(live, provider, id)?)).ok_or_else(|| {
         Rejection::new(
             Code::ModelNotFound,
             format!("There is no model `{id}`. GET /v1/models lists those that this key may use."),
@@ -136,12 +138,21 @@ pub fn one(
     Ok(Bytes::from(text))
 }
 
+/// The id in the list of a model that is written in another way: by an alias, in another case, with a prefix.
+fn own_id<'a>(live: &'a Live, provider: Option<ProviderId>, name: &str) -> Option<&'a str> {
+    let targets = live.catalog.lookup(name, provider).ok()?;
+    let model = targets.first()?.model()?;
+    Some(&live.catalog.model(model).id)
+}
+
 /// Every name once: the operator's virtual models, then the models in the catalog's order, where
 /// the first provider that has a name stands for it.
-fn visible<'a>(catalog: &'a Catalog, caller: &Caller, only: Option<ProviderId>) -> Vec<Row<'a>> {
+fn visible<'a>(live: &'a Live, caller: &Caller, only: Option<ProviderId>) -> Vec<Row<'a>> {
+    let catalog = &live.catalog;
     let mut rows = Vec::new();
     let mut seen = HashSet::new();
-    let wanted = |provider: ProviderId| only.is_none_or(|only| only == provider);
+    let wanted =
+        |provider: ProviderId| only.is_none_or(|only| only == provider) && live.is_enabled(provider);
     for found in catalog.virtuals() {
         let usable = |target: &Target| {
             let provider = &catalog.provider(target.provider).id;

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::Gateway;
 use super::context::RequestContext;
-use super::reject::Rejection;
+use super::reject::{Code, Rejection};
 use super::response;
 use crate::surface::Dialect;
 
@@ -45,6 +45,10 @@ impl Gateway {
         if let Some(seconds) = rejection.code.retry_after() {
             header.insert_header(RETRY_AFTER, seconds)?;
             header.insert_header("retry-after-ms", u64::from(seconds) * 1000)?;
+        }
+        if rejection.code == Code::MethodNotAllowed {
+            // Surfaces are posted to; all else that is served is read.
+            header.insert_header(ALLOW, if ctx.surface.is_some() { "POST" } else { "GET, HEAD" })?;
         }
         if !rejection.code.worth_a_retry() {
             header.insert_header("x-should-retry", "false")?;

@@ -5,12 +5,14 @@
 //! hands it to Pingora once for every attempt, from memory, with the attempt's own edits. It uses
 //! two doors that Pingora keeps open: the public field `Session::downstream_session` and the
 //! trait for custom downstream sessions. Everything but the request body goes through to the real
-//! session. It also holds the request's clock, because its idle read is polled all the while that
-//! an attempt is under way.
+//! session. It also holds the request's clock, because its reads are polled all the while that an
+//! attempt is under way; for that it hands over no more of a body than Pingora can take without
+//! its pipe running full.
 //!
 //! Not here: reading the body in the first place, choosing attempts, and what an answer says.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -25,6 +27,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::protocols::Digest;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
+use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::body::Tail;
@@ -36,12 +39,19 @@ const WITHHELD_MAX: usize = 64 * 1024;
 /// How long the body of a failed answer is waited for before the next candidate is tried.
 const WITHHELD_WAIT: Duration = Duration::from_millis(500);
 
+/// Pieces of a body that are handed over and not yet written, at most. Pingora's pipe holds four,
+/// and nobody reads from the client, or looks at the clock, while it is full.
+const PIECES_UNWRITTEN: usize = 2;
+
+/// A body of no more pieces than this fits the pipe, so that nobody needs to count them.
+const PIECES_UNCOUNTED: usize = 3;
+
 /// Why the replay session ended an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {
     /// The client closed its connection or reset its stream.
     ClientGone,
-    /// No response header came in time.
+    /// No response header came in time, or the upstream took no more of the body.
     FirstByte,
     /// The response stood still for too long.
     Idle,
@@ -56,9 +66,9 @@ pub enum Cause {
 /// The points in time at which an attempt is given up.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
-    /// When the response header must be there.
-    pub first_byte: Instant,
-    /// How long a response may stand still.
+    /// How long the response header may take once the body was sent.
+    pub first_byte: Duration,
+    /// How long a response, or the sending of the body, may stand still.
     pub idle: Duration,
     /// The end of all attempts.
     pub total: Instant,
@@ -85,6 +95,9 @@ struct State {
     next: usize,
     offset: usize,
     piece_max: usize,
+    flow: Option<Arc<Flow>>,
+    /// Whether a piece had to wait for room.
+    stalled: bool,
     tail: Option<Box<Tail>>,
     deadlines: Deadlines,
     last_activity: Instant,
@@ -105,6 +118,8 @@ impl Shared {
                 next: 0,
                 offset: 0,
                 piece_max: usize::MAX,
+                flow: None,
+                stalled: false,
                 tail,
                 deadlines,
                 last_activity: Instant::now(),
@@ -127,6 +142,7 @@ impl Shared {
         state.pieces = pieces;
         state.next = 0;
         state.offset = 0;
+        state.flow = None;
         state.deadlines = deadlines;
         state.last_activity = Instant::now();
         state.answering = false;
@@ -134,9 +150,14 @@ impl Shared {
         state.cause = None;
     }
 
-    /// Bounds the pieces handed over, in bytes.
+    /// Bounds the pieces handed over, in bytes. The upstream is connected, and its clock starts.
     pub fn set_piece_max(&self, bytes: usize) {
-        self.lock().piece_max = bytes;
+        let mut state = self.lock();
+        state.piece_max = bytes;
+        state.last_activity = Instant::now();
+        let pieces: usize = state.pieces.iter().map(|piece| piece.len().div_ceil(bytes)).sum();
+        let many = pieces > PIECES_UNCOUNTED || state.tail.is_some();
+        state.flow = many.then(Arc::default);
     }
 
     /// From here on the response is on its way to the client, and only silence ends it.
@@ -175,8 +196,7 @@ impl Shared {
 
     /// Whether the whole body was handed over in this attempt.
     pub fn body_handed_over(&self) -> bool {
-        let state = self.lock();
-        state.next >= state.pieces.len() && state.tail.as_ref().is_none_or(|tail| tail.ended())
+        self.lock().handed_over()
     }
 
     /// What was wrong with the rest of the body, if [`Cause::BadTail`] ended the attempt.
@@ -193,13 +213,20 @@ impl Shared {
         let mut state = self.lock();
         let piece = state.pieces.get(state.next)?.clone();
         let rest = piece.slice(state.offset..);
+        state.last_activity = Instant::now();
         if rest.len() <= state.piece_max {
             state.next += 1;
             state.offset = 0;
-            return Some(rest);
+            return Some(state.counted(rest));
         }
         state.offset += state.piece_max;
-        Some(rest.slice(..state.piece_max))
+        let piece = rest.slice(..state.piece_max);
+        Some(state.counted(piece))
+    }
+
+    /// What counts the pieces that Pingora has not written, where that is needed.
+    fn flow(&self) -> Option<Arc<Flow>> {
+        self.lock().flow.clone()
     }
 
     fn pieces_left(&self) -> bool {
@@ -215,8 +242,13 @@ impl Shared {
         }
         let (silence, cause) = if state.answering {
             (state.last_activity + state.deadlines.idle, Cause::Idle)
+        } else if state.flow.as_ref().is_some_and(|flow| flow.unwritten() > 0) {
+            (state.activity() + state.deadlines.idle, Cause::FirstByte)
+        } else if state.handed_over() {
+            (state.activity() + state.deadlines.first_byte, Cause::FirstByte)
         } else {
-            (state.deadlines.first_byte, Cause::FirstByte)
+            // It is the client that is waited for.
+            (state.deadlines.total, Cause::Total)
         };
         if silence < state.deadlines.total {
             (silence, cause)
@@ -233,6 +265,78 @@ impl Shared {
             Cause::Answered | Cause::BadTail => ErrorType::InternalError,
         };
         Error::explain(kind, message)
+    }
+}
+
+/// Counts the pieces that Pingora has taken and not yet written.
+struct Flow {
+    unwritten: AtomicUsize,
+    written: Notify,
+    last_written: Mutex<Instant>,
+}
+
+impl Default for Flow {
+    fn default() -> Self {
+        Self {
+            unwritten: AtomicUsize::new(0),
+            written: Notify::new(),
+            last_written: Mutex::new(Instant::now()),
+        }
+    }
+}
+
+impl Flow {
+    fn unwritten(&self) -> usize {
+        self.unwritten.load(Ordering::Acquire)
+    }
+
+    fn has_room(&self) -> bool {
+        self.unwritten() < PIECES_UNWRITTEN
+    }
+
+    /// The piece, counted until Pingora lets go of it: it has been written, or given up.
+    fn count(self: &Arc<Self>, piece: Bytes) -> Bytes {
+        self.unwritten.fetch_add(1, Ordering::AcqRel);
+        Bytes::from_owner(Counted {
+            piece,
+            flow: Arc::clone(self),
+        })
+    }
+}
+
+/// A piece on its way.
+struct Counted {
+    piece: Bytes,
+    flow: Arc<Flow>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.piece
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        *self.flow.last_written.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.flow.unwritten.fetch_sub(1, Ordering::AcqRel);
+        self.flow.written.notify_one();
+    }
+}
+
+/// Returns when a piece has been written; never, where none is counted.
+async fn written(flow: Option<&Flow>) {
+    match flow {
+        Some(flow) => flow.written.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Returns after `patience`; never, where there is no end to it.
+async fn run_out(patience: Option<Duration>) {
+    match patience {
+        Some(patience) => tokio::time::sleep(patience).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -282,18 +386,44 @@ impl Replay {
     /// Reads what is left of the body on the wire, or waits for the client to go away.
     async fn read_on(&mut self, idle: bool) -> Result<Option<Bytes>> {
         let Self { real, shared, timer } = self;
-        tokio::select! {
-            biased;
-            read = real.read_body_or_idle(idle) => match read {
-                Ok(data) if idle => Ok(data),
-                Ok(data) => shared.take_tail(data),
-                Err(error) => {
-                    shared.lock().cause.get_or_insert(Cause::ClientGone);
-                    Err(error)
-                }
-            },
-            cause = expire(timer, shared) => Err(shared.end(cause, "the attempt's time is over")),
+        let flow = shared.flow();
+        loop {
+            let patience = if idle { None } else { shared.client_patience() };
+            tokio::select! {
+                biased;
+                read = real.read_body_or_idle(idle) => return match read {
+                    Ok(data) if idle => Ok(data),
+                    Ok(data) => shared.take_tail(data),
+                    Err(error) => Err(shared.gone(error)),
+                },
+                // Another deadline holds from here on.
+                () = written(flow.as_deref()) => {}
+                () = run_out(patience) => shared.judge_client()?,
+                cause = expire(timer, shared) => return Err(shared.expired(cause)),
+            }
         }
+    }
+
+    /// Waits until Pingora has written enough of the body to be given more.
+    async fn wait_for_room(&mut self) -> Result<()> {
+        let Some(flow) = self.shared.flow() else {
+            return Ok(());
+        };
+        let Self { real, shared, timer } = self;
+        // What an HTTP/1.1 client has still to send would be read by looking whether it is there.
+        let watched = shared.replayable() || real.as_http2().is_some();
+        while !flow.has_room() {
+            shared.lock().stalled = true;
+            tokio::select! {
+                biased;
+                () = flow.written.notified() => {}
+                read = real.read_body_or_idle(true), if watched => {
+                    read.map_err(|error| shared.gone(error))?;
+                }
+                cause = expire(timer, shared) => return Err(shared.expired(cause)),
+            }
+        }
+        Ok(())
     }
 
     /// Keeps the tasks of a failed answer; its end is the end of the attempt.
@@ -333,6 +463,24 @@ impl Replay {
 }
 
 impl State {
+    /// Whether the whole body was handed over in this attempt.
+    fn handed_over(&self) -> bool {
+        self.next >= self.pieces.len() && self.tail.as_ref().is_none_or(|tail| tail.ended())
+    }
+
+    fn counted(&self, piece: Bytes) -> Bytes {
+        match &self.flow {
+            Some(flow) => flow.count(piece),
+            None => piece,
+        }
+    }
+
+    /// When something last happened.
+    fn activity(&self) -> Instant {
+        let written = self.flow.as_ref().map(|flow| *flow.last_written.lock().unwrap_or_else(PoisonError::into_inner));
+        written.map_or(self.last_activity, |written| written.max(self.last_activity))
+    }
+
     /// Adds to the kept answer; true when it has outgrown its bound and is let go.
     fn keep_body(&mut self, data: Option<Bytes>) -> bool {
         let (Some(kept), Some(data)) = (self.withheld.as_mut(), data) else {
@@ -355,10 +503,43 @@ impl Shared {
             return Ok(data);
         };
         if tail.take(data.as_deref()) {
-            return Ok(data);
+            state.last_activity = Instant::now();
+            return Ok(data.map(|piece| state.counted(piece)));
         }
         drop(state);
         Err(self.end(Cause::BadTail, "the rest of the body was refused"))
+    }
+
+    /// From here on it is the client that is waited for; what the upstream took to make room was
+    /// not the client's time.
+    fn wait_for_client(&self) {
+        let mut state = self.lock();
+        let stalled = std::mem::take(&mut state.stalled);
+        if let Some(tail) = state.tail.as_mut().filter(|_| stalled) {
+            tail.wait();
+        }
+    }
+
+    /// How long the client may take for the next piece of the body's tail.
+    fn client_patience(&self) -> Option<Duration> {
+        self.lock().tail.as_ref().map(|tail| tail.patience())
+    }
+
+    /// Looks whether the client is too slow, now that its time is over.
+    fn judge_client(&self) -> Result<()> {
+        if self.lock().tail.as_mut().is_none_or(|tail| tail.keeps_pace()) {
+            return Ok(());
+        }
+        Err(self.end(Cause::BadTail, "the rest of the body did not arrive in time"))
+    }
+
+    fn gone(&self, error: Box<Error>) -> Box<Error> {
+        self.lock().cause.get_or_insert(Cause::ClientGone);
+        error
+    }
+
+    fn expired(&self, cause: Cause) -> Box<Error> {
+        self.end(cause, "the attempt's time is over")
     }
 }
 
@@ -422,6 +603,12 @@ impl CustomSession for Replay {
             return self.keep(tasks);
         }
         self.touch();
+        let begins = tasks.iter().any(|task| matches!(task, HttpTask::Header(..)));
+        if begins && !self.shared.body_handed_over() {
+            // Pingora does not use the client's connection again when an upstream answers before
+            // it has the body; the client should know.
+            self.real.set_keepalive(None);
+        }
         let written = self.real.response_duplex_vec(tasks).await;
         self.touch();
         written
@@ -479,8 +666,12 @@ impl CustomSession for Replay {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
-        if !no_body_expected && let Some(piece) = self.shared.next_piece() {
-            return Ok(Some(piece));
+        if !no_body_expected && !self.shared.body_handed_over() {
+            self.wait_for_room().await?;
+            if let Some(piece) = self.shared.next_piece() {
+                return Ok(Some(piece));
+            }
+            self.shared.wait_for_client();
         }
         self.read_on(no_body_expected || self.shared.replayable()).await
     }

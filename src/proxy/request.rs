@@ -5,7 +5,7 @@
 
 use http::Uri;
 use http::header::{
-    CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, TRANSFER_ENCODING,
+    CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
 };
 use pingora::http::RequestHeader;
 use pingora_proxy::Session;
@@ -13,7 +13,7 @@ use pingora::{Error, ErrorType, OkOrErr, OrErr, Result};
 
 use super::Gateway;
 use super::context::RequestContext;
-use crate::access::presented;
+use crate::access::presented::{self, SubprotocolEdit};
 use crate::catalog;
 use crate::credentials::Source;
 use crate::routing::plan::Credential;
@@ -94,7 +94,7 @@ pub struct Upstreamed<'a> {
 /// # Errors
 /// When a header or the path cannot be set.
 pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
-    remove(request, to.credential.source);
+    remove(request, to.credential.source)?;
     request.set_uri(uri(to)?);
     request.insert_header(HOST, to.endpoint.authority.clone())?;
     for (name, value) in &to.route.defaults {
@@ -112,9 +112,14 @@ pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
     Ok(())
 }
 
-fn remove(request: &mut RequestHeader, source: Source) {
+fn remove(request: &mut RequestHeader, source: Source) -> Result<()> {
     for name in &presented::CLIENT_AUTH {
         request.remove_header(name);
+    }
+    match presented::without_subprotocol_key(&request.headers) {
+        SubprotocolEdit::Keep => {}
+        SubprotocolEdit::Remove => drop(request.remove_header(&SEC_WEBSOCKET_PROTOCOL)),
+        SubprotocolEdit::Replace(rest) => request.insert_header(SEC_WEBSOCKET_PROTOCOL, rest)?,
     }
     for name in &HOP_BY_HOP {
         request.remove_header(name);
@@ -126,6 +131,7 @@ fn remove(request: &mut RequestHeader, source: Source) {
         }
     }
     remove_own(request);
+    Ok(())
 }
 
 /// Removes the `Tollgate-*` headers. Names are in lower case here.
@@ -175,7 +181,8 @@ mod tests {
         for name in ["X-Stainless-Lang", "Anthropic-Beta"] {
             request.append_header(name.to_owned(), "y").expect("set");
         }
-        remove(&mut request, Source::Gateway);
+        request.append_header("Sec-WebSocket-Protocol", "openai-insecure-api-key.x").expect("set");
+        remove(&mut request, Source::Gateway).expect("removed");
         let mut left: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["anthropic-beta", "x-stainless-lang"]);

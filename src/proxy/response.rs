@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use http::HeaderValue;
 use http::header::{
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALT_SVC, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, SET_COOKIE,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALT_SVC, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    HeaderMap, HeaderName, PROXY_AUTHENTICATE, SET_COOKIE, TRANSFER_ENCODING,
 };
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -69,15 +70,32 @@ fn clean(response: &mut ResponseHeader, source: Option<Source>) {
         response.remove_header(&name);
     }
     response.remove_header(&ALT_SVC);
+    while let Some(name) = of_one_hop(&response.headers) {
+        response.remove_header(&name);
+    }
     response.remove_header(&KEEP_ALIVE);
+    response.remove_header(&PROXY_AUTHENTICATE);
     if source == Some(Source::Gateway) {
         response.remove_header(&SET_COOKIE);
     }
 }
 
+/// A header that is there and that `Connection` says is of this hop only (RFC 9110, section 7.6.1). Framing is none of
+/// them, and set apart; `close` and `keep-alive` name no header, and are what nearly every upstream says.
+fn of_one_hop(headers: &HeaderMap) -> Option<HeaderName> {
+    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    options
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive"))
+        .filter_map(|option| HeaderName::from_bytes(option).ok())
+        .filter(|name| ![CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name))
+        .find(|name| headers.contains_key(name))
+}
+
 /// The operator's rate limits at a provider are not its accounts' business.
 fn speaks_of_limits(name: &str) -> bool {
-    name.starts_with("x-ratelimit-") || name.starts_with("anthropic-ratelimit-")
+    const PREFIXES: [&str; 4] = ["x-ratelimit-", "anthropic-ratelimit-", "x-tokenlimit-", "ratelimit"];
+    PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
 fn describe(response: &mut ResponseHeader, ctx: &RequestContext, routed: &Routed) -> Result<()> {

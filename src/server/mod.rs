@@ -9,6 +9,7 @@ mod signals;
 mod status;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,7 +116,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     control.spawn(store::watch(Arc::new(store), keys, async move {
         let _ = stopped.wait_for(|stopping| *stopping).await;
     }));
-    let watcher = config.catalog.watch.then(|| watch_files(&control, paths, &reloader)).flatten();
+    let watcher = config.catalog.watch.then(|| watch_files(&control, &paths, &reloader)).flatten();
     let signals = {
         let _entered = control.enter();
         Signals::new().map_err(one)?
@@ -181,7 +182,7 @@ fn workers(threads: usize) -> Runtime {
 
 fn watch_files(
     control: &tokio::runtime::Runtime,
-    paths: Vec<std::path::PathBuf>,
+    paths: &[PathBuf],
     reloader: &Arc<Reloader>,
 ) -> Option<Box<dyn notify::Watcher + Send>> {
     let _entered = control.enter();

@@ -1,7 +1,7 @@
 //! Reads configuration and catalog again and publishes them as one. A file that is wrong changes
 //! nothing: it is logged with its place, and counted.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -106,29 +106,88 @@ pub async fn reload(reloader: Arc<Reloader>) -> Result<Box<str>, Vec<String>> {
         .unwrap_or_else(|_| Err(vec!["the reload ended before its time".to_owned()]))
 }
 
-/// Reloads whenever one of `paths` (files or folders) changes, until the sender side is dropped
-/// with the returned watcher. Folders are watched, not files, because editors replace files.
+/// Reloads whenever one of `paths` (files, or folders with their JSON files) changes, for as long
+/// as the returned watcher lives. Folders are watched, because editors replace files; what else is
+/// written in them (a log, a store) is passed over.
 ///
 /// # Errors
-/// The system's, when there is nothing left to watch with.
-pub fn watch(paths: Vec<PathBuf>, reloader: Arc<Reloader>) -> notify::Result<impl Watcher> {
+/// The system's, when there is nothing to watch with.
+pub fn watch(paths: &[PathBuf], reloader: Arc<Reloader>) -> notify::Result<impl Watcher + use<>> {
+    let watched: Vec<Watched> = paths.iter().map(|path| Watched::new(path)).collect();
     let (changed, mut changes) = mpsc::channel(1);
+    let meant = watched.clone();
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        let is_meant = |event: &notify::Event| {
+            let mut paths = event.paths.iter();
+            !event.kind.is_access() && paths.any(|path| meant.iter().any(|watched| watched.means(path)))
+        };
+        if event.is_ok_and(|event| is_meant(&event)) {
             // One that waits stands for all that come until it is taken.
             let _ = changed.try_send(());
         }
     })?;
-    for path in &paths {
-        let folder = if path.is_dir() { path.as_path() } else { path.parent().unwrap_or(path) };
-        watcher.watch(folder, RecursiveMode::Recursive)?;
+    for watched in &watched {
+        let depth = if watched.file.is_some() { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
+        watcher.watch(&watched.folder, depth)?;
     }
     tokio::spawn(async move {
         while changes.recv().await.is_some() {
             tokio::time::sleep(DEBOUNCE).await;
             while changes.try_recv().is_ok() {}
+            // What was wrong has been logged and counted.
             let _ = reload(Arc::clone(&reloader)).await;
         }
     });
     Ok(watcher)
+}
+
+/// A folder, or one file of it.
+#[derive(Clone, Debug)]
+struct Watched {
+    folder: PathBuf,
+    file: Option<PathBuf>,
+}
+
+impl Watched {
+    fn new(path: &Path) -> Self {
+        if path.is_dir() {
+            return Self { folder: path.to_owned(), file: None };
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).to_owned();
+        let file = path.file_name().map(|name| folder.join(name));
+        Self { folder, file }
+    }
+
+    fn means(&self, path: &Path) -> bool {
+        match &self.file {
+            Some(file) => path == file,
+            None => {
+                let is_json = path.extension().is_some_and(|extension| extension == "json");
+                // A file that came in a folder of its own is announced by the folder.
+                path.starts_with(&self.folder) && (is_json || path.is_dir())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_read_again_is_watched() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let catalog = folder.path().join("catalog");
+        std::fs::create_dir(&catalog).expect("a folder");
+        let config = folder.path().join("tollgate.toml");
+        let watched = [Watched::new(&config), Watched::new(&catalog)];
+        let means = |path: PathBuf| watched.iter().any(|watched| watched.means(&path));
+        assert!(means(config));
+        assert!(means(catalog.join("mine.json")));
+        for other in ["access.log", "tollgate.db-wal", "tollgate.toml.swp"] {
+            assert!(!means(folder.path().join(other)), "{other}");
+        }
+        assert!(!means(catalog.join("mine.json~")));
+    }
 }

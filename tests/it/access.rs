@@ -121,10 +121,20 @@ async fn a_key_is_taken_from_every_place_and_goes_no_further() {
             assert_eq!(response.header("tollgate-credential"), Some("gateway"));
             let delivery = upstream.deliveries_since(before).remove(0);
             only_ours(&delivery, "one", &key, place);
-            let query = if place.starts_with('?') { "?beta=true" } else { "" };
-            assert_eq!(delivery.target, format!("{}{query}", surface.path), "{place}");
+            let query = if place.starts_with('?') {
+                "?beta=true"
+            } else {
+                ""
+            };
+            assert_eq!(
+                delivery.target,
+                format!("{}{query}", surface.path),
+                "{place}"
+            );
             let offered = delivery.header("sec-websocket-protocol");
-            let left = place.contains("WebSocket").then_some("realtime, openai-beta.realtime-v1");
+            let left = place
+                .contains("WebSocket")
+                .then_some("realtime, openai-beta.realtime-v1");
             assert_eq!(offered, left, "{place}");
         }
     }
@@ -135,8 +145,7 @@ async fn a_key_is_taken_from_every_place_of_http2_too() {
     let (gateway, upstream) = with_one().await;
     let key = gateway.key().to_owned();
     let authority = Authority::new();
-    let mut client =
-        client::Client::connect(Protocol::H2c, gateway.address(), &authority).await;
+    let mut client = client::Client::connect(Protocol::H2c, gateway.address(), &authority).await;
     let surface = ask::surface("chat");
     for (place, request) in places(&key, surface.path, &surface.body("one:small")) {
         let before = upstream.count();
@@ -153,7 +162,11 @@ async fn a_request_without_a_good_key_is_refused_in_its_dialect() {
     let cases = [
         ("no key", None, "tg-"),
         ("an empty key", Some(String::new()), "tg-"),
-        ("another's key", Some("sk-proj-0123".to_owned()), "Tollgate-Key"),
+        (
+            "another's key",
+            Some("sk-proj-0123".to_owned()),
+            "Tollgate-Key",
+        ),
         ("a mistyped key", Some(wrong), "typo"),
         ("half a key", Some(gateway.key()[..30].to_owned()), "typo"),
         ("an unknown key", Some(stranger()), "does not exist"),
@@ -167,7 +180,10 @@ async fn a_request_without_a_good_key_is_refused_in_its_dialect() {
             let response = gateway.send(&request).await;
             refuses(&response, surface.dialect, key.as_deref(), says, what);
         }
-        for (dialect, version) in [(Dialect::OpenAi, None), (Dialect::Anthropic, Some("2023-06-01"))] {
+        for (dialect, version) in [
+            (Dialect::OpenAi, None),
+            (Dialect::Anthropic, Some("2023-06-01")),
+        ] {
             let mut request = get("/v1/models");
             if let Some(version) = version {
                 request = request.header("anthropic-version", version);
@@ -201,21 +217,18 @@ async fn a_key_that_is_switched_off_or_revoked_by_another_process_is_refused_wit
         .start()
         .await;
     let (first, second) = (gateway.key(), gateway.key_named("second"));
-    // The fastest of a few, so that a machine that is busy elsewhere fails nothing.
-    let mut fastest = Duration::MAX;
-    for _ in 0..2 {
-        until_status(&gateway, first, 200).await;
-        keys(&gateway, "disable", first);
-        let (response, took) = until_status(&gateway, first, 401).await;
-        assert!(response.text().contains("disabled"), "{}", response.text());
-        fastest = fastest.min(took);
-        keys(&gateway, "enable", first);
-    }
+    until_status(&gateway, first, 200).await;
+    keys(&gateway, "disable", first);
+    let (response, disabled) = until_status(&gateway, first, 401).await;
+    assert!(response.text().contains("disabled"), "{}", response.text());
+
+    keys(&gateway, "enable", first);
     until_status(&gateway, first, 200).await;
     keys(&gateway, "revoke", first);
-    let (response, took) = until_status(&gateway, first, 401).await;
+    let (response, revoked) = until_status(&gateway, first, 401).await;
     assert!(response.text().contains("revoked"), "{}", response.text());
-    fastest = fastest.min(took);
+    // The faster of the two, so that a machine that is busy elsewhere fails nothing.
+    let fastest = disabled.min(revoked);
     assert!(fastest < SOON, "{fastest:?}");
     // The other key is as good as before, and a revoked one stays revoked.
     until_status(&gateway, second, 200).await;
@@ -227,7 +240,7 @@ async fn a_key_that_is_switched_off_or_revoked_by_another_process_is_refused_wit
 async fn a_request_under_way_outlives_its_key() {
     let gate = upstream::gate();
     let held = upstream::behave().read().hold(&gate).send(ask::answer());
-    let upstream = upstream::h1().otherwise(held).start().await;
+    let upstream = upstream::h1().then(held).reply(ask::answer()).start().await;
     let gateway = gateway()
         .custom(custom("one").model("small"), &upstream)
         .start()
@@ -259,7 +272,11 @@ async fn a_key_made_while_the_gateway_runs_is_good_and_one_that_expires_is_not()
                 return response;
             }
             let known = response.status == 200;
-            assert!(known || response.text().contains("does not exist"), "{}", response.text());
+            assert!(
+                known || response.text().contains("does not exist"),
+                "{}",
+                response.text()
+            );
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
@@ -271,7 +288,11 @@ async fn a_key_made_while_the_gateway_runs_is_good_and_one_that_expires_is_not()
 async fn two_different_keys_are_refused_wherever_they_stand() {
     let upstream = upstream::h1().reply(ask::answer()).start().await;
     let one = speaking_all(custom("one").model("small"));
-    let gateway = gateway().custom(one, &upstream).key("second", &[]).start().await;
+    let gateway = gateway()
+        .custom(one, &upstream)
+        .key("second", &[])
+        .start()
+        .await;
     let (first, second) = (gateway.key(), gateway.key_named("second"));
     for surface in SURFACES {
         let ask = || surface.post("one:small");
@@ -309,15 +330,29 @@ async fn a_foreign_credential_is_dropped_unless_the_key_stands_in_its_own_header
     let surface = ask::surface("chat");
     let key = gateway.key();
     for request in [
-        surface.post("one:small").bearer(key).header("x-api-key", CANARY),
-        surface.post("one:small").header("x-api-key", key).bearer(CANARY),
-        surface.post("one:small").header("api-key", key).header("x-goog-api-key", CANARY),
+        surface
+            .post("one:small")
+            .bearer(key)
+            .header("x-api-key", CANARY),
+        surface
+            .post("one:small")
+            .header("x-api-key", key)
+            .bearer(CANARY),
+        surface
+            .post("one:small")
+            .header("api-key", key)
+            .header("x-goog-api-key", CANARY),
     ] {
         let before = upstream.count();
         let response = gateway.send(&request).await;
         assert_eq!(response.status, 200, "{}", response.text());
         assert_eq!(response.header("tollgate-credential"), Some("gateway"));
-        only_ours(&upstream.deliveries_since(before)[0], "one", CANARY, "a foreign key");
+        only_ours(
+            &upstream.deliveries_since(before)[0],
+            "one",
+            CANARY,
+            "a foreign key",
+        );
     }
 }
 
@@ -333,7 +368,10 @@ impl Pair {
     async fn new(keys: &[(&str, &[&str])]) -> Self {
         let one = upstream::h1().reply(ask::answer()).start().await;
         let two = upstream::h1().reply(ask::answer()).start().await;
-        let of = |id: &str, own: &str| speaking_all(custom(id).model(own).model("shared"));
+        let of = |id: &str, own: &str| {
+            let provider = custom(id).model(own).model("shared");
+            speaking_all(provider).set("key_optional", false.into())
+        };
         let mut builder = gateway()
             .no_key()
             .custom(of("one", "a"), &one)
@@ -349,7 +387,9 @@ impl Pair {
     async fn ask(&self, key: &str, members: &str) -> Response {
         let surface = ask::surface("chat");
         let request = client::post(surface.path, surface.body_with(members));
-        self.gateway.send(&request.bearer(self.gateway.key_named(key))).await
+        self.gateway
+            .send(&request.bearer(self.gateway.key_named(key)))
+            .await
     }
 
     /// Which of the two have got a request since the counts were `before`.
@@ -368,8 +408,16 @@ impl Pair {
         let response = self.ask(key, members).await;
         assert_eq!(response.status, 200, "{context}: {}", response.text());
         assert_eq!(response.header("tollgate-model"), Some(by), "{context}");
-        assert_eq!(response.header("tollgate-rejected-models"), rejected, "{context}");
-        let expected = if by.starts_with("one:") { (1, 0) } else { (0, 1) };
+        assert_eq!(
+            response.header("tollgate-rejected-models"),
+            rejected,
+            "{context}"
+        );
+        let expected = if by.starts_with("one:") {
+            (1, 0)
+        } else {
+            (0, 1)
+        };
         assert_eq!(self.reached(before), expected, "{context}");
     }
 
@@ -393,9 +441,16 @@ async fn a_key_reaches_only_its_providers() {
     .await;
     for key in ["only", "but", "both"] {
         let shared = r#""model":"shared""#;
-        pair.served(key, shared, "two:shared", Some("one:shared")).await;
+        pair.served(key, shared, "two:shared", Some("one:shared"))
+            .await;
         pair.served(key, r#""model":"two:c""#, "two:c", None).await;
-        pair.served(key, r#""model":"one:a","models":["two:c"]"#, "two:c", Some("one:a")).await;
+        pair.served(
+            key,
+            r#""model":"one:a","models":["two:c"]"#,
+            "two:c",
+            Some("one:a"),
+        )
+        .await;
         for name in ["one:a", "ONE:a", "one:not-in-the-catalog", "a"] {
             let members = format!("\"model\":\"{name}\"");
             pair.forbidden(key, &members, "provider_not_allowed").await;
@@ -406,29 +461,52 @@ async fn a_key_reaches_only_its_providers() {
 #[tokio::test]
 async fn a_key_reaches_only_its_models_and_a_ban_beats_a_permission() {
     let pair = Pair::new(&[
-        ("exact", &["--allow-model", "a", "--allow-model", "two:shared"]),
+        (
+            "exact",
+            &["--allow-model", "a", "--allow-model", "two:shared"],
+        ),
         ("wild", &["--allow-model", "s*", "--deny-model", "one:*"]),
         ("banned", &["--allow-model", "*", "--deny-model", "sha*"]),
     ])
     .await;
     pair.served("exact", r#""model":"a""#, "one:a", None).await;
     let shared = r#""model":"shared""#;
-    pair.served("exact", shared, "two:shared", Some("one:shared")).await;
+    pair.served("exact", shared, "two:shared", Some("one:shared"))
+        .await;
     for name in ["c", "two:c", "one:shared", "one:A-not-in-the-catalog"] {
-        pair.forbidden("exact", &format!("\"model\":\"{name}\""), "model_not_allowed").await;
+        pair.forbidden(
+            "exact",
+            &format!("\"model\":\"{name}\""),
+            "model_not_allowed",
+        )
+        .await;
     }
 
-    pair.served("wild", shared, "two:shared", Some("one:shared")).await;
-    pair.forbidden("wild", r#""model":"one:shared""#, "model_not_allowed").await;
-    pair.forbidden("wild", r#""model":"two:c""#, "model_not_allowed").await;
+    pair.served("wild", shared, "two:shared", Some("one:shared"))
+        .await;
+    pair.forbidden("wild", r#""model":"one:shared""#, "model_not_allowed")
+        .await;
+    pair.forbidden("wild", r#""model":"two:c""#, "model_not_allowed")
+        .await;
     // A list is held against the policy name by name; what is left is tried in its order.
     let list = r#""models":["one:a","one:shared","two:shared"]"#;
-    pair.served("wild", list, "two:shared", Some("one:a, one:shared")).await;
+    pair.served("wild", list, "two:shared", Some("one:a, one:shared"))
+        .await;
 
     pair.served("banned", r#""model":"a""#, "one:a", None).await;
     // An upstream may read letter case as it likes, so a ban does too.
-    for name in ["shared", "SHARED", "two:shared", "two:Shared-Of-Another-Kind"] {
-        pair.forbidden("banned", &format!("\"model\":\"{name}\""), "model_not_allowed").await;
+    for name in [
+        "shared",
+        "SHARED",
+        "two:shared",
+        "two:Shared-Of-Another-Kind",
+    ] {
+        pair.forbidden(
+            "banned",
+            &format!("\"model\":\"{name}\""),
+            "model_not_allowed",
+        )
+        .await;
     }
 }
 
@@ -436,7 +514,9 @@ async fn a_key_reaches_only_its_models_and_a_ban_beats_a_permission() {
 async fn what_a_key_may_not_do_is_said_in_the_callers_dialect() {
     let pair = Pair::new(&[("narrow", &["--allow-model", "c"])]).await;
     for surface in SURFACES {
-        let request = surface.post("shared").bearer(pair.gateway.key_named("narrow"));
+        let request = surface
+            .post("shared")
+            .bearer(pair.gateway.key_named("narrow"));
         let response = pair.gateway.send(&request).await;
         refused(&response, surface.dialect, 403, "model_not_allowed");
     }
@@ -447,9 +527,14 @@ async fn what_a_key_may_not_do_is_said_in_the_callers_dialect() {
 async fn a_failover_stays_within_the_policy() {
     let pair = Pair::new(&[("narrow", &["--deny-provider", "two"])]).await;
     pair.one.push(ask::busy());
-    let response = pair.ask("narrow", r#""model":"shared","models":["two:c"]"#).await;
+    let response = pair
+        .ask("narrow", r#""model":"shared","models":["two:c"]"#)
+        .await;
     assert_eq!(response.status, 503, "{}", response.text());
-    assert_eq!(response.header("tollgate-rejected-models"), Some("two:shared, two:c"));
+    assert_eq!(
+        response.header("tollgate-rejected-models"),
+        Some("two:shared, two:c")
+    );
     assert_eq!(pair.counts(), (1, 0));
 }
 
@@ -468,21 +553,53 @@ async fn the_clients_own_key_goes_to_the_provider_it_is_bound_to() {
     let pinned = own_key(&pair.gateway, "plain", chat, r#""model":"shared""#)
         .header("tollgate-provider", "two");
     for (what, request, at_two) in [
-        ("a prefix", own_key(&pair.gateway, "plain", chat, r#""model":"two:c""#), true),
+        (
+            "a prefix",
+            own_key(&pair.gateway, "plain", chat, r#""model":"two:c""#),
+            true,
+        ),
         ("a header", pinned, true),
-        ("a path", own_key(&pair.gateway, "plain", "/two/v1/chat/completions", r#""model":"shared""#), true),
-        ("the first candidate", own_key(&pair.gateway, "plain", chat, r#""model":"shared""#), false),
+        (
+            "a path",
+            own_key(
+                &pair.gateway,
+                "plain",
+                "/two/v1/chat/completions",
+                r#""model":"shared""#,
+            ),
+            true,
+        ),
+        (
+            "the first candidate",
+            own_key(&pair.gateway, "plain", chat, r#""model":"shared""#),
+            false,
+        ),
     ] {
         let before = pair.counts();
         let response = pair.gateway.send(&request).await;
         assert_eq!(response.status, 200, "{what}: {}", response.text());
-        assert_eq!(response.header("tollgate-credential"), Some("request"), "{what}");
+        assert_eq!(
+            response.header("tollgate-credential"),
+            Some("request"),
+            "{what}"
+        );
         let upstream = if at_two { &pair.two } else { &pair.one };
-        assert_eq!(pair.reached(before), (usize::from(!at_two), usize::from(at_two)), "{what}");
+        assert_eq!(
+            pair.reached(before),
+            (usize::from(!at_two), usize::from(at_two)),
+            "{what}"
+        );
         let delivery = upstream.deliveries().pop().expect("a delivery");
         let expected = format!("Bearer {CANARY}");
-        assert_eq!(delivery.header("authorization"), Some(expected.as_str()), "{what}");
-        assert!(!ask::got(&delivery).contains(pair.gateway.key_named("plain")), "{what}");
+        assert_eq!(
+            delivery.header("authorization"),
+            Some(expected.as_str()),
+            "{what}"
+        );
+        assert!(
+            !ask::got(&delivery).contains(pair.gateway.key_named("plain")),
+            "{what}"
+        );
         let ours = upstream_key(if at_two { "two" } else { "one" }, 0);
         assert!(!ask::got(&delivery).contains(&ours), "{what}");
     }
@@ -491,7 +608,8 @@ async fn the_clients_own_key_goes_to_the_provider_it_is_bound_to() {
 #[tokio::test]
 async fn the_clients_own_key_is_sent_in_the_providers_way_wherever_it_stood() {
     let upstream = upstream::h1().reply(ask::answer()).start().await;
-    let provider = speaking_all(custom("keyed").model("small")).set("auth", "header:x-api-key".into());
+    let provider =
+        speaking_all(custom("keyed").model("small")).set("auth", "header:x-api-key".into());
     let gateway = gateway().custom(provider, &upstream).start().await;
     let path = "/v1/messages";
     let body = ask::surface("messages").body("keyed:small");
@@ -503,11 +621,19 @@ async fn the_clients_own_key_is_sent_in_the_providers_way_wherever_it_stood() {
         let request = request.header("tollgate-key", gateway.key());
         let response = gateway.send(&request).await;
         assert_eq!(response.status, 200, "{place}: {}", response.text());
-        assert_eq!(response.header("tollgate-credential"), Some("request"), "{place}");
+        assert_eq!(
+            response.header("tollgate-credential"),
+            Some("request"),
+            "{place}"
+        );
         let delivery = upstream.deliveries_since(before).remove(0);
         assert_eq!(delivery.header("x-api-key"), Some(CANARY), "{place}");
         // There and nowhere else.
-        assert_eq!(ask::got(&delivery).matches(&CANARY[1..]).count(), 1, "{place}");
+        assert_eq!(
+            ask::got(&delivery).matches(&CANARY[1..]).count(),
+            1,
+            "{place}"
+        );
     }
 }
 
@@ -555,7 +681,11 @@ async fn the_clients_own_key_never_reaches_a_second_provider() {
             if goes_on {
                 assert_eq!(second.len(), 1, "{context}");
                 assert_eq!(response.status, 200, "{context}: {}", response.text());
-                assert_eq!(response.header("tollgate-credential"), Some("gateway"), "{context}");
+                assert_eq!(
+                    response.header("tollgate-credential"),
+                    Some("gateway"),
+                    "{context}"
+                );
             }
         }
     }
@@ -583,7 +713,11 @@ async fn a_prefix_binds_the_clients_own_key_even_where_that_provider_drops_out()
             .bearer(CANARY);
         let response = gateway.send(&request).await;
         assert_eq!(response.status, 200, "{key}: {}", response.text());
-        assert_eq!(response.header("tollgate-credential"), Some("gateway"), "{key}");
+        assert_eq!(
+            response.header("tollgate-credential"),
+            Some("gateway"),
+            "{key}"
+        );
         only_ours(&two.deliveries_since(before)[0], "two", CANARY, key);
     }
     assert_eq!(one.count(), 0);
@@ -596,7 +730,12 @@ async fn credential_steps_are_tried_in_order_and_a_model_rule_beats_a_provider_r
         ("own-first", &["--credential-steps", "request,gateway"]),
         (
             "mixed",
-            &["--provider-steps", "one=request", "--model-steps", "one:a=gateway"],
+            &[
+                "--provider-steps",
+                "one=request",
+                "--model-steps",
+                "one:a=gateway",
+            ],
         ),
     ])
     .await;
@@ -605,12 +744,16 @@ async fn credential_steps_are_tried_in_order_and_a_model_rule_beats_a_provider_r
 
     let response = pair.ask("own", r#""model":"one:a""#).await;
     refused(&response, Dialect::OpenAi, 503, "no_credential");
-    let response = gateway.send(&own_key(gateway, "own", chat, r#""model":"one:a""#)).await;
+    let response = gateway
+        .send(&own_key(gateway, "own", chat, r#""model":"one:a""#))
+        .await;
     assert_eq!(response.header("tollgate-credential"), Some("request"));
 
     let response = pair.ask("own-first", r#""model":"one:a""#).await;
     assert_eq!(response.header("tollgate-credential"), Some("gateway"));
-    let response = gateway.send(&own_key(gateway, "own-first", chat, r#""model":"one:a""#)).await;
+    let response = gateway
+        .send(&own_key(gateway, "own-first", chat, r#""model":"one:a""#))
+        .await;
     assert_eq!(response.header("tollgate-credential"), Some("request"));
 
     let response = pair.ask("mixed", r#""model":"one:a""#).await;

@@ -110,6 +110,12 @@ pub fn answer() -> Reply {
     Reply::json(200, payload::chat_json("m", payload::USAGE))
 }
 
+/// An error that sends the request on to its next candidate and says nothing of the provider's health or of the key.
+pub fn turned_down() -> Reply {
+    let body = payload::openai_error("not here", "invalid_request_error", "region");
+    Reply::json(403, body)
+}
+
 /// An error that speaks of the upstream.
 pub fn busy() -> Reply {
     let body = payload::openai_error("busy", "server_error", "overloaded");
@@ -130,6 +136,12 @@ pub fn refused(response: &Response, dialect: Dialect, status: u16, code: &str) -
     );
     let ids = response.head.all("tollgate-request-id");
     assert!(ids.len() == 1 && !ids[0].is_empty(), "{context}");
+    // Where the SDKs of the dialect look for it.
+    let usual = match dialect {
+        Dialect::OpenAi => "x-request-id",
+        Dialect::Anthropic => "request-id",
+    };
+    assert_eq!(response.head.all(usual), ids, "{context}");
     let body = response.json();
     let error = &body["error"];
     match dialect {

@@ -25,21 +25,26 @@ struct Mistake {
     says: Vec<String>,
 }
 
-/// A gateway with a provider that speaks all surfaces, one that has no key, and two that speak one surface each.
+/// A gateway with a provider that speaks all surfaces, one that has no key, one that nobody answers for, and two that
+/// speak one surface each.
 struct Lab {
     gateway: Gateway,
     upstream: Upstream,
+    _silent: Upstream,
     authority: Authority,
 }
 
 impl Lab {
     async fn new() -> Self {
         let upstream = upstream::h1().reply(ask::answer()).start().await;
+        let nobody = upstream::refusing();
         let only = |id: &str, surface: &str| {
             let path = ask::surface(surface).path.trim_start_matches("/v1");
             let mut surfaces = json!({"chat": null, "completions": null, "embeddings": null});
             surfaces[surface] = json!({"path": path});
-            custom(id).set("surfaces", surfaces).model(&format!("only-{surface}"))
+            custom(id)
+                .set("surfaces", surfaces)
+                .model(&format!("only-{surface}"))
         };
         let keyless = json!({
             "provider": "keyless", "preset": "openai-compatible", "key_optional": false,
@@ -54,17 +59,25 @@ impl Lab {
             .custom(speaking_all(custom("one").model("small-model")), &upstream)
             .custom(only("talker", "chat"), &upstream)
             .custom(only("embedder", "embeddings"), &upstream)
+            .custom(speaking_all(custom("silent")), &nobody)
             .catalog("keyless", keyless)
             .start()
             .await;
-        Self { gateway, upstream, authority: Authority::new() }
+        Self {
+            gateway,
+            upstream,
+            _silent: nobody,
+            authority: Authority::new(),
+        }
     }
 
-    /// Makes each mistake on a connection of each protocol, and a good request after it on the same.
+    /// Makes each mistake on each surface, on a connection of each protocol (of HTTP/2, one surface a dialect), and a good
+    /// request after it on the same connection.
     async fn check(&self, mistakes: impl Fn(&Surface) -> Vec<Mistake>) {
-        for protocol in [Protocol::H1, Protocol::H2c] {
+        let two = [ask::surface("chat"), ask::surface("messages")];
+        for (protocol, surfaces) in [(Protocol::H1, &SURFACES[..]), (Protocol::H2c, &two)] {
             let mut client = self.connect(protocol).await;
-            for surface in &SURFACES {
+            for surface in surfaces {
                 for mistake in mistakes(surface) {
                     client = self.make(client, protocol, surface, mistake).await;
                 }
@@ -76,7 +89,13 @@ impl Lab {
         Client::connect(protocol, self.gateway.address(), &self.authority).await
     }
 
-    async fn make(&self, mut client: Client, protocol: Protocol, surface: &Surface, mistake: Mistake) -> Client {
+    async fn make(
+        &self,
+        mut client: Client,
+        protocol: Protocol,
+        surface: &Surface,
+        mistake: Mistake,
+    ) -> Client {
         let context = format!("{} on {} over {protocol:?}", mistake.what, surface.name);
         eprintln!("{context}");
         let before = self.upstream.count();
@@ -84,7 +103,10 @@ impl Lab {
         let response = client.send(&request).await;
         let message = refused(&response, surface.dialect, mistake.status, mistake.code);
         for part in &mistake.says {
-            assert!(message.contains(part.as_str()), "{context}: {part:?} in {message}");
+            assert!(
+                message.contains(part.as_str()),
+                "{context}: {part:?} in {message}"
+            );
         }
         assert_eq!(self.upstream.count(), before, "{context}: it went upstream");
         if response.head.closes() {
@@ -154,12 +176,28 @@ async fn what_is_no_json_object_is_refused_with_the_place() {
             body(surface, "hello", &["at byte 0"]),
             body(surface, r#"{"model":one:small-model}"#, &["at byte 9"]),
             body(surface, r#"{"model":"one:small-model",}"#, &["at byte 27"]),
-            body(surface, r#" ["one:small-model"]"#, &["at byte 1", "JSON object"]),
-            body(surface, cut.to_owned(), &[&format!("at byte {}", cut.len()), "ends before"]),
+            body(
+                surface,
+                r#" ["one:small-model"]"#,
+                &["at byte 1", "JSON object"],
+            ),
+            body(
+                surface,
+                cut.to_owned(),
+                &[&format!("at byte {}", cut.len()), "ends before"],
+            ),
             body(surface, cut.to_owned(), &["ends before"]).unannounced(),
-            body(surface, r#"{"model":"one:small-model"}}"#, &["at byte 27", "after the end"]),
+            body(
+                surface,
+                r#"{"model":"one:small-model"}}"#,
+                &["at byte 27", "after the end"],
+            ),
             body(surface, "model=one%3Asmall-model", &["at byte 0"]),
-            body(surface, &b"{\"model\":\"one:small\nmodel\"}"[..], &["control character"]),
+            body(
+                surface,
+                &b"{\"model\":\"one:small\nmodel\"}"[..],
+                &["control character"],
+            ),
             body(surface, &b"\xEF\xBB\xBF\xEF\xBB\xBF{}"[..], &["at byte 3"]),
             body(surface, &b"\xFE\xFF\0{\0}"[..], &["at byte 0"]),
         ]
@@ -185,15 +223,31 @@ async fn a_model_that_is_not_named_or_not_named_well_is_refused() {
         vec![
             member(surface, r#""x":1"#, &["model"]),
             body(surface, "{}", &["model"]),
-            member(surface, r#""nested":{"model":"one:small-model"}"#, &["model"]),
+            member(
+                surface,
+                r#""nested":{"model":"one:small-model"}"#,
+                &["model"],
+            ),
             member(surface, r#""model":7"#, &["`model`", "string"]),
             member(surface, r#""model":null"#, &["`model`", "string"]),
-            member(surface, r#""model":["one:small-model"]"#, &["`model`", "string"]),
+            member(
+                surface,
+                r#""model":["one:small-model"]"#,
+                &["`model`", "string"],
+            ),
             member(surface, r#""model":"""#, &["`model`", "non-empty"]),
-            member(surface, r#""models":"one:small-model""#, &["`models`", "array"]),
+            member(
+                surface,
+                r#""models":"one:small-model""#,
+                &["`models`", "array"],
+            ),
             member(surface, r#""models":[]"#, &["model"]),
             member(surface, r#""models":["one:small-model",1]"#, &["`models`"]),
-            member(surface, r#""models":["one:small-model",""]"#, &["empty name"]),
+            member(
+                surface,
+                r#""models":["one:small-model",""]"#,
+                &["empty name"],
+            ),
             member(surface, &long, &["at most"]),
         ]
     })
@@ -211,8 +265,11 @@ async fn an_unknown_model_is_answered_with_the_nearest_names() {
         vec![
             unknown("smal-model", &["`smal-model`", "`small-model`"]),
             unknown("small-modle", &["`small-model`"]),
-            unknown("noe:small-model", &["`one:small-model`"]),
-            unknown("no-such-model-anywhere-at-all", &["`no-such-model-anywhere-at-all`"]),
+            unknown("onee:small-model", &["`one:small-model`"]),
+            unknown(
+                "no-such-model-anywhere-at-all",
+                &["`no-such-model-anywhere-at-all`"],
+            ),
             unknown("one:", &["`one:`"]),
             unknown(r#"a \"quoted\" name"#, &[r#"a "quoted" name"#]),
             unknown("Größe", &["`Größe`"]),
@@ -225,17 +282,40 @@ async fn an_unknown_model_is_answered_with_the_nearest_names() {
 async fn a_model_that_two_parsers_could_read_in_two_ways_is_refused() {
     let lab = Lab::new().await;
     lab.check(|surface| {
-        let twofold = |members: &str, says: &[&str]| member(surface, members, says).is(400, "ambiguous_model");
+        let twofold = |members: &str, says: &[&str]| {
+            member(surface, members, says).is(400, "ambiguous_model")
+        };
         vec![
-            twofold(r#""model":"one:small-model","model":"small-model""#, &["`model`", "twice"]),
-            twofold(r#""model":"one:small-model","model":"one:small-model""#, &["twice"]),
+            twofold(
+                r#""model":"one:small-model","model":"small-model""#,
+                &["`model`", "twice"],
+            ),
+            twofold(
+                r#""model":"one:small-model","model":"one:small-model""#,
+                &["twice"],
+            ),
             twofold(r#""mod\u0065l":"one:small-model""#, &["`model`", "escapes"]),
-            twofold(r#""model":"small-model","\u006dodel":"one:small-model""#, &["`model`"]),
-            twofold(r#""Model":"small-model","model":"one:small-model""#, &["`model`", "letter case"]),
+            twofold(
+                r#""model":"small-model","\u006dodel":"one:small-model""#,
+                &["`model`"],
+            ),
+            twofold(
+                r#""Model":"small-model","model":"one:small-model""#,
+                &["`model`", "letter case"],
+            ),
             twofold(r#""MODEL":"small-model""#, &["`model`", "letter case"]),
-            twofold(r#""models":["small-model"],"models":["one:small-model"]"#, &["`models`", "twice"]),
-            twofold(r#""model":"small-model","model\u0073":["one:small-model"]"#, &["`models`", "escapes"]),
-            twofold(r#""model":"small-model","Models":["one:small-model"]"#, &["`models`", "letter case"]),
+            twofold(
+                r#""models":["small-model"],"models":["one:small-model"]"#,
+                &["`models`", "twice"],
+            ),
+            twofold(
+                r#""model":"small-model","model\u0073":["one:small-model"]"#,
+                &["`models`", "escapes"],
+            ),
+            twofold(
+                r#""model":"small-model","Models":["one:small-model"]"#,
+                &["`models`", "letter case"],
+            ),
         ]
     })
     .await;
@@ -258,7 +338,8 @@ async fn on_the_gateways_credential_what_is_charged_by_is_said_once() {
     lab.check(|surface| {
         // The messages of this surface have a cap already: written once more, it is there twice.
         let twice = WEIGHTY.iter().map(|(name, first, second)| {
-            let members = format!("\"{name}\":{first},\"model\":\"small-model\",\"{name}\":{second}");
+            let members =
+                format!("\"{name}\":{first},\"model\":\"small-model\",\"{name}\":{second}");
             member(surface, &members, &[&format!("`{name}`"), "twice"])
         });
         let hidden = WEIGHTY.iter().map(|(name, first, _)| {
@@ -283,7 +364,11 @@ async fn on_the_clients_own_credential_it_may_say_so_twice() {
             .bearer("sk-of-the-client");
         let response = lab.gateway.send(&request).await;
         assert_eq!(response.status, 200, "{name}: {}", response.text());
-        assert_eq!(lab.upstream.deliveries_since(before)[0].bytes(), sent, "{name}");
+        assert_eq!(
+            lab.upstream.deliveries_since(before)[0].bytes(),
+            sent,
+            "{name}"
+        );
     }
 }
 
@@ -298,7 +383,8 @@ async fn a_body_that_is_too_large_or_encoded_is_refused() {
             mistake
         };
         let coded = |coding: &str| {
-            header(surface, "content-encoding", coding, &["Content-Encoding"]).is(415, "unsupported_encoding")
+            header(surface, "content-encoding", coding, &["Content-Encoding"])
+                .is(415, "unsupported_encoding")
         };
         vec![
             large(BODY_MAX + 1),
@@ -316,14 +402,24 @@ async fn a_body_that_is_too_large_or_encoded_is_refused() {
     assert_eq!(lab.gateway.send(&request).await.status, 200);
     assert_eq!(lab.gateway.send(&request.unannounced()).await.status, 200);
     let plain = lab.gateway.post("/v1/chat/completions", largest);
-    assert_eq!(lab.gateway.send(&plain.header("content-encoding", "identity")).await.status, 200);
+    assert_eq!(
+        lab.gateway
+            .send(&plain.header("content-encoding", "identity"))
+            .await
+            .status,
+        200
+    );
 }
 
 #[tokio::test]
 async fn a_provider_without_a_key_or_without_the_surface_is_said() {
     let lab = Lab::new().await;
     lab.check(|surface| {
-        let no_key = member(surface, r#""model":"keyless:anything""#, &["`keyless`", "[providers.keyless]"]);
+        let no_key = member(
+            surface,
+            r#""model":"keyless:anything""#,
+            &["`keyless`", "[providers.keyless]"],
+        );
         let (mute, model) = match surface.name {
             "chat" => ("embedder", "only-embeddings"),
             _ => ("talker", "only-chat"),
@@ -344,23 +440,67 @@ async fn a_provider_without_a_key_or_without_the_surface_is_said() {
 }
 
 #[tokio::test]
+async fn what_no_upstream_answered_is_said_with_the_attempts() {
+    let lab = Lab::new().await;
+    lab.check(|surface| {
+        let alone = member(surface, r#""model":"silent:m""#, &["silent:m"]);
+        let several = member(
+            surface,
+            r#""models":["silent:m","silent:n"]"#,
+            &["silent:m", "silent:n"],
+        );
+        vec![
+            alone.is(502, "all_candidates_failed"),
+            several.is(502, "all_candidates_failed"),
+        ]
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn malformed_headers_that_routing_depends_on_are_refused() {
     let lab = Lab::new().await;
     lab.check(|surface| {
         let at_two = format!("/talker{}", surface.path);
-        let mut apart = header(surface, "tollgate-provider", "one", &["Tollgate-Provider", "path"]);
-        apart.request = client::post(&at_two, surface.body("small-model")).header("tollgate-provider", "one");
+        let mut apart = header(
+            surface,
+            "tollgate-provider",
+            "one",
+            &["Tollgate-Provider", "path"],
+        );
+        apart.request =
+            client::post(&at_two, surface.body("small-model")).header("tollgate-provider", "one");
         let mut twice = header(surface, "tollgate-provider", "one", &["Tollgate-Provider"]);
         twice.request = twice.request.header("tollgate-provider", "talker");
         let mut both = header(surface, "tollgate-failover", "on", &["Tollgate-Failover"]);
         both.request = both.request.header("tollgate-failover", "off");
         vec![
-            header(surface, "tollgate-failover", "maybe", &["Tollgate-Failover", "on, safe or off"]),
+            header(
+                surface,
+                "tollgate-failover",
+                "maybe",
+                &["Tollgate-Failover", "on, safe or off"],
+            ),
             header(surface, "tollgate-failover", "", &["Tollgate-Failover"]),
-            header(surface, "tollgate-failover", "on, off", &["Tollgate-Failover"]),
-            header(surface, "tollgate-provider", "nobody", &["Tollgate-Provider"]),
+            header(
+                surface,
+                "tollgate-failover",
+                "on, off",
+                &["Tollgate-Failover"],
+            ),
+            header(
+                surface,
+                "tollgate-provider",
+                "nobody",
+                &["Tollgate-Provider"],
+            ),
             header(surface, "tollgate-provider", "", &["Tollgate-Provider"]),
-            header(surface, "tollgate-provider", "one, talker", &["Tollgate-Provider"]),
+            header(
+                surface,
+                "tollgate-provider",
+                "one, talker",
+                &["Tollgate-Provider"],
+            ),
             apart,
             twice,
             both,
@@ -370,7 +510,18 @@ async fn malformed_headers_that_routing_depends_on_are_refused() {
 }
 
 #[tokio::test]
-async fn headers_of_ours_that_mean_nothing_are_ignored() {
+async fn a_header_that_cannot_be_one_of_the_hop_is_refused() {
+    let lab = Lab::new().await;
+    let mut client = lab.connect(Protocol::H1).await;
+    let surface = ask::surface("messages");
+    for value in ["host", "\"quoted\"", "x-forwarded-for", "a b"] {
+        let mistake = header(&surface, "connection", value, &["Connection"]);
+        client = lab.make(client, Protocol::H1, &surface, mistake).await;
+    }
+}
+
+#[tokio::test]
+async fn headers_of_ours_that_mean_nothing_are_ignored_and_counted() {
     let lab = Lab::new().await;
     let request = ask::surface("chat")
         .post("one:small-model")
@@ -380,6 +531,9 @@ async fn headers_of_ours_that_mean_nothing_are_ignored() {
     let response = lab.gateway.send(&request).await;
     assert_eq!(response.status, 200, "{}", response.text());
     assert_ne!(response.header("tollgate-request-id"), Some("mine"));
+    let counted = lab.gateway.metrics().await;
+    let ignored = counted.sum("tollgate_ignored_headers_total", &[]);
+    assert!((ignored - 2.0).abs() < f64::EPSILON, "{ignored}");
 }
 
 #[tokio::test]
@@ -394,13 +548,26 @@ async fn the_wrong_method_is_told_the_right_one() {
             says: vec!["POST".to_owned()],
         };
         let text = || Some(Bytes::from(surface.body("one:small-model")));
-        vec![with("GET", None), with("DELETE", None), with("PUT", text()), with("PATCH", text())]
+        vec![
+            with("GET", None),
+            with("DELETE", None),
+            with("PUT", text()),
+            with("PATCH", text()),
+        ]
     })
     .await;
-    for (path, right) in [("/v1/chat/completions", "POST"), ("/v1/messages", "POST"), ("/v1/models", "GET, HEAD")] {
+    for (path, right) in [
+        ("/v1/chat/completions", "POST"),
+        ("/v1/messages", "POST"),
+        ("/v1/models", "GET, HEAD"),
+    ] {
         let request = Request::new("DELETE", path, None).bearer(lab.gateway.key());
         let response = lab.gateway.send(&request).await;
-        assert_eq!((response.status, response.header("allow")), (405, Some(right)), "{path}");
+        assert_eq!(
+            (response.status, response.header("allow")),
+            (405, Some(right)),
+            "{path}"
+        );
     }
 }
 
@@ -421,16 +588,23 @@ async fn an_unknown_path_is_told_the_nearest() {
         ("/v1/messages/count-tokens", "/v1/messages/count_tokens"),
         ("/v1/model", "/v1/models"),
     ] {
-        for (dialect, version) in [(Dialect::OpenAi, None), (Dialect::Anthropic, Some("2023-06-01"))] {
+        for (dialect, version) in [
+            (Dialect::OpenAi, None),
+            (Dialect::Anthropic, Some("2023-06-01")),
+        ] {
             for method in ["GET", "POST"] {
-                let body = (method == "POST").then(|| Bytes::from_static(b"{\"model\":\"one:small-model\"}"));
+                let body = (method == "POST")
+                    .then(|| Bytes::from_static(b"{\"model\":\"one:small-model\"}"));
                 let mut request = Request::new(method, path, body).bearer(lab.gateway.key());
                 if let Some(version) = version {
                     request = request.header("anthropic-version", version);
                 }
                 let response = client.send(&request).await;
                 let message = refused(&response, dialect, 404, "unknown_path");
-                assert!(message.contains(&format!("{nearest}.")), "{path}: {message}");
+                assert!(
+                    message.contains(&format!("{nearest}.")),
+                    "{path}: {message}"
+                );
                 assert!(!response.head.closes(), "{path}");
             }
         }
@@ -446,18 +620,33 @@ async fn every_refusal_has_an_id_of_its_own_that_the_log_has_too() {
     for request in [
         get("/nowhere"),
         ask::surface("messages").post("one:small-model"),
-        ask::surface("messages").post("nothing-of-the-kind").bearer(lab.gateway.key()),
-        ask::surface("chat").post("one:small-model").bearer(lab.gateway.key()),
+        ask::surface("messages")
+            .post("nothing-of-the-kind")
+            .bearer(lab.gateway.key()),
+        ask::surface("chat")
+            .post("one:small-model")
+            .bearer(lab.gateway.key()),
     ] {
-        let response = lab.gateway.send(&request.header("x-client-request-id", "mine")).await;
-        ids.push(response.header("tollgate-request-id").unwrap_or_default().to_owned());
+        let response = lab
+            .gateway
+            .send(&request.header("x-client-request-id", "mine"))
+            .await;
+        ids.push(
+            response
+                .header("tollgate-request-id")
+                .unwrap_or_default()
+                .to_owned(),
+        );
     }
     let mut distinct = ids.clone();
     distinct.sort();
     distinct.dedup();
     assert_eq!(distinct.len(), ids.len(), "{ids:?}");
     let lines = lab.gateway.access_lines(4).await;
-    for (id, code) in ids.iter().zip(["unknown_path", "invalid_access_key", "model_not_found", ""]) {
+    for (id, code) in ids
+        .iter()
+        .zip(["unknown_path", "invalid_access_key", "model_not_found", ""])
+    {
         let line = lines.iter().find(|line| line["request_id"] == **id);
         let line = line.unwrap_or_else(|| panic!("no line for {id}: {lines:?}"));
         assert_eq!(line["code"].as_str().unwrap_or_default(), code);

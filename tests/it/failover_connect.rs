@@ -1,8 +1,6 @@
 //! A provider that cannot be reached: none of the request was sent, so that the next address or candidate is tried in
 //! every mode but `off`.
 
-use std::time::{Duration, Instant};
-
 use serde_json::json;
 
 use crate::pair::{self, MODEL, Pair, Reached, attempts, chat, code, good};
@@ -20,14 +18,22 @@ const SECOND: &str = "two:twice-served;ok;status=200";
 async fn passes_to_the_second(what: &str, gateway: &Gateway, first: &Upstream, second: &Upstream) {
     for mode in ["on", "safe"] {
         let before = second.count();
-        let response = gateway.send(&chat(gateway, 0).header("tollgate-failover", mode)).await;
+        let response = gateway
+            .send(&chat(gateway, 0).header("tollgate-failover", mode))
+            .await;
         assert_eq!(response.status, 200, "{what}, {mode}: {}", response.text());
         assert_eq!(attempts(&response), [UNREACHED, SECOND], "{what}, {mode}");
         assert_eq!(response.header("tollgate-model"), Some("two:twice-served"));
-        assert_eq!((first.count(), second.count() - before), (0, 1), "{what}, {mode}");
+        assert_eq!(
+            (first.count(), second.count() - before),
+            (0, 1),
+            "{what}, {mode}"
+        );
     }
     let before = second.count();
-    let response = gateway.send(&chat(gateway, 0).header("tollgate-failover", "off")).await;
+    let response = gateway
+        .send(&chat(gateway, 0).header("tollgate-failover", "off"))
+        .await;
     assert_eq!(response.status, 502, "{what}: {}", response.text());
     assert_eq!(code(&response), "all_candidates_failed", "{what}");
     assert_eq!(response.header("x-should-retry"), Some("false"));
@@ -62,14 +68,10 @@ async fn a_name_that_does_not_exist() {
         .catalog("one", nowhere)
         .credentials("one", 1)
         .custom(custom("two").model(MODEL), &second)
-        .config("timeouts.connect", "2s")
+        .config("timeouts.connect", CONNECT)
         .start()
         .await;
     passes_to_the_second("no such name", &gateway, &upstream::refusing(), &second).await;
-    // A look-up that has failed once is not waited for again.
-    let asked = Instant::now();
-    assert_eq!(gateway.send(&chat(&gateway, 0)).await.status, 200);
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
 }
 
 #[tokio::test]
@@ -79,8 +81,14 @@ async fn tls_that_fails() {
     let firsts = [
         ("another authority", upstream::h1_tls(&theirs)),
         ("another name", upstream::h1_tls(&ours).identity(&elsewhere)),
-        ("no handshake", upstream::h2_tls(&ours).always(Greeting::Hang)),
-        ("no TLS", upstream::h2_tls(&ours).always(Greeting::Raw("HTTP/1.1 200 OK\r\n\r\n".into()))),
+        (
+            "no handshake",
+            upstream::h2_tls(&ours).always(Greeting::Hang),
+        ),
+        (
+            "no TLS",
+            upstream::h2_tls(&ours).always(Greeting::Raw("HTTP/1.1 200 OK\r\n\r\n".into())),
+        ),
         ("a reset", upstream::h2_tls(&ours).always(Greeting::Reset)),
         ("a close", upstream::h2_tls(&ours).always(Greeting::Close)),
     ];
@@ -116,26 +124,38 @@ fn endpoints(id: &str, upstreams: &[&Upstream]) -> CustomProvider {
 
 #[tokio::test]
 async fn the_next_address_of_a_provider_comes_before_the_next_candidate() {
-    let dead = [upstream::refusing(), upstream::refusing()];
-    let alive = upstream::h1().reply(good()).start().await;
-    let second = upstream::h1().reply(good()).start().await;
-    let gateway = gateway()
-        .custom(endpoints("one", &[&dead[0], &dead[1], &alive]), &alive)
-        .custom(custom("two").model(MODEL), &second)
-        .start()
-        .await;
-    // Endpoints take turns to be the first; wherever a request begins, it ends at the one that lives.
-    let mut longest = 0;
-    for turn in 0..6 {
-        let response = gateway.send(&chat(&gateway, 0).header("tollgate-failover", "safe")).await;
-        assert_eq!(response.status, 200, "{}", response.text());
-        let (last, failed) = attempts(&response).split_last().map(|(last, failed)| (last.clone(), failed.to_vec())).expect("attempts");
-        assert_eq!(last, "one:twice-served;ok;status=200", "turn {turn}");
-        assert!(failed.iter().all(|attempt| attempt == UNREACHED), "turn {turn}: {failed:?}");
-        longest = longest.max(failed.len());
+    for count in [1, 2] {
+        let dead: Vec<_> = (0..count).map(|_| upstream::refusing()).collect();
+        let alive = upstream::h1().reply(good()).start().await;
+        let second = upstream::h1().reply(good()).start().await;
+        let all: Vec<_> = dead.iter().chain([&alive]).collect();
+        let gateway = gateway()
+            .custom(endpoints("one", &all), &alive)
+            .custom(custom("two").model(MODEL), &second)
+            .start()
+            .await;
+        // Endpoints take turns to be the first; wherever a request begins, it ends at the one that lives.
+        let mut failed = Vec::new();
+        for turn in 0..=count {
+            let request = chat(&gateway, 0).header("tollgate-failover", "safe");
+            let response = gateway.send(&request).await;
+            assert_eq!(response.status, 200, "{}", response.text());
+            let mut told = attempts(&response);
+            assert_eq!(
+                told.pop().as_deref(),
+                Some("one:twice-served;ok;status=200"),
+                "turn {turn}"
+            );
+            assert!(
+                told.iter().all(|attempt| attempt == UNREACHED),
+                "turn {turn}: {told:?}"
+            );
+            failed.push(told.len());
+        }
+        failed.sort_unstable();
+        assert_eq!(failed, (0..=count).collect::<Vec<_>>());
+        assert_eq!((alive.count(), second.count()), (count + 1, 0));
     }
-    assert_eq!(longest, 2);
-    assert_eq!((alive.count(), second.count()), (6, 0));
 }
 
 #[tokio::test]
@@ -149,8 +169,13 @@ async fn all_addresses_of_a_provider_come_before_the_next_candidate() {
         .await;
     let response = gateway.send(&chat(&gateway, 0)).await;
     assert_eq!(attempts(&response), [UNREACHED, UNREACHED, SECOND]);
-    let off = gateway.send(&chat(&gateway, 0).header("tollgate-failover", "off")).await;
-    assert_eq!((off.status, attempts(&off)), (502, vec![UNREACHED.to_owned()]));
+    let off = gateway
+        .send(&chat(&gateway, 0).header("tollgate-failover", "off"))
+        .await;
+    assert_eq!(
+        (off.status, attempts(&off)),
+        (502, vec![UNREACHED.to_owned()])
+    );
     assert_eq!(second.count(), 1);
 }
 
@@ -159,12 +184,25 @@ async fn no_candidate_can_be_reached() {
     let (first, second) = (upstream::refusing(), upstream::refusing());
     let gateway = pair::before(&first, &second).start().await;
     let response = gateway.send(&chat(&gateway, 0)).await;
-    assert_eq!((response.status, code(&response).as_str()), (502, "all_candidates_failed"));
+    assert_eq!(
+        (response.status, code(&response).as_str()),
+        (502, "all_candidates_failed")
+    );
     assert_eq!(response.header("x-should-retry"), Some("false"));
-    assert_eq!(attempts(&response), [UNREACHED, "two:twice-served;connect_failed"]);
+    assert_eq!(
+        attempts(&response),
+        [UNREACHED, "two:twice-served;connect_failed"]
+    );
     let message = response.json()["error"]["message"].to_string();
-    assert!(message.contains("one:twice-served") && message.contains("two:twice-served"), "{message}");
+    assert!(
+        message.contains("one:twice-served") && message.contains("two:twice-served"),
+        "{message}"
+    );
     // Where the providers are is not the client's business.
-    assert!(!response.text().contains(&first.address().to_string()), "{}", response.text());
+    assert!(
+        !response.text().contains(&first.address().to_string()),
+        "{}",
+        response.text()
+    );
     pair::idle(&gateway).await;
 }

@@ -14,10 +14,16 @@ async fn several_keys() -> Pair {
 
 /// The keys that reached `upstream` after its first `count` requests, by their numbers.
 fn keys_since(upstream: &Upstream, id: &str, count: usize) -> Vec<usize> {
-    let number = |credential: &str| (0..9).find(|at| credential == format!("Bearer {}", upstream_key(id, *at)));
+    let number = |credential: &str| {
+        (0..9).find(|at| credential == format!("Bearer {}", upstream_key(id, *at)))
+    };
     let deliveries = upstream.deliveries_since(count);
-    let credentials = deliveries.iter().map(|delivery| delivery.header("authorization").expect("a key"));
-    credentials.map(|credential| number(credential).expect("a key of ours")).collect()
+    let credentials = deliveries
+        .iter()
+        .map(|delivery| delivery.header("authorization").expect("a key"));
+    credentials
+        .map(|credential| number(credential).expect("a key of ours"))
+        .collect()
 }
 
 async fn ask(gateway: &Gateway) -> u16 {
@@ -26,18 +32,34 @@ async fn ask(gateway: &Gateway) -> u16 {
 
 #[tokio::test]
 async fn the_next_key_comes_before_the_next_candidate() {
-    for (status, outcome) in [(401, "auth"), (402, "auth"), (403, "auth"), (429, "rate_limited")] {
+    for (status, outcome) in [
+        (401, "auth"),
+        (402, "auth"),
+        (403, "auth"),
+        (429, "rate_limited"),
+    ] {
         for mode in ["on", "safe"] {
             let pair = several_keys().await;
             for _ in 0..3 {
                 pair.first.push(error(status));
             }
-            let (response, reached) = pair.send(&chat(&pair.gateway, 0).header("tollgate-failover", mode)).await;
-            assert_eq!((response.status, reached), (200, Reached(3, 1)), "{status}, {mode}");
+            let (response, reached) = pair
+                .send(&chat(&pair.gateway, 0).header("tollgate-failover", mode))
+                .await;
+            assert_eq!(
+                (response.status, reached),
+                (200, Reached(3, 1)),
+                "{status}, {mode}"
+            );
             assert_eq!(keys_since(&pair.first, "one", 0), [0, 1, 2], "{status}");
             assert_eq!(keys_since(&pair.second, "two", 0), [0], "{status}");
             let failed = format!("one:{MODEL};{outcome};status={status}");
-            let told = [failed.clone(), failed.clone(), failed, format!("two:{MODEL};ok;status=200")];
+            let told = [
+                failed.clone(),
+                failed.clone(),
+                failed,
+                format!("two:{MODEL};ok;status=200"),
+            ];
             assert_eq!(attempts(&response), told, "{status}");
         }
     }
@@ -47,7 +69,9 @@ async fn the_next_key_comes_before_the_next_candidate() {
 async fn in_mode_off_a_refused_key_is_the_answer() {
     let pair = several_keys().await;
     for status in [403, 429, 402, 401] {
-        let (response, reached) = pair.meet(error(status).header("retry-after-ms", "1"), "off", 0).await;
+        let (response, reached) = pair
+            .meet(error(status).header("retry-after-ms", "1"), "off", 0)
+            .await;
         assert_eq!((response.status, reached), (status, Reached(1, 0)));
         assert_eq!(response.body, error(status).body());
     }
@@ -109,7 +133,9 @@ async fn a_refused_key_stays_aside_over_a_reload() {
     let pair = several_keys().await;
     pair.first.push(error(401));
     assert_eq!(ask(&pair.gateway).await, 200);
-    let reloads = |metrics: &crate::support::gateway::Metrics| metrics.sum("tollgate_reloads_total", &[]) >= 1.0;
+    let reloads = |metrics: &crate::support::gateway::Metrics| {
+        metrics.sum("tollgate_reloads_total", &[]) >= 1.0
+    };
     pair.gateway.signal("HUP");
     pair.gateway.metrics_until("a reload", reloads).await;
     assert_eq!(ask(&pair.gateway).await, 200);
@@ -126,17 +152,25 @@ impl Alone {
     async fn start() -> Self {
         let upstream = upstream::h1().reply(good()).start().await;
         let one = crate::support::gateway::custom("one").model(MODEL);
-        let gateway = crate::support::gateway::gateway().custom(one, &upstream).start().await;
+        let gateway = crate::support::gateway::gateway()
+            .custom(one, &upstream)
+            .start()
+            .await;
         Self { upstream, gateway }
     }
 
     /// Meets these answers in turn; returns the status, the number of deliveries, and the times between them.
     async fn meets(&self, answers: &[Reply]) -> (u16, usize, Vec<Duration>) {
         let before = self.upstream.count();
-        answers.iter().for_each(|answer| self.upstream.push(answer.clone()));
+        answers
+            .iter()
+            .for_each(|answer| self.upstream.push(answer.clone()));
         let response = self.gateway.send(&chat(&self.gateway, 0)).await;
         let deliveries = self.upstream.deliveries_since(before);
-        let pauses = deliveries.windows(2).map(|two| two[1].at - two[0].at).collect();
+        let pauses = deliveries
+            .windows(2)
+            .map(|two| two[1].at - two[0].at)
+            .collect();
         (response.status, deliveries.len(), pauses)
     }
 }
@@ -160,7 +194,10 @@ async fn a_short_retry_after_is_waited_for_in_every_form_when_nothing_else_is_le
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(2));
     let (status, count, pauses) = alone.meets(&[limited("retry-after", &date)]).await;
     assert_eq!((status, count), (200, 2));
-    assert!(pauses[0] >= Duration::from_millis(500), "{date}: {pauses:?}");
+    assert!(
+        pauses[0] >= Duration::from_millis(500),
+        "{date}: {pauses:?}"
+    );
 
     // The finer one counts where both are there.
     let both = limited("retry-after", "60").header("retry-after-ms", "20");
@@ -182,7 +219,13 @@ async fn it_is_waited_for_twice_at_the_most() {
 async fn a_limit_that_does_not_end_soon_is_the_answer() {
     let alone = Alone::start().await;
     let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
-    let long = [("retry-after", "6"), ("retry-after-ms", "5001"), ("retry-after", date.as_str()), ("retry-after", "soon"), ("x", "1")];
+    let long = [
+        ("retry-after", "6"),
+        ("retry-after-ms", "5001"),
+        ("retry-after", date.as_str()),
+        ("retry-after", "soon"),
+        ("x", "1"),
+    ];
     for (name, value) in long {
         let asked = Instant::now();
         let (status, count, _) = alone.meets(&[limited(name, value)]).await;
@@ -195,7 +238,9 @@ async fn a_limit_that_does_not_end_soon_is_the_answer() {
 async fn other_statuses_are_not_waited_for() {
     let alone = Alone::start().await;
     for status in [401, 403, 500, 503, 529] {
-        let (answered, count, _) = alone.meets(&[error(status).header("retry-after-ms", "10")]).await;
+        let (answered, count, _) = alone
+            .meets(&[error(status).header("retry-after-ms", "10")])
+            .await;
         assert_eq!((answered, count), (status, 1));
     }
 }
@@ -213,12 +258,22 @@ async fn what_is_left_is_tried_before_a_limit_is_waited_for() {
 #[tokio::test]
 async fn a_wait_that_would_outlast_the_deadline_is_not_begun() {
     let pair = Pair::start(|gateway| gateway.config("timeouts.total", "1s")).await;
-    pair.second.push(limited("retry-after", "3").header("x-last", "yes"));
+    pair.second
+        .push(limited("retry-after", "3").header("x-last", "yes"));
     let asked = Instant::now();
     let (response, reached) = pair.meet(error(503), "on", 0).await;
-    assert_eq!((response.status, reached), (429, Reached(1, 1)), "{}", response.text());
+    assert_eq!(
+        (response.status, reached),
+        (429, Reached(1, 1)),
+        "{}",
+        response.text()
+    );
     assert_eq!(response.header("x-last"), Some("yes"));
-    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    assert!(
+        asked.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        asked.elapsed()
+    );
 }
 
 #[tokio::test]

@@ -34,9 +34,21 @@ async fn check(
             let second = pair.second.deliveries().pop().expect("a delivery");
             assert!(second.complete && second.length >= size as u64, "{context}");
         } else {
-            let expected = if failed == SILENT { (504, "upstream_timeout") } else { (502, "all_candidates_failed") };
-            assert_eq!((response.status, code(&response).as_str()), expected, "{context}");
-            assert_eq!(response.header("x-should-retry"), Some("false"), "{context}");
+            let expected = if failed == SILENT {
+                (504, "upstream_timeout")
+            } else {
+                (502, "all_candidates_failed")
+            };
+            assert_eq!(
+                (response.status, code(&response).as_str()),
+                expected,
+                "{context}"
+            );
+            assert_eq!(
+                response.header("x-should-retry"),
+                Some("false"),
+                "{context}"
+            );
             assert_eq!(reached, Reached(1, 0), "{context}");
             assert_eq!(attempts(&response), [failed], "{context}");
         }
@@ -59,7 +71,15 @@ async fn a_connection_that_is_lost_after_the_body() {
             check(&pair, what, &fault, size, BROKEN, [true, false, false]).await;
         }
     }
-    check(&pair, "a reset", &fault::reset_after_body(), LARGE, BROKEN, [true, false, false]).await;
+    check(
+        &pair,
+        "a reset",
+        &fault::reset_after_body(),
+        LARGE,
+        BROKEN,
+        [true, false, false],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -78,7 +98,15 @@ async fn a_connection_that_is_lost_before_or_in_the_body() {
 #[tokio::test]
 async fn a_small_body_counts_as_delivered_once_it_is_on_its_way() {
     let pair = Pair::start(|gateway| gateway).await;
-    check(&pair, "a reset before the body", &fault::reset_before_body(), 0, BROKEN, [true, false, false]).await;
+    check(
+        &pair,
+        "a reset before the body",
+        &fault::reset_before_body(),
+        0,
+        BROKEN,
+        [true, false, false],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -86,7 +114,15 @@ async fn a_provider_that_is_silent_after_the_body() {
     let pair = Pair::start(|gateway| gateway.config("timeouts.first_byte", "300ms")).await;
     for size in [0, 64 * 1024 + 1] {
         let asked = Instant::now();
-        check(&pair, "silence", &fault::silent_after_body(), size, SILENT, [true, false, false]).await;
+        check(
+            &pair,
+            "silence",
+            &fault::silent_after_body(),
+            size,
+            SILENT,
+            [true, false, false],
+        )
+        .await;
         assert!(asked.elapsed() >= Duration::from_millis(900));
     }
     // The silent connections were given up.
@@ -97,22 +133,48 @@ async fn a_provider_that_is_silent_after_the_body() {
 #[tokio::test]
 async fn a_provider_that_is_silent_before_the_body() {
     let times = |gateway: crate::support::gateway::Builder| {
-        gateway.config("timeouts.first_byte", "300ms").config("timeouts.idle", "300ms")
+        gateway
+            .config("timeouts.first_byte", "300ms")
+            .config("timeouts.idle", "300ms")
     };
     let pair = Pair::start(times).await;
-    check(&pair, "silence", &fault::silent_before_body(), 0, SILENT, [true, false, false]).await;
-    check(&pair, "silence", &fault::silent_before_body(), LARGE, SILENT, [true, true, false]).await;
+    check(
+        &pair,
+        "silence",
+        &fault::silent_before_body(),
+        0,
+        SILENT,
+        [true, false, false],
+    )
+    .await;
+    check(
+        &pair,
+        "silence",
+        &fault::silent_before_body(),
+        LARGE,
+        SILENT,
+        [true, true, false],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_black_hole_is_given_up_like_a_silent_provider() {
     let first = upstream::black_hole().await;
-    let pair = Pair::with_first(first, |gateway| gateway.config("timeouts.first_byte", "300ms")).await;
+    let pair = Pair::with_first(first, |gateway| {
+        gateway.config("timeouts.first_byte", "300ms")
+    })
+    .await;
     let (response, reached) = pair.send(&chat(&pair.gateway, 0)).await;
     assert_eq!((response.status, reached), (200, Reached(0, 1)));
     assert_eq!(attempts(&response), [SILENT, SECOND]);
-    let (response, _) = pair.send(&chat(&pair.gateway, 0).header("tollgate-failover", "safe")).await;
-    assert_eq!((response.status, code(&response).as_str()), (504, "upstream_timeout"));
+    let (response, _) = pair
+        .send(&chat(&pair.gateway, 0).header("tollgate-failover", "safe"))
+        .await;
+    assert_eq!(
+        (response.status, code(&response).as_str()),
+        (504, "upstream_timeout")
+    );
 }
 
 #[tokio::test]
@@ -121,7 +183,12 @@ async fn the_time_to_the_first_byte_is_a_providers_own_where_it_says_so() {
         gateway.config("providers.one.timeouts.first_byte", "200ms")
     };
     let pair = Pair::start(own).await;
-    let slow = || behave().read().step(upstream::Step::Pause(Duration::from_millis(600))).send(good());
+    let slow = || {
+        behave()
+            .read()
+            .step(upstream::Step::Pause(Duration::from_millis(600)))
+            .send(good())
+    };
     pair.second.push(slow());
     let (response, reached) = pair.meet(slow(), "on", 0).await;
     assert_eq!((response.status, reached), (200, Reached(1, 1)));
@@ -131,28 +198,45 @@ async fn the_time_to_the_first_byte_is_a_providers_own_where_it_says_so() {
 #[tokio::test]
 async fn the_time_to_the_first_byte_begins_when_the_request_has_been_sent() {
     let times = |gateway: crate::support::gateway::Builder| {
-        gateway.config("timeouts.first_byte", "700ms").config("timeouts.total", "20s")
+        gateway
+            .config("timeouts.first_byte", "700ms")
+            .config("timeouts.total", "20s")
     };
     let pair = Pair::start(times).await;
     // What a provider takes slowly, it takes longer than it may think afterwards.
-    let slowly = behave().step(upstream::Step::ReadSlowly(Duration::from_millis(1))).send(good());
+    let slowly = behave()
+        .step(upstream::Step::ReadSlowly(Duration::from_millis(1)))
+        .send(good());
     let (response, reached) = pair.meet(slowly, "on", LARGE).await;
-    assert_eq!((response.status, reached), (200, Reached(1, 0)), "{:?}", attempts(&response));
+    assert_eq!(
+        (response.status, reached),
+        (200, Reached(1, 0)),
+        "{:?}",
+        attempts(&response)
+    );
     let delivery = pair.first.delivery();
     let upload = delivery.complete_at.expect("a whole body") - delivery.at;
-    assert!(upload > Duration::from_millis(700), "too fast to prove anything: {upload:?}");
+    assert!(
+        upload > Duration::from_millis(700),
+        "too fast to prove anything: {upload:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_provider_may_pause_while_it_takes_the_body() {
-    let pair = Pair::start(|gateway| gateway).await;
+    let pair = Pair::start(|gateway| gateway.config("timeouts.total", "6s")).await;
     let pausing = behave()
         .read_until(MIB as u64)
         .step(upstream::Step::Pause(Duration::from_millis(2500)))
         .read()
         .send(good());
     let (response, reached) = pair.meet(pausing, "on", LARGE).await;
-    assert_eq!((response.status, reached), (200, Reached(1, 0)), "{:?}", attempts(&response));
+    assert_eq!(
+        (response.status, reached),
+        (200, Reached(1, 0)),
+        "{:?}",
+        attempts(&response)
+    );
     assert!(pair.first.delivery().complete);
 }
 
@@ -162,10 +246,15 @@ async fn a_provider_may_pause_while_it_takes_the_body() {
 async fn a_kept_connection_that_was_reset_is_replaced_once() {
     let pair = Pair::start(|gateway| gateway).await;
     for mode in MODES {
-        assert_eq!(pair.gateway.send(&chat(&pair.gateway, 0)).await.status, 200);
+        pair.warm().await;
         let before = pair.first.connections();
         let (response, reached) = pair.meet(fault::reset_after_body(), mode, 0).await;
-        assert_eq!((response.status, reached), (200, Reached(2, 0)), "{mode}: {}", response.text());
+        assert_eq!(
+            (response.status, reached),
+            (200, Reached(2, 0)),
+            "{mode}: {}",
+            response.text()
+        );
         assert_eq!(pair.first.connections(), before + 1, "{mode}");
         let told = [BROKEN.to_owned(), format!("one:{MODEL};ok;status=200")];
         assert_eq!(attempts(&response), told, "{mode}");
@@ -175,20 +264,32 @@ async fn a_kept_connection_that_was_reset_is_replaced_once() {
 #[tokio::test]
 async fn a_kept_connection_that_was_reset_is_not_replaced_twice() {
     let pair = Pair::start(|gateway| gateway).await;
-    for (mode, then) in [("on", Reached(2, 1)), ("safe", Reached(2, 0)), ("off", Reached(2, 0))] {
-        assert_eq!(pair.gateway.send(&chat(&pair.gateway, 0)).await.status, 200);
+    for (mode, then) in [
+        ("on", Reached(2, 1)),
+        ("safe", Reached(2, 0)),
+        ("off", Reached(2, 0)),
+    ] {
+        pair.warm().await;
         pair.first.push(fault::reset_after_body());
         let (response, reached) = pair.meet(fault::reset_after_body(), mode, 0).await;
         assert_eq!(reached, then, "{mode}: {:?}", attempts(&response));
-        assert_eq!(response.status, if then.1 == 1 { 200 } else { 502 }, "{mode}");
+        assert_eq!(
+            response.status,
+            if then.1 == 1 { 200 } else { 502 },
+            "{mode}"
+        );
     }
 }
 
 #[tokio::test]
 async fn a_kept_connection_that_closes_in_order_after_the_body_was_delivered_to() {
     let pair = Pair::start(|gateway| gateway).await;
-    for (mode, then) in [("on", Reached(1, 1)), ("safe", Reached(1, 0)), ("off", Reached(1, 0))] {
-        assert_eq!(pair.gateway.send(&chat(&pair.gateway, 0)).await.status, 200);
+    for (mode, then) in [
+        ("on", Reached(1, 1)),
+        ("safe", Reached(1, 0)),
+        ("off", Reached(1, 0)),
+    ] {
+        pair.warm().await;
         let (response, reached) = pair.meet(fault::close_after_body(), mode, 0).await;
         assert_eq!(reached, then, "{mode}: {:?}", attempts(&response));
     }
@@ -197,8 +298,12 @@ async fn a_kept_connection_that_closes_in_order_after_the_body_was_delivered_to(
 #[tokio::test]
 async fn a_kept_connection_that_has_begun_to_answer_was_delivered_to() {
     let pair = Pair::start(|gateway| gateway).await;
-    for (mode, then) in [("on", Reached(1, 1)), ("safe", Reached(1, 0)), ("off", Reached(1, 0))] {
-        assert_eq!(pair.gateway.send(&chat(&pair.gateway, 0)).await.status, 200);
+    for (mode, then) in [
+        ("on", Reached(1, 1)),
+        ("safe", Reached(1, 0)),
+        ("off", Reached(1, 0)),
+    ] {
+        pair.warm().await;
         let (response, reached) = pair.meet(fault::reset_in_head(), mode, 0).await;
         assert_eq!(reached, then, "{mode}: {:?}", attempts(&response));
     }
@@ -209,11 +314,15 @@ async fn idle_connections_that_were_cut_cost_no_request() {
     let pair = Pair::start(|gateway| gateway).await;
     for end in [End::Abandon, End::Reset] {
         for mode in MODES {
-            assert_eq!(pair.gateway.send(&chat(&pair.gateway, 0)).await.status, 200);
+            pair.warm().await;
             pair.first.cut_connections(end).await;
             let request = chat(&pair.gateway, 0).header("tollgate-failover", mode);
             let (response, reached) = pair.send(&request).await;
-            assert_eq!((response.status, reached), (200, Reached(1, 0)), "{end:?}, {mode}");
+            assert_eq!(
+                (response.status, reached),
+                (200, Reached(1, 0)),
+                "{end:?}, {mode}"
+            );
         }
     }
 }

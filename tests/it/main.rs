@@ -2,6 +2,7 @@
 //! One file a feature; the toolkit is in `support`.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
@@ -15,3 +16,21 @@ mod reload;
 mod shutdown;
 mod setup;
 mod tidy;
+mod access;
+mod ask;
+mod errors;
+mod models;
+mod routing;
+mod secrets;
+mod upstream_request;
+mod early_answer;
+mod failover;
+mod failover_connect;
+mod failover_keys;
+mod failover_lost;
+mod failover_status;
+mod framing;
+mod h2_upstream;
+mod limits;
+mod pair;
+mod streaming;

@@ -37,12 +37,18 @@ pub fn good() -> Reply {
 
 /// An error of a provider, in the format of OpenAI.
 pub fn error(status: u16) -> Reply {
-    Reply::json(status, payload::openai_error("not now", "server_error", "busy"))
+    Reply::json(
+        status,
+        payload::openai_error("not now", "server_error", "busy"),
+    )
 }
 
 /// A chat request for `MODEL` of `size` bytes (0: as small as can be), `model` first.
 pub fn chat(gateway: &Gateway, size: usize) -> Request {
-    gateway.post("/v1/chat/completions", bodies::chat(MODEL).size(size).build())
+    gateway.post(
+        "/v1/chat/completions",
+        bodies::chat(MODEL).size(size).build(),
+    )
 }
 
 /// The attempts that a response tells of, without their times: `one:m;server_error;status=503`.
@@ -53,20 +59,30 @@ pub fn attempts(response: &Response) -> Vec<String> {
         assert!(time.parse::<u64>().is_ok(), "milliseconds: {told}");
         attempt.to_owned()
     };
-    told.split(", ").filter(|text| !text.is_empty()).map(attempt).collect()
+    told.split(", ")
+        .filter(|text| !text.is_empty())
+        .map(attempt)
+        .collect()
 }
 
 /// The code of an answer of the gateway's own, in the format of OpenAI.
 pub fn code(response: &Response) -> String {
-    response.json()["error"]["code"].as_str().unwrap_or_default().to_owned()
+    response.json()["error"]["code"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// Waits until the gateway has no request under way and keeps no body.
 pub async fn idle(gateway: &Gateway) -> Metrics {
     let nothing = |metrics: &Metrics| {
-        ["tollgate_in_flight", "tollgate_streams_open", "tollgate_replay_bytes"]
-            .iter()
-            .all(|name| metrics.sum(name, &[]) == 0.0)
+        [
+            "tollgate_in_flight",
+            "tollgate_streams_open",
+            "tollgate_replay_bytes",
+        ]
+        .iter()
+        .all(|name| metrics.sum(name, &[]) == 0.0)
     };
     gateway.metrics_until("an idle gateway", nothing).await
 }
@@ -82,12 +98,23 @@ impl Pair {
     pub async fn with_first(first: Upstream, configure: impl FnOnce(Builder) -> Builder) -> Self {
         let second = upstream::h1().reply(good()).start().await;
         let gateway = configure(before(&first, &second)).start().await;
-        Self { first, second, gateway }
+        Self {
+            first,
+            second,
+            gateway,
+        }
     }
 
     /// How often each was reached so far.
     pub fn reached(&self) -> Reached {
         Reached(self.first.count(), self.second.count())
+    }
+
+    /// Leaves a connection to the first that has been used and is free again.
+    pub async fn warm(&self) {
+        let response = self.gateway.send(&chat(&self.gateway, 0)).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        idle(&self.gateway).await;
     }
 
     /// Sends a request and says how often each was reached by it.
@@ -99,7 +126,12 @@ impl Pair {
     }
 
     /// As `send`: a chat request of `size` bytes, in a mode, whose first delivery meets `fault`.
-    pub async fn meet(&self, fault: impl Into<Behaviour>, mode: &str, size: usize) -> (Response, Reached) {
+    pub async fn meet(
+        &self,
+        fault: impl Into<Behaviour>,
+        mode: &str,
+        size: usize,
+    ) -> (Response, Reached) {
         self.first.push(fault);
         let request = chat(&self.gateway, size).header("tollgate-failover", mode);
         self.send(&request).await

@@ -86,7 +86,7 @@ async fn swaps_under_load_fail_no_request_and_split_none() {
     let end = Instant::now() + Duration::from_secs(5);
     let mut swaps = 0_u64;
     while Instant::now() < end {
-        let target = if swaps % 2 == 0 { "barn:large" } else { "house:small" };
+        let target = if swaps.is_multiple_of(2) { "barn:large" } else { "house:small" };
         gateway.write_catalog("virtual-either", &json!({"virtual_models": {"either": [target]}}));
         gateway.signal("HUP");
         swaps += 1;

@@ -13,9 +13,10 @@ pub fn table(measured: &Measured) -> String {
     let mut text = format!("\n{}\n", measured.case.title);
     let _ = writeln!(
         text,
-        "  {:<8} {:>12} {:>8} {:>22} {:>10} {:>10} {:>10} {:>10} {:>10}",
+        "  {:<8} {:>12} {:>10} {:>8} {:>22} {:>10} {:>10} {:>10} {:>10} {:>10}",
         "",
         "CPU s/1,000",
+        "lowest",
         "kernel %",
         "to bare (low..high)",
         "per s",
@@ -29,38 +30,31 @@ pub fn table(measured: &Measured) -> String {
             text.push_str(&summary.line(kind));
         }
     }
-    if let (Some(bar), Some(gateway)) = (measured.case.bar, Summary::of(measured, Kind::Gateway)) {
-        if let Some(ratio) = gateway.to_bare {
-            let verdict = if ratio.median <= bar {
-                "met"
-            } else {
-                "not met"
-            };
-            let _ = writeln!(
-                text,
-                "  bar: gateway at most {bar:.2} times bare: {:.3}, {verdict}",
-                ratio.median
-            );
-        }
-        text.push_str(&added_ratios(measured, &gateway));
-    }
+    text.push_str(&beside_bare(measured).unwrap_or_default());
     text
 }
 
-fn added_ratios(measured: &Measured, gateway: &Summary) -> String {
-    let Some(bare) = Summary::of(measured, Kind::Bare) else {
-        return String::new();
-    };
-    format!(
-        "  added latency, gateway to bare: p50 {:.2}, p99 {:.2}\n",
+/// The gateway beside the bare proxy, if both took part: the bar, and the added latency.
+fn beside_bare(measured: &Measured) -> Option<String> {
+    let gateway = Summary::of(measured, Kind::Gateway)?;
+    let bare = Summary::of(measured, Kind::Bare)?;
+    let ratio = gateway.to_bare?.median;
+    let verdict = measured.case.bar.map_or(String::new(), |bar| {
+        let met = if ratio <= bar { "met" } else { "not met" };
+        format!(" (bar {bar:.2}: {met})")
+    });
+    Some(format!(
+        "  gateway to bare: CPU {ratio:.3}{verdict}, lowest to lowest {:.3}; added p50 {:.2}, added p99 {:.2}\n",
+        gateway.cpu.lowest / bare.cpu.lowest,
         gateway.added_p50 / bare.added_p50,
         gateway.added_p99 / bare.added_p99
-    )
+    ))
 }
 
 /// Medians over the rounds. Times in microseconds.
 struct Summary {
-    cpu_per_1000: f64,
+    /// Seconds of CPU time for 1,000 requests or events.
+    cpu: Spread,
     /// Part of the CPU time that was the kernel's, in per cent.
     kernel: f64,
     /// Of the CPU times of one round.
@@ -93,7 +87,7 @@ impl Summary {
             microseconds(turn, part) - direct
         };
         Some(Summary {
-            cpu_per_1000: median(&|turn, _| cpu_per_1000(turn))?,
+            cpu: spread(turns.iter().map(|(turn, _)| cpu_per_1000(turn)))?,
             kernel: median(&|turn, _| kernel_percent(turn))?,
             to_bare: spread(ratios),
             per_second: median(&|turn, _| f64::from(turn.units) / turn.elapsed.as_secs_f64())?,
@@ -108,8 +102,8 @@ impl Summary {
         let name = kind.name();
         if kind == Kind::Direct {
             return format!(
-                "  {name:<8} {:>12} {:>8} {:>22} {:>10} {:>10.0} {:>10.0}\n",
-                "", "", "", "", self.p50, self.p99
+                "  {name:<8} {:>12} {:>10} {:>8} {:>22} {:>10} {:>10.0} {:>10.0}\n",
+                "", "", "", "", "", self.p50, self.p99
             );
         }
         let ratio = self.to_bare.map_or(String::new(), |ratio| {
@@ -119,8 +113,9 @@ impl Summary {
             )
         });
         format!(
-            "  {name:<8} {:>12.4} {:>8.0} {ratio:>22} {:>10.0} {:>10.0} {:>10.0} {:>10.0} {:>10.0}\n",
-            self.cpu_per_1000,
+            "  {name:<8} {:>12.4} {:>10.4} {:>8.0} {ratio:>22} {:>10.0} {:>10.0} {:>10.0} {:>10.0} {:>10.0}\n",
+            self.cpu.median,
+            self.cpu.lowest,
             self.kernel,
             self.per_second,
             self.p50,

@@ -47,7 +47,10 @@ impl fmt::Display for Flaw {
         match self {
             Self::NotAnObject => write!(out, "the body must be a JSON object"),
             Self::UnexpectedByte => write!(out, "unexpected byte, not valid JSON"),
-            Self::ControlCharacter => write!(out, "unescaped control character in a string, not valid JSON"),
+            Self::ControlCharacter => write!(
+                out,
+                "unescaped control character in a string, not valid JSON"
+            ),
             Self::BadEscape => write!(out, "invalid escape in a string, not valid JSON"),
             Self::TooDeep => write!(out, "more than {DEPTH_MAX} levels of nesting"),
             Self::TooLong => write!(out, "more than {BODY_MAX} bytes"),
@@ -68,14 +71,23 @@ pub(super) struct Stop {
 
 impl Stop {
     pub(super) const fn unexpected(at: usize) -> Self {
-        Self { at, what: Flaw::UnexpectedByte }
+        Self {
+            at,
+            what: Flaw::UnexpectedByte,
+        }
     }
 
     pub(super) const fn bad_escape(at: usize) -> Self {
-        Self { at, what: Flaw::BadEscape }
+        Self {
+            at,
+            what: Flaw::BadEscape,
+        }
     }
 
     pub(super) const fn control_character(at: usize) -> Self {
-        Self { at, what: Flaw::ControlCharacter }
+        Self {
+            at,
+            what: Flaw::ControlCharacter,
+        }
     }
 }

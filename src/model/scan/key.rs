@@ -3,8 +3,8 @@
 use super::member::Member;
 use super::string::Text;
 
-/// Bytes of the longest spelling of a name that can be taken for it: `max_completion_tokens` with a Kelvin sign
-/// (three bytes) for its `k` and a long s (two bytes) for its `s`.
+/// Bytes of the longest spelling of a name that can be taken for it: `max_completion_tokens` with a
+/// Kelvin sign (three bytes) for its `k` and a long s (two bytes) for its `s`.
 const SPELLING_MAX: usize = 24;
 
 /// A key, decoded as far as it may still be a member's name.
@@ -21,14 +21,19 @@ pub(super) struct Key {
 pub(super) enum Name {
     /// Exactly the member's name, once decoded.
     Exact(Member),
-    /// The name but for letter case, as `encoding/json` of Go compares keys: `ſ` is an s and `K` (Kelvin) a k.
+    /// The name but for letter case, as `encoding/json` of Go compares keys. To it U+017F is an s,
+    /// and U+212A a k.
     LookAlike(Member),
 }
 
 impl Key {
     /// An empty key.
     pub(super) const fn new() -> Self {
-        Self { spelling: [0; SPELLING_MAX], len: 0, other: false }
+        Self {
+            spelling: [0; SPELLING_MAX],
+            len: 0,
+            other: false,
+        }
     }
 
     /// What the key means; `None` if nothing to us.
@@ -40,11 +45,16 @@ impl Key {
         if let Some(member) = Member::named(spelling) {
             return Some(Name::Exact(member));
         }
-        if spelling.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
+        if spelling
+            .iter()
+            .all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase())
+        {
             return None;
         }
         let mut members = Member::ALL.into_iter();
-        members.find(|member| folds_to(spelling, member.name().as_bytes())).map(Name::LookAlike)
+        members
+            .find(|member| folds_to(spelling, member.name().as_bytes()))
+            .map(Name::LookAlike)
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -68,7 +78,8 @@ impl Text for Key {
     fn unit(&mut self, unit: u16) {
         match char::from_u32(u32::from(unit)) {
             Some(letter) => self.push(letter.encode_utf8(&mut [0; 4]).as_bytes()),
-            // Half of a surrogate pair: no name has a character beyond U+FFFF, nor a lone surrogate.
+            // Half of a surrogate pair: no name has a character beyond U+FFFF, nor a lone
+            // surrogate.
             None => self.other = true,
         }
     }
@@ -100,10 +111,16 @@ mod tests {
     fn every_name_is_itself_and_its_capitals_look_like_it() {
         for member in Member::ALL {
             assert_eq!(name_of(member.name()), Some(Name::Exact(member)));
-            assert_eq!(name_of(&member.name().to_uppercase()), Some(Name::LookAlike(member)));
+            assert_eq!(
+                name_of(&member.name().to_uppercase()),
+                Some(Name::LookAlike(member))
+            );
             assert_eq!(name_of(&format!("{}x", member.name())), None);
             assert_eq!(name_of(&format!(" {}", member.name())), None);
-            let long = member.name().replace('s', "\u{17F}").replace('k', "\u{212A}");
+            let long = member
+                .name()
+                .replace('s', "\u{17F}")
+                .replace('k', "\u{212A}");
             if long != member.name() {
                 assert_eq!(name_of(&long), Some(Name::LookAlike(member)), "{long}");
             }
@@ -113,8 +130,15 @@ mod tests {
 
     #[test]
     fn the_longest_spelling_has_room_and_no_longer_one_is_needed() {
-        let spelled = |name: &str| name.len() + name.matches('s').count() + 2 * name.matches('k').count();
-        assert_eq!(Member::ALL.map(|member| spelled(member.name())).into_iter().max(), Some(SPELLING_MAX));
+        let spelled =
+            |name: &str| name.len() + name.matches('s').count() + 2 * name.matches('k').count();
+        assert_eq!(
+            Member::ALL
+                .map(|member| spelled(member.name()))
+                .into_iter()
+                .max(),
+            Some(SPELLING_MAX)
+        );
         assert_eq!(name_of(&"m".repeat(SPELLING_MAX + 1)), None);
         assert_eq!(name_of(&"m".repeat(100_000)), None);
     }

@@ -127,7 +127,13 @@ pub struct Occurrence {
 
 impl Occurrence {
     pub(super) const fn new() -> Self {
-        Self { key_start: 0, value_start: 0, value_end: 0, kind: Kind::Null, key_escaped: false }
+        Self {
+            key_start: 0,
+            value_start: 0,
+            value_end: 0,
+            kind: Kind::Null,
+            key_escaped: false,
+        }
     }
 
     /// From the opening quote of the key to the end of the value.
@@ -163,7 +169,10 @@ pub struct Found {
 }
 
 impl Found {
-    const NONE: Self = Self { first: Occurrence::new(), last: Occurrence::new() };
+    const NONE: Self = Self {
+        first: Occurrence::new(),
+        last: Occurrence::new(),
+    };
 
     /// Where it stands first.
     #[must_use]
@@ -171,14 +180,16 @@ impl Found {
         &self.first
     }
 
-    /// Where it stands last: what most parsers take. The same as the first unless the member is repeated.
+    /// Where it stands last: what most parsers take. The same as the first unless the member is
+    /// repeated.
     #[must_use]
     pub fn last(&self) -> &Occurrence {
         &self.last
     }
 }
 
-/// The members found in a body, with what makes a body ambiguous: one parser could read it otherwise than another.
+/// The members found in a body, with what makes a body ambiguous: one parser could read it
+/// otherwise than another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Members {
     found: [Found; Member::ALL.len()],
@@ -191,7 +202,13 @@ pub struct Members {
 
 impl Members {
     pub(super) const fn new() -> Self {
-        Self { found: [Found::NONE; Member::ALL.len()], present: 0, repeated: 0, escaped: 0, look_alike: 0 }
+        Self {
+            found: [Found::NONE; Member::ALL.len()],
+            present: 0,
+            repeated: 0,
+            escaped: 0,
+            look_alike: 0,
+        }
     }
 
     /// Where `member` was found; `None` if it was not.
@@ -212,8 +229,9 @@ impl Members {
         self.escaped & member.bit() != 0
     }
 
-    /// Whether a key differs from the name of `member` in letter case only. Such a member is not `member` (it is not
-    /// what [`Members::get`] gives), but parsers that ignore case, as Go's `encoding/json` does, take it for that.
+    /// Whether a key differs from the name of `member` in letter case only. Such a member is not
+    /// `member` (it is not what [`Members::get`] gives), but parsers that ignore case, as Go's
+    /// `encoding/json` does, take it for that.
     #[must_use]
     pub fn has_look_alike(&self, member: Member) -> bool {
         self.look_alike & member.bit() != 0

@@ -1,8 +1,9 @@
 //! The grammar: which token may come next, and what its end means.
 //!
-//! Every state takes one token. Tokens that lie in one piece are taken at once, by the fast functions of
-//! [`super::plain`] and [`super::token`]; those that are cut, and those that are broken, are taken byte by byte, by the
-//! functions named `in_…`, which know the exact place of a mistake and can go on with the next piece.
+//! Every state takes one token. Tokens that lie in one piece are taken at once, by the fast
+//! functions of [`super::plain`] and [`super::token`]; those that are cut, and those that are
+//! broken, are taken byte by byte, by the functions named `in_…`, which know the exact place of a
+//! mistake and can go on with the next piece.
 
 use super::flaw::{Flaw, Malformed, Stop};
 use super::key::Key;
@@ -12,7 +13,8 @@ use super::stack::{Container, Stack};
 use super::string::{Ignored, InString};
 use super::token::{self, Number, Word};
 
-/// Bytes of the longest body that is scanned. Offsets are kept in 32 bits; bodies are limited far below this.
+/// Bytes of the longest body that is scanned. Offsets are kept in 32 bits; bodies are limited far
+/// below this.
 pub const BODY_MAX: u64 = u32::MAX as u64;
 
 /// U+FEFF in UTF-8.
@@ -30,7 +32,8 @@ pub enum Progress {
 /// What may come next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The byte order mark, of which so many bytes were seen; if none was, also what [`State::Open`] takes.
+    /// The byte order mark, of which so many bytes were seen; if none was, also what
+    /// [`State::Open`] takes.
     Mark(u8),
     /// White space or the top-level object.
     Open,
@@ -98,7 +101,8 @@ impl Scanner {
     ///
     /// # Errors
     ///
-    /// [`Malformed`] as soon as no continuation could make the body a JSON object; the same again ever after.
+    /// [`Malformed`] as soon as no continuation could make the body a JSON object; the same again
+    /// ever after.
     pub fn feed(&mut self, piece: &[u8]) -> Result<Progress, Malformed> {
         if let Some(failed) = self.failed {
             return Err(failed);
@@ -106,7 +110,10 @@ impl Scanner {
         let room = usize::try_from(BODY_MAX - self.fed).unwrap_or(usize::MAX);
         let (taken, beyond) = piece.split_at(piece.len().min(room));
         let outcome = match self.run(taken) {
-            Ok(()) if !beyond.is_empty() => Err(Stop { at: room, what: Flaw::TooLong }),
+            Ok(()) if !beyond.is_empty() => Err(Stop {
+                at: room,
+                what: Flaw::TooLong,
+            }),
             outcome => outcome,
         };
         match outcome {
@@ -115,7 +122,10 @@ impl Scanner {
                 Ok(self.progress())
             }
             Err(Stop { at, what }) => {
-                let malformed = Malformed { offset: self.fed + at as u64, what };
+                let malformed = Malformed {
+                    offset: self.fed + at as u64,
+                    what,
+                };
                 self.failed = Some(malformed);
                 Err(malformed)
             }
@@ -130,20 +140,27 @@ impl Scanner {
     pub fn finish(&self) -> Result<(), Malformed> {
         match (self.failed, self.progress()) {
             (Some(failed), _) => Err(failed),
-            (None, Progress::More) => Err(Malformed { offset: self.fed, what: Flaw::Truncated }),
+            (None, Progress::More) => Err(Malformed {
+                offset: self.fed,
+                what: Flaw::Truncated,
+            }),
             (None, Progress::Ended) => Ok(()),
         }
     }
 
-    /// The members found so far: those whose values are complete. Only when the object has ended is it known that none
-    /// occurs again.
+    /// The members found so far: those whose values are complete. Only when the object has ended is
+    /// it known that none occurs again.
     #[must_use]
     pub fn members(&self) -> &Members {
         &self.members
     }
 
     fn progress(&self) -> Progress {
-        if self.state == State::End { Progress::Ended } else { Progress::More }
+        if self.state == State::End {
+            Progress::Ended
+        } else {
+            Progress::More
+        }
     }
 
     fn run(&mut self, piece: &[u8]) -> Result<(), Stop> {
@@ -161,7 +178,10 @@ impl Scanner {
                 State::InNumber(number) => self.in_number(number, piece, at)?,
                 State::InWord(word) => self.in_word(word, piece, at)?,
                 State::Mark(_) | State::Open => self.before(byte, at)?,
-                State::End => blank(byte, piece, at).map_err(|Stop { at, .. }| Stop { at, what: Flaw::AfterTheEnd })?,
+                State::End => blank(byte, piece, at).map_err(|Stop { at, .. }| Stop {
+                    at,
+                    what: Flaw::AfterTheEnd,
+                })?,
             };
         }
         Ok(())
@@ -170,11 +190,18 @@ impl Scanner {
     /// Before the top-level object.
     fn before(&mut self, byte: u8, at: usize) -> Result<usize, Stop> {
         self.state = match (self.state, byte) {
-            (State::Mark(seen @ 0..=2), _) if byte == BYTE_ORDER_MARK[usize::from(seen)] => State::Mark(seen + 1),
+            (State::Mark(seen @ 0..=2), _) if byte == BYTE_ORDER_MARK[usize::from(seen)] => {
+                State::Mark(seen + 1)
+            }
             (State::Mark(1 | 2), _) => return Err(Stop::unexpected(at)),
             (_, b'{') => return self.open(Container::Object, at),
             (_, b' ' | b'\t' | b'\n' | b'\r') => State::Open,
-            _ if token::begins_value(byte) => return Err(Stop { at, what: Flaw::NotAnObject }),
+            _ if token::begins_value(byte) => {
+                return Err(Stop {
+                    at,
+                    what: Flaw::NotAnObject,
+                });
+            }
             _ => return Err(Stop::unexpected(at)),
         };
         Ok(at + 1)
@@ -232,7 +259,11 @@ impl Scanner {
         } else {
             self.string.run(piece, at, &mut Ignored)?
         };
-        self.state = if end.is_some() { State::Colon } else { State::InKey };
+        self.state = if end.is_some() {
+            State::Colon
+        } else {
+            State::InKey
+        };
         Ok(end.unwrap_or(piece.len()))
     }
 
@@ -276,7 +307,12 @@ impl Scanner {
 
     /// A number ends before the first byte that is not part of it, which is left where it is.
     #[inline(never)]
-    fn in_number(&mut self, mut number: Number, piece: &[u8], mut at: usize) -> Result<usize, Stop> {
+    fn in_number(
+        &mut self,
+        mut number: Number,
+        piece: &[u8],
+        mut at: usize,
+    ) -> Result<usize, Stop> {
         while let Some(&byte) = piece.get(at) {
             match number.step(byte) {
                 Some(next) => number = next,
@@ -305,7 +341,10 @@ impl Scanner {
     #[inline]
     fn open(&mut self, container: Container, at: usize) -> Result<usize, Stop> {
         if !self.stack.open(container) {
-            return Err(Stop { at, what: Flaw::TooDeep });
+            return Err(Stop {
+                at,
+                what: Flaw::TooDeep,
+            });
         }
         Ok(self.take(State::First, at))
     }
@@ -336,7 +375,8 @@ impl Scanner {
         at + 1
     }
 
-    /// Takes down where a top-level member's value begins. (White space before it comes here too, and is overwritten.)
+    /// Takes down where a top-level member's value begins. (White space before it comes here too,
+    /// and is overwritten.)
     #[inline(never)]
     fn begin_member(&mut self, byte: u8, at: usize) {
         self.current.key_escaped = self.string.has_escapes();
@@ -357,7 +397,8 @@ impl Scanner {
         self.stack.depth() == 1
     }
 
-    /// The place in the body of a place in the piece at hand. Lossless: [`Scanner::feed`] takes [`BODY_MAX`] bytes.
+    /// The place in the body of a place in the piece at hand. Lossless: [`Scanner::feed`] takes
+    /// [`BODY_MAX`] bytes.
     #[allow(clippy::cast_possible_truncation)]
     fn offset(&self, at: usize) -> u32 {
         (self.fed + at as u64) as u32
@@ -380,9 +421,16 @@ mod tests {
 
     #[test]
     fn a_body_past_the_limit_is_refused_at_the_limit() {
-        let too_long = Malformed { offset: BODY_MAX, what: Flaw::TooLong };
+        let too_long = Malformed {
+            offset: BODY_MAX,
+            what: Flaw::TooLong,
+        };
         let fed = BODY_MAX - 4;
-        let mut scanner = Scanner { fed, state: State::Next, ..Scanner::new() };
+        let mut scanner = Scanner {
+            fed,
+            state: State::Next,
+            ..Scanner::new()
+        };
         assert!(scanner.stack.open(Container::Object));
         let mut other = scanner.clone();
         assert_eq!(scanner.feed(b" } "), Ok(Progress::Ended));

@@ -1,7 +1,7 @@
 //! Which containers are open: a bit for each, so that nesting needs neither recursion nor memory.
 
-/// Containers that may be open inside one another, the top-level object included. Past this a body is refused:
-/// known parsers give up between 128 and 1,000 levels, or overflow their stacks.
+/// Containers that may be open inside one another, the top-level object included. Past this a body
+/// is refused: known parsers give up between 128 and 1,000 levels, or overflow their stacks.
 pub const DEPTH_MAX: usize = 1024;
 
 /// The two kinds of container.
@@ -23,7 +23,11 @@ pub(super) struct Stack {
 impl Stack {
     /// No container is open.
     pub(super) const fn new() -> Self {
-        Self { depth: 0, innermost: Container::Object, arrays: [0; DEPTH_MAX / 32] }
+        Self {
+            depth: 0,
+            innermost: Container::Object,
+            arrays: [0; DEPTH_MAX / 32],
+        }
     }
 
     /// Number of open containers.
@@ -60,8 +64,16 @@ impl Stack {
     pub(super) fn close(&mut self) {
         self.depth = self.depth.saturating_sub(1);
         let around = self.depth.saturating_sub(1);
-        let word = self.arrays.get(usize::from(around / 32)).copied().unwrap_or_default();
-        self.innermost = if word >> (around % 32) & 1 == 0 { Container::Object } else { Container::Array };
+        let word = self
+            .arrays
+            .get(usize::from(around / 32))
+            .copied()
+            .unwrap_or_default();
+        self.innermost = if word >> (around % 32) & 1 == 0 {
+            Container::Object
+        } else {
+            Container::Array
+        };
     }
 }
 
@@ -71,7 +83,13 @@ mod tests {
 
     #[test]
     fn every_level_remembers_its_kind() {
-        let kind = |level: usize| if level * level % 7 < 3 { Container::Array } else { Container::Object };
+        let kind = |level: usize| {
+            if level * level % 7 < 3 {
+                Container::Array
+            } else {
+                Container::Object
+            }
+        };
         let mut stack = Stack::new();
         for round in 0..3 {
             for level in 0..DEPTH_MAX {
@@ -82,7 +100,11 @@ mod tests {
             assert!(!stack.open(Container::Array));
             for level in (1..DEPTH_MAX).rev() {
                 stack.close();
-                assert_eq!(stack.innermost(), kind(level - 1 + round), "round {round}, level {level}");
+                assert_eq!(
+                    stack.innermost(),
+                    kind(level - 1 + round),
+                    "round {round}, level {level}"
+                );
             }
             stack.close();
             assert_eq!(stack.depth(), 0);

@@ -1,4 +1,5 @@
-//! The inside of strings: escapes are checked, and told to a [`Text`] that wants to know what the string says.
+//! The inside of strings: escapes are checked, and told to a [`Text`] that wants to know what the
+//! string says.
 
 use super::flaw::Stop;
 use super::plain::{self, BLOCK};
@@ -40,7 +41,10 @@ pub(super) struct InString {
 impl InString {
     /// After the opening quote.
     pub(super) const fn new() -> Self {
-        Self { escape: Escape::None, has_escapes: false }
+        Self {
+            escape: Escape::None,
+            has_escapes: false,
+        }
     }
 
     /// Whether the string was written with an escape, as far as it was seen.
@@ -48,8 +52,14 @@ impl InString {
         self.has_escapes
     }
 
-    /// Goes on at `at`. Says where the string ended, behind its closing quote; `None` if the piece ended first.
-    pub(super) fn run(&mut self, piece: &[u8], at: usize, text: &mut impl Text) -> Result<Option<usize>, Stop> {
+    /// Goes on at `at`. Says where the string ended, behind its closing quote; `None` if the piece
+    /// ended first.
+    pub(super) fn run(
+        &mut self,
+        piece: &[u8],
+        at: usize,
+        text: &mut impl Text,
+    ) -> Result<Option<usize>, Stop> {
         let mut at = match self.escape {
             Escape::None => at,
             _ => self.finish_escape(piece, at, text)?,
@@ -67,7 +77,13 @@ impl InString {
 
     /// Takes the block at `start`, in which `stops` are.
     #[inline]
-    fn block(&mut self, piece: &[u8], start: usize, mut stops: u64, text: &mut impl Text) -> Result<Reached, Stop> {
+    fn block(
+        &mut self,
+        piece: &[u8],
+        start: usize,
+        mut stops: u64,
+        text: &mut impl Text,
+    ) -> Result<Reached, Stop> {
         let end = piece.len().min(start + BLOCK);
         let mut at = start;
         while stops != 0 {
@@ -89,7 +105,12 @@ impl InString {
 
     /// Takes the escape whose backslash is at `at`, as far as the piece goes; says where it ends.
     #[inline]
-    fn begin_escape(&mut self, piece: &[u8], at: usize, text: &mut impl Text) -> Result<usize, Stop> {
+    fn begin_escape(
+        &mut self,
+        piece: &[u8],
+        at: usize,
+        text: &mut impl Text,
+    ) -> Result<usize, Stop> {
         self.has_escapes = true;
         match piece.get(at + 1..) {
             Some([b'u', digits @ ..]) => {
@@ -110,28 +131,39 @@ impl InString {
         self.finish_escape(piece, at + 1, text)
     }
 
-    /// Takes the rest of an open escape, as far as the piece goes; says where it ends. Cut and broken escapes only
-    /// come here.
+    /// Takes the rest of an open escape, as far as the piece goes; says where it ends. Cut and
+    /// broken escapes only come here.
     #[inline(never)]
-    fn finish_escape(&mut self, piece: &[u8], mut at: usize, text: &mut impl Text) -> Result<usize, Stop> {
+    fn finish_escape(
+        &mut self,
+        piece: &[u8],
+        mut at: usize,
+        text: &mut impl Text,
+    ) -> Result<usize, Stop> {
         while let Some(&byte) = piece.get(at) {
-            let (next, said) = match self.escape {
+            self.escape = match self.escape {
                 Escape::None => break,
-                Escape::Begun if byte == b'u' => (Escape::Hex { missing: 4, unit: 0 }, None),
-                Escape::Begun => (Escape::None, Some(short_escape(byte).ok_or_else(|| Stop::bad_escape(at))?)),
+                Escape::Begun if byte == b'u' => Escape::Hex {
+                    missing: 4,
+                    unit: 0,
+                },
+                Escape::Begun => {
+                    text.unit(short_escape(byte).ok_or(Stop::bad_escape(at))?);
+                    Escape::None
+                }
                 Escape::Hex { missing, unit } => {
-                    let unit = unit << 4 | hex(byte).ok_or_else(|| Stop::bad_escape(at))?;
-                    if missing == 1 {
-                        (Escape::None, Some(unit))
+                    let unit = unit << 4 | hex(byte).ok_or(Stop::bad_escape(at))?;
+                    if missing > 1 {
+                        Escape::Hex {
+                            missing: missing - 1,
+                            unit,
+                        }
                     } else {
-                        (Escape::Hex { missing: missing - 1, unit }, None)
+                        text.unit(unit);
+                        Escape::None
                     }
                 }
             };
-            self.escape = next;
-            if let Some(unit) = said {
-                text.unit(unit);
-            }
             at += 1;
         }
         Ok(at)
@@ -146,7 +178,8 @@ enum Reached {
     Inside(usize),
 }
 
-/// What each byte means behind a backslash: the code unit that it stands for, and [`NO_ESCAPE`] for no escape.
+/// What each byte means behind a backslash: the code unit that it stands for, and [`NO_ESCAPE`] for
+/// no escape.
 static SHORT_ESCAPES: [u8; 256] = {
     let mut table = [NO_ESCAPE; 256];
     table[b'"' as usize] = b'"';

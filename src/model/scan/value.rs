@@ -1,4 +1,5 @@
-//! What the found values say, decoded from the body they were found in. Nothing is decoded before it is asked for.
+//! What the found values say, decoded from the body they were found in. Nothing is decoded before
+//! it is asked for.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,12 +8,12 @@ use std::ops::Range;
 use super::member::{Kind, Occurrence};
 use super::string::{code_unit, short_escape};
 
-/// Entries of a `models` list that are read. A request is attempted ten times at most; past this the list is no list
-/// of fallbacks.
+/// Entries of a `models` list that are read. A request is attempted ten times at most; past this
+/// the list is no list of fallbacks.
 pub const MODELS_MAX: usize = 64;
 
-/// The text of a string value. `None` if the value is no string, if the string is no Unicode text (a lone surrogate,
-/// broken UTF-8), or if `body` is not the body it was found in.
+/// The text of a string value. `None` if the value is no string, if the string is no Unicode text
+/// (a lone surrogate, broken UTF-8), or if `body` is not the body it was found in.
 #[must_use]
 pub fn string_value<'a>(body: &'a [u8], found: &Occurrence) -> Option<Cow<'a, str>> {
     match found.kind() {
@@ -45,7 +46,10 @@ impl fmt::Display for ListError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotAnArray => write!(out, "`models` must be an array of strings"),
-            Self::NotAString(at) => write!(out, "`models` must be an array of strings: the entry at byte {at} is none"),
+            Self::NotAString(at) => write!(
+                out,
+                "`models` must be an array of strings: the entry at byte {at} is none"
+            ),
             Self::TooMany => write!(out, "`models` has more than {MODELS_MAX} entries"),
         }
     }
@@ -58,7 +62,10 @@ impl std::error::Error for ListError {}
 /// # Errors
 ///
 /// [`ListError`] if the value is anything else than an array of at most [`MODELS_MAX`] strings.
-pub fn model_list<'a>(body: &'a [u8], found: &Occurrence) -> Result<Vec<ListedModel<'a>>, ListError> {
+pub fn model_list<'a>(
+    body: &'a [u8],
+    found: &Occurrence,
+) -> Result<Vec<ListedModel<'a>>, ListError> {
     let span = found.value();
     if found.kind() != Kind::Array || body.get(span.clone()).is_none() {
         return Err(ListError::NotAnArray);
@@ -80,7 +87,10 @@ pub fn model_list<'a>(body: &'a [u8], found: &Occurrence) -> Result<Vec<ListedMo
 /// Passes over white space and commas. The scanner has checked that they stand where they may.
 fn skip(body: &[u8], at: usize) -> usize {
     let rest = body.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b',')).count()
+    at + rest
+        .iter()
+        .take_while(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b','))
+        .count()
 }
 
 /// The string whose opening quote is at `start`.
@@ -97,7 +107,10 @@ fn string_at(body: &[u8], start: usize) -> Option<ListedModel<'_>> {
         }
     }
     let span = start..at + 1;
-    Some(ListedModel { name: decode(inside(body, span.clone())?)?, span })
+    Some(ListedModel {
+        name: decode(inside(body, span.clone())?)?,
+        span,
+    })
 }
 
 /// What stands between the quotes of a string.
@@ -146,6 +159,10 @@ fn escaped(rest: &[u8]) -> Option<(char, usize)> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "serde_json is the slow twin of what is tested"
+)]
 mod tests {
     use super::super::{Member, Scanner};
     use super::*;
@@ -174,10 +191,17 @@ mod tests {
             (r#""\ud800\udc00\udbff\udfff""#, "\u{10000}\u{10ffff}"),
             (r#""\\u0061\\""#, "\\u0061\\"),
             (r#""\u0000""#, "\0"),
-            ("\"Gr\u{fc}\u{df}e \u{1f980}\\n\"", "Gr\u{fc}\u{df}e \u{1f980}\n"),
+            (
+                "\"Gr\u{fc}\u{df}e \u{1f980}\\n\"",
+                "Gr\u{fc}\u{df}e \u{1f980}\n",
+            ),
         ] {
             assert_eq!(model(value).as_deref(), Some(text), "{value}");
-            assert_eq!(serde_json::from_str::<String>(value).unwrap(), text, "{value}");
+            assert_eq!(
+                serde_json::from_str::<String>(value).unwrap(),
+                text,
+                "{value}"
+            );
         }
     }
 
@@ -191,15 +215,28 @@ mod tests {
     #[test]
     fn what_is_no_text_is_none() {
         for value in [
-            r#""\ud800""#, r#""\udc00""#, r#""\ud800\ud800""#, r#""\ud800x""#, r#""\ud800\n""#, r#""\udc00\ud800""#,
-            r#""x\ud83e\u0041""#, "7", "null", "true", "[\"a\"]", "{}",
+            r#""\ud800""#,
+            r#""\udc00""#,
+            r#""\ud800\ud800""#,
+            r#""\ud800x""#,
+            r#""\ud800\n""#,
+            r#""\udc00\ud800""#,
+            r#""x\ud83e\u0041""#,
+            "7",
+            "null",
+            "true",
+            "[\"a\"]",
+            "{}",
         ] {
             assert_eq!(model(value), None, "{value}");
         }
         let body = b"{\"model\":\"\xff\"}";
         let mut scanner = Scanner::new();
         scanner.feed(body).unwrap();
-        assert_eq!(string_value(body, scanner.members().get(Member::Model).unwrap().last()), None);
+        assert_eq!(
+            string_value(body, scanner.members().get(Member::Model).unwrap().last()),
+            None
+        );
     }
 
     #[test]
@@ -207,7 +244,12 @@ mod tests {
         let body = r#"{"model":"a\u0061b","models":["a\u0061","b"]}"#;
         let (model, models) = (found(body, Member::Model), found(body, Member::Models));
         for len in 0..body.len() {
-            for other in [body[..len].to_owned(), "\"".repeat(len), "\\".repeat(len), format!("{body}{body}")[len..].to_owned()] {
+            for other in [
+                body[..len].to_owned(),
+                "\"".repeat(len),
+                "\\".repeat(len),
+                format!("{body}{body}")[len..].to_owned(),
+            ] {
                 let _ = string_value(other.as_bytes(), &model);
                 let _ = model_list(other.as_bytes(), &models);
             }
@@ -218,9 +260,15 @@ mod tests {
         let body = format!("{{\"models\":{value}}}");
         let listed = model_list(body.as_bytes(), &found(&body, Member::Models))?;
         for model in &listed {
-            assert_eq!(serde_json::from_str::<String>(&body[model.span.clone()]).unwrap(), model.name);
+            assert_eq!(
+                serde_json::from_str::<String>(&body[model.span.clone()]).unwrap(),
+                model.name
+            );
         }
-        Ok(listed.into_iter().map(|model| model.name.into_owned()).collect())
+        Ok(listed
+            .into_iter()
+            .map(|model| model.name.into_owned())
+            .collect())
     }
 
     #[test]
@@ -229,7 +277,10 @@ mod tests {
         assert_eq!(list("[ \n ]"), Ok(vec![]));
         assert_eq!(list(r#"["a"]"#), Ok(vec!["a".into()]));
         let names = ["b", "a\"]", "b", "", "a,b"].map(String::from).to_vec();
-        assert_eq!(list("[ \"b\" ,\t\"a\\\"]\",\"b\"\n,\"\", \"a,b\"]"), Ok(names));
+        assert_eq!(
+            list("[ \"b\" ,\t\"a\\\"]\",\"b\"\n,\"\", \"a,b\"]"),
+            Ok(names)
+        );
     }
 
     #[test]
@@ -237,8 +288,18 @@ mod tests {
         for value in ["null", "\"a\"", "{}", "1", "{\"a\":\"b\"}"] {
             assert_eq!(list(value), Err(ListError::NotAnArray), "{value}");
         }
-        for (value, at) in [("[1]", 1), ("[\"a\", null]", 6), ("[[\"a\"]]", 1), ("[{\"id\":\"a\"}]", 1), ("[\"\\ud800\"]", 1)] {
-            assert_eq!(list(value), Err(ListError::NotAString("{\"models\":".len() + at)), "{value}");
+        for (value, at) in [
+            ("[1]", 1),
+            ("[\"a\", null]", 6),
+            ("[[\"a\"]]", 1),
+            ("[{\"id\":\"a\"}]", 1),
+            ("[\"\\ud800\"]", 1),
+        ] {
+            assert_eq!(
+                list(value),
+                Err(ListError::NotAString("{\"models\":".len() + at)),
+                "{value}"
+            );
         }
     }
 

@@ -1,4 +1,5 @@
-//! The parsing tests of a public conformance corpus; `tests/data/json/README.md` says where it is from.
+//! The parsing tests of a public conformance corpus; `tests/data/json/README.md` says where it is
+//! from.
 //!
 //! As they stand, and as the value of a member, because here the top-level value must be an object.
 
@@ -15,8 +16,14 @@ fn corpus() -> Vec<(String, Vec<u8>)> {
             (name.to_owned(), unescape(content))
         })
         .collect();
-    entries.push(("n_structure_100000_opening_arrays.json".into(), b"[".repeat(100_000)));
-    entries.push(("n_structure_open_array_object.json".into(), [&b"[{\"\":".repeat(50_000)[..], b"\n"].concat()));
+    entries.push((
+        "n_structure_100000_opening_arrays.json".into(),
+        b"[".repeat(100_000),
+    ));
+    entries.push((
+        "n_structure_open_array_object.json".into(),
+        [&b"[{\"\":".repeat(50_000)[..], b"\n"].concat(),
+    ));
     entries
 }
 
@@ -48,7 +55,11 @@ fn unescape(line: &str) -> Vec<u8> {
 
 /// Cut at every byte, unless that takes minutes.
 fn verdict(body: &[u8]) -> Result<(), Malformed> {
-    if body.len() < 10_000 { scan(body).0 } else { in_one(body).0 }
+    if body.len() < 10_000 {
+        scan(body).0
+    } else {
+        in_one(body).0
+    }
 }
 
 fn as_member(content: &[u8]) -> Vec<u8> {
@@ -58,7 +69,12 @@ fn as_member(content: &[u8]) -> Vec<u8> {
 #[test]
 fn the_corpus_is_whole() {
     let entries = corpus();
-    let count = |prefix: &str| entries.iter().filter(|(name, _)| name.starts_with(prefix)).count();
+    let count = |prefix: &str| {
+        entries
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix))
+            .count()
+    };
     assert_eq!((count("y_"), count("n_"), count("i_")), (95, 188, 35));
     assert_eq!(entries.len(), 95 + 188 + 35);
 }
@@ -69,10 +85,16 @@ fn what_every_parser_must_accept_is_accepted() {
         let (wrapped, members) = scan(&as_member(content));
         assert_eq!(wrapped, Ok(()), "{name}");
         assert!(members.get(Member::Model).is_some(), "{name}");
-        let first = content.iter().position(|byte| !byte.is_ascii_whitespace()).unwrap();
+        let first = content
+            .iter()
+            .position(|byte| !byte.is_ascii_whitespace())
+            .unwrap();
         let expected = match content[first] {
             b'{' => Ok(()),
-            _ => Err(Malformed { offset: first as u64, what: Flaw::NotAnObject }),
+            _ => Err(Malformed {
+                offset: first as u64,
+                what: Flaw::NotAnObject,
+            }),
         };
         assert_eq!(verdict(content), expected, "{name}");
     }
@@ -86,8 +108,9 @@ fn what_every_parser_must_refuse_is_refused() {
     }
 }
 
-/// What remains to a parser's choice: how large numbers and how deep containers may be, what a string may say (surrogates
-/// without their other halves, bytes that are no UTF-8), a byte order mark, and other encodings. The last are refused.
+/// What remains to a parser's choice: how large numbers and how deep containers may be, what a
+/// string may say (surrogates without their other halves, bytes that are no UTF-8), a byte order
+/// mark, and other encodings. The last are refused.
 #[test]
 fn what_parsers_may_choose_is_accepted_but_for_other_encodings() {
     for (name, content) in corpus().iter().filter(|(name, _)| name.starts_with("i_")) {
@@ -95,6 +118,10 @@ fn what_parsers_may_choose_is_accepted_but_for_other_encodings() {
             "i_structure_UTF-8_BOM_empty_object.json" => verdict(content).is_ok(),
             _ => verdict(&as_member(content)).is_ok(),
         };
-        assert_eq!(accepted, !name.contains("UTF-16") && !name.contains("utf16"), "{name}");
+        assert_eq!(
+            accepted,
+            !name.contains("UTF-16") && !name.contains("utf16"),
+            "{name}"
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The scanner on documents written down here ([`found`], [`refused`]), on random ones beside `serde_json`
-//! ([`generated`]), and on a public conformance corpus ([`corpus`]). Every document is cut at every byte.
+//! The scanner on documents written down here ([`found`], [`refused`]), on random ones beside
+//! `serde_json` ([`generated`]), and on a public conformance corpus ([`corpus`]). Every document is
+//! cut at every byte.
 
 mod corpus;
 mod found;
@@ -28,13 +29,23 @@ fn scan(body: &[u8]) -> Outcome {
         let (first, second) = body.split_at(cut);
         let mut scanner = Scanner::new();
         let _ = scanner.feed(first);
-        assert_eq!(outcome(scanner, second), whole, "cut at {cut}: {}", body.escape_ascii());
+        assert_eq!(
+            outcome(scanner, second),
+            whole,
+            "cut at {cut}: {}",
+            body.escape_ascii()
+        );
         // At this point the byte by byte scanner has seen the same as the other.
         if let Some(byte) = body.get(cut) {
             let _ = bytes.feed(std::slice::from_ref(byte));
         }
     }
-    assert_eq!(outcome(bytes, b""), whole, "byte by byte: {}", body.escape_ascii());
+    assert_eq!(
+        outcome(bytes, b""),
+        whole,
+        "byte by byte: {}",
+        body.escape_ascii()
+    );
     whole
 }
 
@@ -47,7 +58,9 @@ fn members(body: &str) -> Members {
 
 /// The value of a member that must be there once, as it is written.
 fn raw<'a>(body: &'a str, members: &Members, member: Member) -> &'a str {
-    let found = members.get(member).unwrap_or_else(|| panic!("{member:?} in {body}"));
+    let found = members
+        .get(member)
+        .unwrap_or_else(|| panic!("{member:?} in {body}"));
     assert_eq!(found.first(), found.last(), "{body}");
     &body[found.first().value()]
 }
