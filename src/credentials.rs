@@ -171,7 +171,9 @@ mod tests {
     fn each_scheme_puts_the_key_in_its_place() {
         let name = HeaderName::from_static("x-api-key");
         let mut request = RequestHeader::build("POST", b"/", None).expect("a header");
-        key().put_on(&mut request, &Scheme::Header(name.clone())).expect("set");
+        key()
+            .put_on(&mut request, &Scheme::Header(name.clone()))
+            .expect("set");
         assert_eq!(request.headers[&name], "sk-hidden");
         key().put_on(&mut request, &Scheme::Bearer).expect("set");
         assert_eq!(request.headers[AUTHORIZATION], "Bearer sk-hidden");

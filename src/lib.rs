@@ -5,7 +5,10 @@
 
 #![cfg_attr(
     test,
-    allow(clippy::disallowed_methods, reason = "tests look at whole documents, and may wait")
+    allow(
+        clippy::disallowed_methods,
+        reason = "tests look at whole documents, and may wait"
+    )
 )]
 
 /// Flags, subcommands and exit codes.
@@ -33,7 +36,10 @@ pub mod access;
 pub mod model;
 
 /// Providers, models, prices; immutable once built.
-#[allow(clippy::disallowed_methods, reason = "its files are read when they are loaded, not by requests")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "its files are read when they are loaded, not by requests"
+)]
 pub mod catalog;
 
 /// The catalog made ready for requests, as one value that a reload replaces.

@@ -187,7 +187,12 @@ impl<'a> Builder<'a> {
     fn match_sections(&mut self, catalog: &Catalog) -> HashMap<usize, &'a config::Provider> {
         let mut matched = HashMap::new();
         for (name, section) in &self.config.providers {
-            let place = format!("{}:{}:{}", self.path.display(), section.place.line, section.place.column);
+            let place = format!(
+                "{}:{}:{}",
+                self.path.display(),
+                section.place.line,
+                section.place.column
+            );
             let Some(id) = catalog.provider_by_name(name) else {
                 self.wrong(format_args!(
                     "{place}: providers.{name}: the catalog has no such provider; see `tollgate models --providers`"
@@ -211,20 +216,41 @@ impl<'a> Builder<'a> {
             idle: timeouts.idle,
         };
         let ca = self.ca(provider, own);
-        let endpoints = provider.endpoints.iter().map(|entry| self.endpoint(provider, entry, ca.as_ref()));
+        let endpoints = provider
+            .endpoints
+            .iter()
+            .map(|entry| self.endpoint(provider, entry, ca.as_ref()));
         let endpoints = endpoints.flatten().collect();
-        let routes = std::array::from_fn(|at| provider.routes[at].as_ref().and_then(|route| self.route(provider, route)));
+        let routes = std::array::from_fn(|at| {
+            provider.routes[at]
+                .as_ref()
+                .and_then(|route| self.route(provider, route))
+        });
         let keys = own.map_or(&[][..], |own| &own.keys);
-        let keys = keys.iter().filter_map(|reference| self.key(provider, reference)).collect();
+        let keys = keys
+            .iter()
+            .filter_map(|reference| self.key(provider, reference))
+            .collect();
         Ready {
-            upstream: Upstream::new(&provider.id, endpoints, routes, keys, provider.key_optional, times),
+            upstream: Upstream::new(
+                &provider.id,
+                endpoints,
+                routes,
+                keys,
+                provider.key_optional,
+                times,
+            ),
             total: timeouts.total,
             enabled: own.is_none_or(|own| own.enabled),
             metrics: self.lasting.metrics.provider(&provider.id),
         }
     }
 
-    fn ca(&mut self, provider: &catalog::Provider, own: Option<&config::Provider>) -> Option<Arc<CaType>> {
+    fn ca(
+        &mut self,
+        provider: &catalog::Provider,
+        own: Option<&config::Provider>,
+    ) -> Option<Arc<CaType>> {
         let file = own
             .and_then(|own| own.ca_file.as_deref())
             .or(provider.ca_file.as_deref())
@@ -245,7 +271,10 @@ impl<'a> Builder<'a> {
         ca: Option<&Arc<CaType>>,
     ) -> Option<Endpoint> {
         let Ok(authority) = HeaderValue::from_str(&entry.authority) else {
-            self.wrong(format_args!("provider {}: {} cannot be a Host header", provider.id, entry.authority));
+            self.wrong(format_args!(
+                "provider {}: {} cannot be a Host header",
+                provider.id, entry.authority
+            ));
             return None;
         };
         Some(Endpoint::new(EndpointParts {
@@ -263,7 +292,9 @@ impl<'a> Builder<'a> {
         let scheme = match &route.auth {
             Auth::None => Some(Scheme::None),
             Auth::Bearer => Some(Scheme::Bearer),
-            Auth::Header(name) => HeaderName::from_bytes(name.as_bytes()).ok().map(Scheme::Header),
+            Auth::Header(name) => HeaderName::from_bytes(name.as_bytes())
+                .ok()
+                .map(Scheme::Header),
         };
         let defaults = route.headers.iter().map(|(name, value)| {
             let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
@@ -271,7 +302,10 @@ impl<'a> Builder<'a> {
         });
         let made = scheme.zip(defaults.collect::<Option<Vec<_>>>());
         if made.is_none() {
-            self.wrong(format_args!("provider {}: a header of {} cannot be sent", provider.id, route.path));
+            self.wrong(format_args!(
+                "provider {}: a header of {} cannot be sent",
+                provider.id, route.path
+            ));
         }
         let (scheme, defaults) = made?;
         let fixed = match &route.query {
@@ -291,7 +325,10 @@ impl<'a> Builder<'a> {
         let secret = match reference.resolve() {
             Ok(secret) => secret,
             Err(why) => {
-                self.wrong(format_args!("{file}: providers.{}.keys: {why}", provider.id));
+                self.wrong(format_args!(
+                    "{file}: providers.{}.keys: {why}",
+                    provider.id
+                ));
                 return None;
             }
         };

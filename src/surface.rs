@@ -119,7 +119,10 @@ impl Surface {
     /// The surface of that name, if there is one.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        TABLE.iter().find(|row| row.name == name).map(|row| row.surface)
+        TABLE
+            .iter()
+            .find(|row| row.name == name)
+            .map(|row| row.surface)
     }
 }
 
@@ -145,7 +148,10 @@ impl SurfaceSet {
 
     /// The surfaces in the set, in table order.
     pub fn iter(self) -> impl Iterator<Item = Surface> {
-        TABLE.iter().map(|row| row.surface).filter(move |s| self.has(*s))
+        TABLE
+            .iter()
+            .map(|row| row.surface)
+            .filter(move |s| self.has(*s))
     }
 }
 
@@ -170,7 +176,10 @@ mod tests {
     #[test]
     fn a_set_holds_what_was_put_in_and_nothing_else() {
         let set: SurfaceSet = [Surface::Chat, Surface::Messages].into_iter().collect();
-        assert_eq!(set.iter().collect::<Vec<_>>(), [Surface::Chat, Surface::Messages]);
+        assert_eq!(
+            set.iter().collect::<Vec<_>>(),
+            [Surface::Chat, Surface::Messages]
+        );
         assert!(!set.has(Surface::Embeddings));
     }
 }

@@ -17,7 +17,7 @@ pub const MODEL: &str = "openai:gpt-4o-mini";
 /// Bytes by which a body shrinks when the gateway puts the upstream's name in place.
 pub const PREFIX: u64 = "openai:".len() as u64;
 
-/// A line of the prompt as it stands in a JSON string: prose with an escape at about every 50 bytes.
+/// A line of the prompt as it stands in a JSON string: prose with an escape at about every 40 bytes.
 const LINE: &str = concat!(
     r"The quick brown fox said “hello” to the lazy dog, who did not answer.\n",
     r#"It went on: \"a gateway reads as little as it can, and writes back what it read.\"\n"#,

@@ -25,7 +25,12 @@ struct Arguments {
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
     /// The configuration
-    #[arg(long, global = true, value_name = "FILE", default_value = "/etc/tollgate/tollgate.toml")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        default_value = "/etc/tollgate/tollgate.toml"
+    )]
     pub config: PathBuf,
 }
 
@@ -63,9 +68,11 @@ pub fn run() -> ExitCode {
         Command::Keys { file, command } => serve::with_store(&file.config, async |store, out| {
             keys::run(command, store, Timestamp::now(), out).await
         }),
-        Command::Accounts { file, command } => serve::with_store(&file.config, async |store, out| {
-            accounts::run(command, store, Timestamp::now(), out).await
-        }),
+        Command::Accounts { file, command } => {
+            serve::with_store(&file.config, async |store, out| {
+                accounts::run(command, store, Timestamp::now(), out).await
+            })
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

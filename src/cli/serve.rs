@@ -44,7 +44,11 @@ fn configuration(path: &Path) -> Result<Config, Vec<String>> {
 /// The catalog's texts, in the order in which they are laid over one another.
 #[must_use]
 pub fn files(config: &Config) -> Files {
-    let mut files = if config.catalog.builtin { Files::builtin() } else { Files::empty() };
+    let mut files = if config.catalog.builtin {
+        Files::builtin()
+    } else {
+        Files::empty()
+    };
     for path in &config.catalog.paths {
         files.add_folder(path);
     }
@@ -83,10 +87,14 @@ pub fn on_store(
     file: PathBuf,
     command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<(), CliError>,
 ) -> Result<(), Vec<String>> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = runtime.map_err(|error| vec![error.to_string()])?;
     runtime.block_on(async {
-        let store = Store::open_file(&file).await.map_err(|error| vec![error.to_string()])?;
+        let store = Store::open_file(&file)
+            .await
+            .map_err(|error| vec![error.to_string()])?;
         let done = command(&store, &mut std::io::stdout()).await;
         store.close().await;
         done.map_err(|error| vec![error.to_string()])

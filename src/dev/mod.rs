@@ -19,8 +19,8 @@ use crate::echo;
 use crate::log::access::Target;
 use crate::log::logger;
 use crate::secret::SecretRef;
-use crate::server::reload::{self, Loaded};
 use crate::server;
+use crate::server::reload::{self, Loaded};
 use crate::store::{self, NewKey, Store};
 use local::Found;
 
@@ -85,7 +85,11 @@ fn access_key(data: &Path) -> Result<String, Vec<String>> {
         }
         let now = jiff::Timestamp::now().as_second();
         let (account, _) = store.ensure_account(ACCOUNT, now).await?;
-        let new = NewKey { name: KEY_NAME.to_owned(), expires: None, policy: PolicyEntry::default() };
+        let new = NewKey {
+            name: KEY_NAME.to_owned(),
+            expires: None,
+            policy: PolicyEntry::default(),
+        };
         let made = store.create_key(account.id, &new, now).await?;
         key = made.shown.expose().to_owned();
         write_private(&file, &key)?;
@@ -109,7 +113,12 @@ async fn kept_key(file: &Path, store: &Store) -> Result<Option<String>, crate::s
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
     writeln!(file, "{text}")
 }
 
@@ -131,9 +140,15 @@ struct Surroundings {
 impl Surroundings {
     fn explore() -> Result<Self, Vec<String>> {
         let one = |error: std::io::Error| vec![error.to_string()];
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build();
         let runtime = runtime.map_err(one)?;
-        let listener = runtime.block_on(tokio::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0)));
+        let listener = runtime.block_on(tokio::net::TcpListener::bind((
+            std::net::Ipv4Addr::LOCALHOST,
+            0,
+        )));
         let listener = listener.map_err(one)?;
         let echo = listener.local_addr().map_err(one)?;
         let (stop, stopping) = tokio::sync::watch::channel(false);
@@ -141,7 +156,11 @@ impl Surroundings {
         let mut servers = said_to_be();
         let hints: Vec<(&str, &str)> = servers.iter().map(|(id, url)| (&**id, &**url)).collect();
         let found = runtime.block_on(local::find(&hints));
-        servers.extend(found.iter().map(|found| (found.provider.to_owned(), found.base_url.clone())));
+        servers.extend(
+            found
+                .iter()
+                .map(|found| (found.provider.to_owned(), found.base_url.clone())),
+        );
         let mut surroundings = Self {
             echo,
             servers,
@@ -154,26 +173,47 @@ impl Surroundings {
         };
         let catalog = reload::check(&surroundings.files(), &surroundings.overrides())?;
         surroundings.keys = keys(&catalog);
-        surroundings.providers = catalog.providers().iter().map(|provider| provider.id.to_string()).collect();
+        surroundings.providers = catalog
+            .providers()
+            .iter()
+            .map(|provider| provider.id.to_string())
+            .collect();
         Ok(surroundings)
     }
 
     fn config(&self, options: &Options) -> Result<Config, Vec<String>> {
         let mut config = Config::default();
-        config.listen = vec![config::Listen { address: options.listen, ..config::Listen::default() }];
-        config.admin = Some(config::Admin { address: AdminAddress::Tcp(options.admin), token: None });
+        config.listen = vec![config::Listen {
+            address: options.listen,
+            ..config::Listen::default()
+        }];
+        config.admin = Some(config::Admin {
+            address: AdminAddress::Tcp(options.admin),
+            token: None,
+        });
         config.store.path = options.data.join(store::FILE);
         config.catalog.watch = false;
         config.log.access = Target::Stderr;
         for id in &self.providers {
-            config.providers.insert(id.clone(), self.provider(id, &config.timeouts)?);
+            config
+                .providers
+                .insert(id.clone(), self.provider(id, &config.timeouts)?);
         }
         Ok(config)
     }
 
-    fn provider(&self, id: &str, timeouts: &config::Timeouts) -> Result<config::Provider, Vec<String>> {
-        let reference = self.keys.get(id).map(|variable| SecretRef::parse(&format!("env:{variable}")));
-        let key = reference.transpose().map_err(|error| vec![error.to_string()])?;
+    fn provider(
+        &self,
+        id: &str,
+        timeouts: &config::Timeouts,
+    ) -> Result<config::Provider, Vec<String>> {
+        let reference = self
+            .keys
+            .get(id)
+            .map(|variable| SecretRef::parse(&format!("env:{variable}")));
+        let key = reference
+            .transpose()
+            .map_err(|error| vec![error.to_string()])?;
         Ok(config::Provider {
             enabled: true,
             keys: key.into_iter().collect(),
@@ -208,7 +248,13 @@ impl Surroundings {
             let _ = writeln!(told, "  {id:<10} with the key in {}", self.keys[id]);
         }
         for found in &self.found {
-            let _ = writeln!(told, "  {:<10} at {}, {} model(s)", found.provider, found.base_url, found.models.len());
+            let _ = writeln!(
+                told,
+                "  {:<10} at {}, {} model(s)",
+                found.provider,
+                found.base_url,
+                found.models.len()
+            );
         }
         told
     }
@@ -216,14 +262,18 @@ impl Surroundings {
 
 /// The environment, as far as it is text.
 fn variables() -> impl Iterator<Item = (String, String)> {
-    let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
     std::env::vars_os().filter_map(text)
 }
 
 /// Where the environment says that local servers are: `OLLAMA_BASE_URL` and so on.
 fn said_to_be() -> BTreeMap<String, String> {
     let said = |id: &str| std::env::var(format!("{}_BASE_URL", id.to_ascii_uppercase())).ok();
-    let said = LOCAL.iter().filter_map(|id| Some((id.to_string(), said(id).filter(|url| !url.is_empty())?)));
+    let said = LOCAL
+        .iter()
+        .filter_map(|id| Some((id.to_string(), said(id).filter(|url| !url.is_empty())?)));
     said.collect()
 }
 
@@ -263,11 +313,15 @@ fn server_file(id: &str, listed: &[String]) -> String {
 
 /// Models of which nothing is known but that they are there.
 fn models<'a>(ids: impl IntoIterator<Item = &'a str>) -> serde_json::Value {
-    ids.into_iter().map(|id| (id.to_owned(), serde_json::json!({}))).collect()
+    ids.into_iter()
+        .map(|id| (id.to_owned(), serde_json::json!({})))
+        .collect()
 }
 
 fn greeting(public: SocketAddr, admin: Option<SocketAddr>, key: &str, told: &str) -> String {
-    let admin = admin.map_or_else(String::new, |admin| format!("metrics at http://{admin}/metrics\n"));
+    let admin = admin.map_or_else(String::new, |admin| {
+        format!("metrics at http://{admin}/metrics\n")
+    });
     format!(
         "Tollgate is ready at http://{public}
 {admin}

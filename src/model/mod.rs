@@ -1,11 +1,8 @@
-//! What a request says about its model: where the name stands in the body ([`scan`]), and how
-//! another is put in its place ([`splice`]). Works on bytes alone. Knows nothing of HTTP, of the
-//! catalog, or of which model is allowed to whom, and never builds a tree of the document.
+//! What a request says about its model: where the name stands in the body (`scan`), and how another
+//! is put in its place (`splice`). Works on bytes alone. Knows nothing of HTTP, of the catalog, or
+//! of which model is allowed to whom, and never builds a tree of the document.
 
-/// Finds the few top-level members that the gateway reads, in a body that arrives in pieces.
 pub mod scan;
-
-/// Edits a body in place of those members, leaving every other byte as it came.
 pub mod splice;
 
 #[cfg(test)]

@@ -77,7 +77,11 @@ fn without_v1(path: &str) -> &str {
 /// The served path that is nearest to `path`, for the message of a 404.
 #[must_use]
 pub fn nearest(path: &str) -> String {
-    let served = TABLE.iter().map(|row| row.path).chain(["/models"]).map(|path| format!("/v1{path}"));
+    let served = TABLE
+        .iter()
+        .map(|row| row.path)
+        .chain(["/models"])
+        .map(|path| format!("/v1{path}"));
     let likeness = |served: &String| strsim::sorensen_dice(served, path);
     let nearest = served.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     nearest.unwrap_or_default()
@@ -88,7 +92,9 @@ mod tests {
     use super::*;
 
     fn parsed(path: &str) -> Address<'_> {
-        parse(path, |name| matches!(name, "openai" | "anthropic" | "models"))
+        parse(path, |name| {
+            matches!(name, "openai" | "anthropic" | "models")
+        })
     }
 
     fn surface(surface: Surface, provider: Option<&str>) -> Address<'_> {
@@ -97,11 +103,19 @@ mod tests {
 
     #[test]
     fn every_accepted_base_url_reaches_the_surface() {
-        for path in ["/chat/completions", "/v1/chat/completions", "/v1/v1/chat/completions"] {
+        for path in [
+            "/chat/completions",
+            "/v1/chat/completions",
+            "/v1/v1/chat/completions",
+        ] {
             assert_eq!(parsed(path), surface(Surface::Chat, None), "{path}");
         }
         for path in ["/openai/chat/completions", "/openai/v1/chat/completions"] {
-            assert_eq!(parsed(path), surface(Surface::Chat, Some("openai")), "{path}");
+            assert_eq!(
+                parsed(path),
+                surface(Surface::Chat, Some("openai")),
+                "{path}"
+            );
         }
         assert_eq!(
             parsed("/anthropic/v1/messages/count_tokens"),
@@ -115,17 +129,30 @@ mod tests {
         assert_eq!(parsed("/models"), Address::Models { provider: None });
         assert_eq!(
             parsed("/openai/v1/models/gpt-4o"),
-            Address::Model { provider: Some("openai"), id: "gpt-4o" }
+            Address::Model {
+                provider: Some("openai"),
+                id: "gpt-4o"
+            }
         );
         assert_eq!(
             parsed("/v1/models/anthropic/claude"),
-            Address::Model { provider: None, id: "anthropic/claude" }
+            Address::Model {
+                provider: None,
+                id: "anthropic/claude"
+            }
         );
     }
 
     #[test]
     fn everything_else_is_unknown() {
-        for path in ["/", "/v1", "/v1/", "/v2/chat/completions", "/nobody/v1/messages", "/v1/v1/v1/messages"] {
+        for path in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v2/chat/completions",
+            "/nobody/v1/messages",
+            "/v1/v1/v1/messages",
+        ] {
             assert_eq!(parsed(path), Address::Unknown, "{path}");
         }
     }

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 
-
 use http::Method;
 use http::header::{HeaderName, HeaderValue, ORIGIN};
 use pingora_proxy::Session;
@@ -80,7 +79,11 @@ impl Gateway {
         }
     }
 
-    async fn healthy(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<Next, Unread> {
+    async fn healthy(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+    ) -> Result<Next, Unread> {
         let body = bytes::Bytes::from_static(br#"{"status":"ok"}"#);
         let sent = self.answer_json(session, ctx, body).await;
         sent.map(|()| Next::Answered).map_err(|_| Unread::Gone)
@@ -148,7 +151,11 @@ impl Gateway {
         let header = session.req_header();
         let presented = presented::find(&header.headers, header.uri.query()).map_err(refused)?;
         let now = jiff::Timestamp::now().as_second();
-        let caller = self.keys.pin().authenticate(&presented.access_key, now).map_err(refused)?;
+        let caller = self
+            .keys
+            .pin()
+            .authenticate(&presented.access_key, now)
+            .map_err(refused)?;
         let caller = ctx.caller.insert(caller);
         let own_key = presented.request_credential.map(Cow::into_owned);
         self.count_ignored(header);
@@ -156,7 +163,9 @@ impl Gateway {
         Ok(Controls {
             pinned: pinned(&live, header, in_path)?,
             rules: Rules {
-                mode: failover(header)?.or(caller.policy.failover()).unwrap_or(live.rules.mode),
+                mode: failover(header)?
+                    .or(caller.policy.failover())
+                    .unwrap_or(live.rules.mode),
                 ..live.rules
             },
             own_key,
@@ -193,16 +202,27 @@ fn route(
         pinned: controls.pinned,
         own_key: controls.own_key.as_deref(),
     };
-    let Found { candidates, rejected } = candidates::find(&ask, &names)?;
-    let charged = candidates.iter().flat_map(|candidate| &*candidate.credentials);
-    if charged.into_iter().any(|credential| credential.source == Source::Gateway) {
+    let Found {
+        candidates,
+        rejected,
+    } = candidates::find(&ask, &names)?;
+    let charged = candidates
+        .iter()
+        .flat_map(|candidate| &*candidate.credentials);
+    if charged
+        .into_iter()
+        .any(|credential| credential.source == Source::Gateway)
+    {
         members::chargeable(members)?;
     }
     let deadline = ctx.started + live.total(candidates[0].provider);
     let asked = names[0].as_ref().into();
     let streamed = members::streamed(members);
     let Some(plan) = Plan::new(candidates, live.attempts) else {
-        return Err(Rejection::new(Code::Internal, "The gateway found no candidate."));
+        return Err(Rejection::new(
+            Code::Internal,
+            "The gateway found no candidate.",
+        ));
     };
     let tail = (!body.whole).then(|| Box::new(Tail::of(&body, bounds)));
     let deadlines = Deadlines {
@@ -267,7 +287,10 @@ fn pinned(
     let Some(value) = sole(header, &PROVIDER)? else {
         return Ok(by_path);
     };
-    let by_header = value.to_str().ok().and_then(|name| live.catalog.provider_by_name(name.trim()));
+    let by_header = value
+        .to_str()
+        .ok()
+        .and_then(|name| live.catalog.provider_by_name(name.trim()));
     match (by_header, by_path) {
         (Some(by_header), Some(by_path)) if by_header != by_path => Err(Rejection::new(
             Code::InvalidRequest,
@@ -289,8 +312,15 @@ fn sole<'a>(
     let mut values = header.headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        let name = if *name == PROVIDER { "Tollgate-Provider" } else { "Tollgate-Failover" };
-        return Err(Rejection::new(Code::InvalidRequest, format!("{name} occurs twice. Send it once.")));
+        let name = if *name == PROVIDER {
+            "Tollgate-Provider"
+        } else {
+            "Tollgate-Failover"
+        };
+        return Err(Rejection::new(
+            Code::InvalidRequest,
+            format!("{name} occurs twice. Send it once."),
+        ));
     }
     Ok(first)
 }
@@ -299,9 +329,15 @@ fn failover(header: &pingora::http::RequestHeader) -> Result<Option<Mode>, Rejec
     let Some(value) = sole(header, &FAILOVER)? else {
         return Ok(None);
     };
-    let mode = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let mode = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     mode.map(Some).ok_or_else(|| {
-        Rejection::new(Code::InvalidRequest, "Tollgate-Failover must be on, safe or off.")
+        Rejection::new(
+            Code::InvalidRequest,
+            "Tollgate-Failover must be on, safe or off.",
+        )
     })
 }
 
@@ -319,4 +355,3 @@ fn overloaded() -> Rejection {
         "The gateway has as many requests under way as it may (limits.requests). Try again shortly.",
     )
 }
-

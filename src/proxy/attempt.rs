@@ -16,6 +16,7 @@ use super::attempts::Attempt;
 use super::context::{Current, RequestContext, Routed};
 use super::edits;
 use super::replay::{Cause, Deadlines};
+use crate::credentials::Source;
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::routing::failover::{self, Happened, Sent, Verdict};
@@ -65,7 +66,10 @@ pub async fn open(
 ) -> Result<Box<HttpPeer>> {
     let live = ctx.live.clone();
     let Some(routed) = ctx.routed.as_deref_mut() else {
-        return Err(Error::explain(ErrorType::InternalError, "a request without candidates"));
+        return Err(Error::explain(
+            ErrorType::InternalError,
+            "a request without candidates",
+        ));
     };
     if let Some(wait) = routed.current.wait.take() {
         pause(session, routed, wait).await?;
@@ -84,7 +88,12 @@ pub async fn open(
     };
     let plan = &mut routed.plan;
     let Some(picked) = upstream.pick(turn, |of| plan.begin(of)).await else {
-        return Err(end(ctx, metrics, Ended::NotConnected, "the provider's name has no address"));
+        return Err(end(
+            ctx,
+            metrics,
+            Ended::NotConnected,
+            "the provider's name has no address",
+        ));
     };
     let mut peer = picked.peer;
     routed.current.endpoint = picked.index;
@@ -92,7 +101,10 @@ pub async fn open(
         Ok(laid) => laid,
         Err(fault) => {
             routed.fault = Some(fault);
-            return Err(Error::explain(ErrorType::InternalError, "the body cannot be edited"));
+            return Err(Error::explain(
+                ErrorType::InternalError,
+                "the body cannot be edited",
+            ));
         }
     };
     routed.current.length = laid.length;
@@ -121,9 +133,16 @@ async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result
 /// Starts the attempt's clock.
 fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Vec<Bytes>, peer: &mut HttpPeer) {
     let now = Instant::now();
-    let left = routed.deadline.saturating_duration_since(now).max(Duration::from_millis(1));
+    let left = routed
+        .deadline
+        .saturating_duration_since(now)
+        .max(Duration::from_millis(1));
     let times = &upstream.times;
-    peer::set_times(peer, times.connect.min(left), times.first_byte.max(times.idle).min(left));
+    peer::set_times(
+        peer,
+        times.connect.min(left),
+        times.first_byte.max(times.idle).min(left),
+    );
     routed.replay.rewind(
         pieces,
         Deadlines {
@@ -137,7 +156,9 @@ fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Vec<Bytes>, peer: &
 /// Whether the answer at hand is kept from the client, because something else is tried.
 #[must_use]
 pub fn is_withheld(ctx: &RequestContext) -> bool {
-    ctx.routed.as_ref().is_some_and(|routed| routed.current.verdict.is_some())
+    ctx.routed
+        .as_ref()
+        .is_some_and(|routed| routed.current.verdict.is_some())
 }
 
 /// How an attempt ended without an answer for the client.
@@ -170,7 +191,10 @@ pub fn ended(error: &Error, reused: bool) -> Ended {
     if *error.esource() == ErrorSource::Upstream && *error.etype() == ErrorType::ReadTimedout {
         return Ended::TimedOut;
     }
-    let kind = error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind);
+    let kind = error
+        .root_cause()
+        .downcast_ref::<io::Error>()
+        .map(io::Error::kind);
     match kind {
         // A kept-alive connection that the upstream had closed before our request came.
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
@@ -184,7 +208,10 @@ pub fn ended(error: &Error, reused: bool) -> Ended {
 
 /// Whether a part of a response header had come. Pingora says so in words only.
 fn has_begun_to_answer(error: &Error) -> bool {
-    let words = error.context.as_ref().and_then(|words| words.as_str().rsplit_once("bytes already read: "));
+    let words = error
+        .context
+        .as_ref()
+        .and_then(|words| words.as_str().rsplit_once("bytes already read: "));
     words.is_some_and(|(_, count)| count != "0")
 }
 
@@ -199,12 +226,17 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     let retry_after = retry_after(response);
     routed.current.answered = true;
     note_key(routed, status, retry_after);
-    let left = routed.plan.left(routed.in_time(), routed.replay.replayable());
-    let ours = routed.plan.credential().source.is_ours();
+    let left = routed
+        .plan
+        .left(routed.in_time(), routed.replay.replayable());
+    let ours = routed.plan.credential().source != Source::Request;
     // A wait that ends with the deadline is of no use.
     let remains = routed.deadline.saturating_duration_since(Instant::now());
     let retry_after = retry_after.filter(|wait| *wait < remains);
-    let happened = Happened::Answered { status, retry_after };
+    let happened = Happened::Answered {
+        status,
+        retry_after,
+    };
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
     record(routed, &live, outcome_of(status), status);
     if verdict == Verdict::Answer {
@@ -221,7 +253,11 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
 /// only this request on.
 fn note_key(routed: &Routed, status: u16, retry_after: Option<Duration>) {
     let credential = routed.plan.credential();
-    let Some(key) = credential.key.as_ref().filter(|_| credential.source.is_ours()) else {
+    let Some(key) = credential
+        .key
+        .as_ref()
+        .filter(|_| credential.source.is_ours())
+    else {
         return;
     };
     match status {
@@ -273,8 +309,10 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     let Some(happened) = happened else {
         return false;
     };
-    let left = routed.plan.left(routed.in_time(), routed.replay.replayable());
-    let ours = routed.plan.credential().source.is_ours();
+    let left = routed
+        .plan
+        .left(routed.in_time(), routed.replay.replayable());
+    let ours = routed.plan.credential().source != Source::Request;
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
     debug!("{happened:?} with {left:?}: {verdict:?}");
     let again = advance(routed, verdict, happened == Happened::NotProcessed);
@@ -300,7 +338,10 @@ fn advance(routed: &mut Routed, verdict: Verdict, same_address: bool) -> bool {
 
 fn record(routed: &mut Routed, live: &Live, outcome: AttemptOutcome, status: u16) {
     let candidate = u8::try_from(routed.plan.candidate_index()).unwrap_or(u8::MAX);
-    let took = routed.current.began.map_or(Duration::ZERO, |began| began.elapsed());
+    let took = routed
+        .current
+        .began
+        .map_or(Duration::ZERO, |began| began.elapsed());
     routed.attempts.add(Attempt {
         candidate,
         outcome,
@@ -343,7 +384,10 @@ fn retry_after(response: &ResponseHeader) -> Option<Duration> {
         return Duration::try_from_secs_f64(seconds).ok();
     }
     let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(SystemTime::now()).unwrap_or(Duration::ZERO))
+    Some(
+        date.duration_since(SystemTime::now())
+            .unwrap_or(Duration::ZERO),
+    )
 }
 
 #[cfg(test)]
@@ -360,7 +404,10 @@ mod tests {
     fn the_time_asked_for_is_read_in_every_form() {
         assert_eq!(asks("retry-after", "3"), Some(Duration::from_secs(3)));
         assert_eq!(asks("retry-after", "0.5"), Some(Duration::from_millis(500)));
-        assert_eq!(asks("retry-after-ms", "250"), Some(Duration::from_millis(250)));
+        assert_eq!(
+            asks("retry-after-ms", "250"),
+            Some(Duration::from_millis(250))
+        );
         let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(30));
         let left = asks("retry-after", &later).expect("a date");
         assert!(left > Duration::from_secs(20) && left <= Duration::from_secs(30));

@@ -79,9 +79,22 @@ mod tests {
     fn attempts_are_shown_in_order() {
         let mut attempts = Attempts::default();
         let ms = Duration::from_millis;
-        attempts.add(Attempt { candidate: 0, outcome: AttemptOutcome::ConnectFailed, status: 0, took: ms(3) });
-        attempts.add(Attempt { candidate: 1, outcome: AttemptOutcome::Ok, status: 200, took: ms(41) });
+        attempts.add(Attempt {
+            candidate: 0,
+            outcome: AttemptOutcome::ConnectFailed,
+            status: 0,
+            took: ms(3),
+        });
+        attempts.add(Attempt {
+            candidate: 1,
+            outcome: AttemptOutcome::Ok,
+            status: 200,
+            took: ms(41),
+        });
         let shown = attempts.render(|at, text| text.push_str(["openai:a", "groq:b"][at as usize]));
-        assert_eq!(shown, "openai:a;connect_failed;ms=3, groq:b;ok;status=200;ms=41");
+        assert_eq!(
+            shown,
+            "openai:a;connect_failed;ms=3, groq:b;ok;status=200;ms=41"
+        );
     }
 }

@@ -124,7 +124,9 @@ fn empty() -> Rejection {
 fn too_large(limit: u64) -> Rejection {
     Rejection::new(
         Code::BodyTooLarge,
-        format!("The request body is larger than {limit} bytes, the most that this gateway takes (limits.body)."),
+        format!(
+            "The request body is larger than {limit} bytes, the most that this gateway takes (limits.body)."
+        ),
     )
 }
 
@@ -165,7 +167,9 @@ impl<'a> Reader<'a> {
         bounds: &'a Bounds,
     ) -> Result<Self, Rejection> {
         let wanted = declared.unwrap_or(FIRST_SHARE.min(bounds.replay));
-        let share = (wanted <= bounds.replay).then(|| memory.take(wanted)).flatten();
+        let share = (wanted <= bounds.replay)
+            .then(|| memory.take(wanted))
+            .flatten();
         Ok(Self {
             bounds,
             declared,
@@ -213,7 +217,9 @@ impl<'a> Reader<'a> {
             return Err(slow());
         }
         self.pay()?;
-        self.scanner.feed(&piece).map_err(|fault| malformed(&fault))?;
+        self.scanner
+            .feed(&piece)
+            .map_err(|fault| malformed(&fault))?;
         self.store(piece);
         Ok(())
     }
@@ -233,7 +239,9 @@ impl<'a> Reader<'a> {
     fn grow(&mut self) -> bool {
         let doubled = self.length.max(FIRST_SHARE).next_power_of_two();
         let wanted = self.declared.unwrap_or(doubled.min(self.bounds.replay));
-        self.share.as_mut().is_some_and(|share| share.grow_to(wanted.max(self.length)))
+        self.share
+            .as_mut()
+            .is_some_and(|share| share.grow_to(wanted.max(self.length)))
     }
 
     fn no_room(&self) -> Rejection {
@@ -241,7 +249,9 @@ impl<'a> Reader<'a> {
             let limit = self.bounds.replay;
             return Rejection::new(
                 Code::BodyTooLarge,
-                format!("A request body of more than {limit} bytes (limits.replay_request) must name its `model` within its first {PEEK} bytes."),
+                format!(
+                    "A request body of more than {limit} bytes (limits.replay_request) must name its `model` within its first {PEEK} bytes."
+                ),
             );
         }
         Rejection::new(
@@ -317,7 +327,9 @@ impl Pace {
 
     /// How long the next piece may take before [`Pace::turn`] must be asked.
     fn left(&self) -> Duration {
-        self.window.saturating_sub(self.since.elapsed()).max(Duration::from_millis(1))
+        self.window
+            .saturating_sub(self.since.elapsed())
+            .max(Duration::from_millis(1))
     }
 
     /// Counts a piece; false when a whole window went by with too little in it.
@@ -426,7 +438,9 @@ impl Tail {
             return Err(slow());
         }
         let had_list = self.scanner.members().get(Member::Models).is_some();
-        self.scanner.feed(piece).map_err(|fault| malformed(&fault))?;
+        self.scanner
+            .feed(piece)
+            .map_err(|fault| malformed(&fault))?;
         super::members::unambiguous(self.scanner.members())?;
         if !had_list && self.scanner.members().get(Member::Models).is_some() {
             return Err(Rejection::new(

@@ -88,7 +88,9 @@ impl Search<'_> {
         let catalog = &self.ask.live.catalog;
         match catalog.lookup(name, self.ask.pinned) {
             Ok(targets) => {
-                if let (Form::Prefixed | Form::Slashed, Some(target)) = (targets.form, targets.first()) {
+                if let (Form::Prefixed | Form::Slashed, Some(target)) =
+                    (targets.form, targets.first())
+                {
                     // Bound to the provider that the name says, even where that one drops out below.
                     self.own_key(target.provider)?;
                 }
@@ -149,12 +151,17 @@ impl Search<'_> {
     }
 
     fn has(&self, provider: ProviderId, model: &UpstreamModel) -> bool {
-        let same = |candidate: &Candidate| candidate.provider == provider && candidate.model == *model;
+        let same =
+            |candidate: &Candidate| candidate.provider == provider && candidate.model == *model;
         self.candidates.iter().any(same)
     }
 
     /// The credentials for one model of a provider, those that were set aside last.
-    fn credentials(&mut self, provider: ProviderId, model: &str) -> Result<Vec<Credential>, Rejection> {
+    fn credentials(
+        &mut self,
+        provider: ProviderId,
+        model: &str,
+    ) -> Result<Vec<Credential>, Rejection> {
         let upstream = self.ask.live.upstream(provider);
         let steps = self.ask.caller.policy.steps_for(&upstream.id, model);
         let mut found = Vec::with_capacity(upstream.keys.len().max(1));
@@ -168,10 +175,17 @@ impl Search<'_> {
         }
         for step in steps {
             match step {
-                Step::Request => found.extend(own.iter().map(|key| credential(Source::Request, Some(key)))),
+                Step::Request => {
+                    found.extend(own.iter().map(|key| credential(Source::Request, Some(key))))
+                }
                 Step::Byok => {}
                 Step::Gateway => {
-                    found.extend(upstream.keys.iter().map(|key| credential(Source::Gateway, Some(key))));
+                    found.extend(
+                        upstream
+                            .keys
+                            .iter()
+                            .map(|key| credential(Source::Gateway, Some(key))),
+                    );
                 }
             }
         }
@@ -196,7 +210,10 @@ impl Search<'_> {
             })?;
             self.own_key = Some((provider, Arc::new(key)));
         }
-        let bound = self.own_key.as_ref().filter(|(bound, _)| *bound == provider);
+        let bound = self
+            .own_key
+            .as_ref()
+            .filter(|(bound, _)| *bound == provider);
         Ok(bound.map(|(_, key)| Arc::clone(key)))
     }
 
@@ -240,7 +257,9 @@ fn denied(verdict: Verdict, name: &str) -> Rejection {
     match verdict {
         Verdict::ProviderDenied => Rejection::new(
             Code::ProviderNotAllowed,
-            format!("This access key may not use the provider of `{name}`. GET /v1/models lists what it may use."),
+            format!(
+                "This access key may not use the provider of `{name}`. GET /v1/models lists what it may use."
+            ),
         ),
         Verdict::ModelDenied | Verdict::Allowed => Rejection::new(
             Code::ModelNotAllowed,
@@ -252,14 +271,20 @@ fn denied(verdict: Verdict, name: &str) -> Rejection {
 fn no_credential(provider: &str) -> Rejection {
     Rejection::new(
         Code::NoCredential,
-        format!("The gateway has no key for `{provider}` that this access key may use. Its operator can add one under [providers.{provider}], or send your own provider key beside Tollgate-Key."),
+        format!(
+            "The gateway has no key for `{provider}` that this access key may use. Its operator can add one under [providers.{provider}], or send your own provider key beside Tollgate-Key."
+        ),
     )
 }
 
 fn not_spoken(live: &Live, surface: Surface, mute: &[ProviderId]) -> Rejection {
     let mut names: Vec<&str> = mute.iter().map(|id| &*live.upstream(*id).id).collect();
     names.dedup();
-    let speakers = live.catalog.providers().iter().filter(|provider| provider.surfaces.has(surface));
+    let speakers = live
+        .catalog
+        .providers()
+        .iter()
+        .filter(|provider| provider.surfaces.has(surface));
     let speakers: Vec<&str> = speakers.map(|provider| &*provider.id).collect();
     Rejection::new(
         Code::SurfaceNotSupported,

@@ -97,7 +97,10 @@ impl Routed {
     /// The time spent at upstreams until `now`, that of the attempt under way included.
     #[must_use]
     pub fn upstream_time_at(&self, now: Instant) -> Duration {
-        let current = self.current.began.map(|began| now.saturating_duration_since(began));
+        let current = self
+            .current
+            .began
+            .map(|began| now.saturating_duration_since(began));
         self.upstream_time + current.unwrap_or_default()
     }
 }

@@ -27,7 +27,11 @@ pub fn lay_out(body: &Body, model: &str) -> Result<Laid, Rejection> {
     let edits = splice::name_model(&body.bytes, members, model).map_err(|_| unfinished())?;
     let pieces = splice::splice(&body.bytes, &edits).map_err(|_| unfinished())?;
     let listed = members.get(Member::Models).is_some();
-    let known = if body.whole { Some(body.bytes.len() as u64) } else { body.declared };
+    let known = if body.whole {
+        Some(body.bytes.len() as u64)
+    } else {
+        body.declared
+    };
     // A body may shrink or grow; what is still on the wire stays as long as it is.
     let rest = known.map(|length| length.saturating_sub(body.bytes.len() as u64));
     Ok(Laid {

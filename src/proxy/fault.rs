@@ -8,7 +8,10 @@ use pingora_proxy::Session;
 #[allow(clippy::panic, reason = "that is what it is for")]
 pub fn injected(session: &Session, phase: &str) {
     let asked = session.req_header().headers.get("tollgate-test-panic");
-    assert!(asked.is_none_or(|asked| asked.as_bytes() != phase.as_bytes()), "injected in {phase}");
+    assert!(
+        asked.is_none_or(|asked| asked.as_bytes() != phase.as_bytes()),
+        "injected in {phase}"
+    );
 }
 
 /// Does nothing.

@@ -39,7 +39,10 @@ impl Gateway {
         if session.response_written().is_some() {
             return self.break_off(session, ctx).await;
         }
-        let withheld = ctx.routed.as_ref().and_then(|routed| routed.replay.take_withheld());
+        let withheld = ctx
+            .routed
+            .as_ref()
+            .and_then(|routed| routed.replay.take_withheld());
         let told = match withheld {
             Some(withheld) if cause != Some(Cause::BadTail) => {
                 self.pass_on(session, ctx, withheld).await
@@ -72,14 +75,20 @@ impl Gateway {
         response::decorate(&mut header, ctx)?;
         ctx.sent = withheld.body.len() as u64;
         session.write_response_header(header, false).await?;
-        session.write_response_body(Some(withheld.body.freeze()), true).await?;
+        session
+            .write_response_body(Some(withheld.body.freeze()), true)
+            .await?;
         Ok(status)
     }
 
     /// Ends a response that broke off: with an error event where the client reads events, and in
     /// any case in a way that is not taken for a good end.
     async fn break_off(&self, session: &mut Session, ctx: &mut RequestContext) -> FailToProxy {
-        let event = ctx.routed.as_ref().filter(|routed| routed.events).map(|_| broken(ctx));
+        let event = ctx
+            .routed
+            .as_ref()
+            .filter(|routed| routed.events)
+            .map(|_| broken(ctx));
         // The client may be gone as well; then there is nobody left to tell.
         if let ServerSession::H2(stream) = session.as_mut() {
             // The stream is reset next, and loses what is still queued on it.
@@ -136,11 +145,19 @@ fn explain(ctx: &RequestContext, cause: Option<Cause>) -> Rejection {
     let Some(routed) = &ctx.routed else {
         return Rejection::new(Code::Internal, "The gateway failed on this request.");
     };
-    if let Some(fault) = routed.replay.take_tail_fault().or_else(|| routed.fault.clone()) {
+    if let Some(fault) = routed
+        .replay
+        .take_tail_fault()
+        .or_else(|| routed.fault.clone())
+    {
         return fault;
     }
     let timed_out = matches!(cause, Some(Cause::FirstByte | Cause::Total | Cause::Idle))
-        || routed.attempts.iter().last().is_some_and(|last| last.outcome == AttemptOutcome::Timeout);
+        || routed
+            .attempts
+            .iter()
+            .last()
+            .is_some_and(|last| last.outcome == AttemptOutcome::Timeout);
     let tried = response::attempts(&ctx.live, routed);
     if timed_out {
         return Rejection::new(

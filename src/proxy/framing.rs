@@ -8,7 +8,12 @@ use pingora::protocols::http::ServerSession;
 use super::reject::{Code, Rejection};
 
 /// Headers that `Connection` may not take away (pingora-proxy, `ConnectionNominations`).
-const END_TO_END: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"];
+const END_TO_END: [&str; 4] = [
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+];
 
 /// Options in `Connection` at the most, as Pingora has it.
 const OPTIONS_MAX: usize = 9;
@@ -25,7 +30,10 @@ pub fn check(session: &ServerSession) -> Result<(), Rejection> {
     if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
         return Err(refused("`Content-Length` occurs twice"));
     }
-    if headers.get(CONTENT_LENGTH).is_some_and(|length| !length.as_bytes().iter().all(u8::is_ascii_digit)) {
+    if headers
+        .get(CONTENT_LENGTH)
+        .is_some_and(|length| !length.as_bytes().iter().all(u8::is_ascii_digit))
+    {
         return Err(refused("`Content-Length` is more than a number"));
     }
     if headers.contains_key(TRANSFER_ENCODING) && !is_chunked(headers) {
@@ -36,7 +44,9 @@ pub fn check(session: &ServerSession) -> Result<(), Rejection> {
         return Err(refused("a header line ends in a bare line feed"));
     }
     if headers.contains_key(TRANSFER_ENCODING) && names_content_length(&raw) {
-        return Err(refused("`Content-Length` stands beside `Transfer-Encoding`"));
+        return Err(refused(
+            "`Content-Length` stands beside `Transfer-Encoding`",
+        ));
     }
     if has_bad_option(headers) {
         return Err(refused("`Connection` names what is no header of one hop"));
@@ -54,11 +64,18 @@ fn refused(what: &str) -> Rejection {
 /// Whether `Connection` says what Pingora will not do: it would say so only once an upstream is connected, and close the
 /// connection without an answer.
 fn has_bad_option(headers: &HeaderMap) -> bool {
-    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-    let mut options = options.map(<[u8]>::trim_ascii).filter(|option| !option.is_empty());
+    let options = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let mut options = options
+        .map(<[u8]>::trim_ascii)
+        .filter(|option| !option.is_empty());
     let is_bad = |option: &[u8]| {
         !option.iter().all(|byte| is_token_byte(*byte))
-            || END_TO_END.iter().any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
+            || END_TO_END
+                .iter()
+                .any(|name| option.eq_ignore_ascii_case(name.as_bytes()))
     };
     options.by_ref().take(OPTIONS_MAX).any(is_bad) || options.next().is_some()
 }
@@ -72,7 +89,9 @@ fn is_token_byte(byte: u8) -> bool {
 /// the body could be read, and what is left of a list is read differently by different servers.
 fn is_chunked(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let first = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let first = codings
+        .next()
+        .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
     first && codings.next().is_none()
 }
 
@@ -84,7 +103,8 @@ fn has_bare_line_feed(raw: &[u8]) -> bool {
 fn names_content_length(raw: &[u8]) -> bool {
     const NAME: &[u8] = b"content-length";
     raw.split(|byte| *byte == b'\n').any(|line| {
-        line.get(..NAME.len()).is_some_and(|name| name.eq_ignore_ascii_case(NAME))
+        line.get(..NAME.len())
+            .is_some_and(|name| name.eq_ignore_ascii_case(NAME))
             && line[NAME.len()..].trim_ascii_start().starts_with(b":")
     })
 }
@@ -106,10 +126,23 @@ mod tests {
             let value = http::HeaderValue::from_str(value).expect("a value");
             has_bad_option(&HeaderMap::from_iter([(CONNECTION, value)]))
         };
-        for good in ["", "close", "keep-alive, X-Hop", "Upgrade,HTTP2-Settings", ", ,"] {
+        for good in [
+            "",
+            "close",
+            "keep-alive, X-Hop",
+            "Upgrade,HTTP2-Settings",
+            ", ,",
+        ] {
             assert!(!is_bad(good), "{good}");
         }
-        for bad in ["host", "x, Host", "\"x\"", ":authority", "a b", "X-Forwarded-For"] {
+        for bad in [
+            "host",
+            "x, Host",
+            "\"x\"",
+            ":authority",
+            "a b",
+            "X-Forwarded-For",
+        ] {
             assert!(is_bad(bad), "{bad}");
         }
         let many = |count: usize| vec!["x"; count].join(",");
@@ -118,7 +151,11 @@ mod tests {
 
     #[test]
     fn content_length_is_seen_in_any_case() {
-        assert!(names_content_length(b"POST / HTTP/1.1\r\ncontent-LENGTH: 3\r\n\r\n"));
-        assert!(!names_content_length(b"POST /content-length: HTTP/1.1\r\nX: y\r\n\r\n"));
+        assert!(names_content_length(
+            b"POST / HTTP/1.1\r\ncontent-LENGTH: 3\r\n\r\n"
+        ));
+        assert!(!names_content_length(
+            b"POST /content-length: HTTP/1.1\r\nX: y\r\n\r\n"
+        ));
     }
 }

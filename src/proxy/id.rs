@@ -87,8 +87,13 @@ mod tests {
     #[test]
     fn ids_differ_and_are_plain_text() {
         let ids = RequestIds::new([7, 9]);
-        let made: HashSet<String> = (0..10_000).map(|_| ids.next().as_str().to_owned()).collect();
+        let made: HashSet<String> = (0..10_000)
+            .map(|_| ids.next().as_str().to_owned())
+            .collect();
         assert_eq!(made.len(), 10_000);
-        assert!(made.iter().all(|id| id.len() == LENGTH && id.starts_with("req_")));
+        assert!(
+            made.iter()
+                .all(|id| id.len() == LENGTH && id.starts_with("req_"))
+        );
     }
 }

@@ -28,7 +28,9 @@ pub fn unambiguous(members: &Members) -> Result<(), Rejection> {
             let name = member.name();
             return Err(Rejection::new(
                 Code::AmbiguousModel,
-                format!("The member `{name}` {how} in the request body. Write it once, in plain lower-case letters."),
+                format!(
+                    "The member `{name}` {how} in the request body. Write it once, in plain lower-case letters."
+                ),
             ));
         }
     }
@@ -46,7 +48,9 @@ pub fn chargeable(members: &Members) -> Result<(), Rejection> {
             let name = member.name();
             return Err(Rejection::new(
                 Code::InvalidRequest,
-                format!("The member `{name}` {how} in the request body. Write it once, in plain lower-case letters."),
+                format!(
+                    "The member `{name}` {how} in the request body. Write it once, in plain lower-case letters."
+                ),
             ));
         }
     }

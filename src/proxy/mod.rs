@@ -107,7 +107,11 @@ impl ProxyHttp for Gateway {
     /// None of Pingora's modules: they compress and decompress, and bytes pass as they are.
     fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
-    async fn request_filter(&self, session: &mut Session, ctx: &mut RequestContext) -> Result<bool> {
+    async fn request_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+    ) -> Result<bool> {
         fault::injected(session, "request_filter");
         match self.admit(session, ctx).await {
             Ok(admit::Next::Proxy) => Ok(false),
@@ -157,7 +161,11 @@ impl ProxyHttp for Gateway {
         if let Some(routed) = ctx.routed.as_deref_mut() {
             routed.endpoint(&ctx.live).saw_http2(http2);
             routed.current.permit = None;
-            routed.replay.set_piece_max(if http2 { peer::PIECE_MAX_H2 } else { peer::PIECE_MAX_H1 });
+            routed.replay.set_piece_max(if http2 {
+                peer::PIECE_MAX_H2
+            } else {
+                peer::PIECE_MAX_H1
+            });
         }
         self.rewrite(session, request, ctx)
     }
@@ -237,7 +245,12 @@ impl ProxyHttp for Gateway {
         self.fail(session, error, ctx).await
     }
 
-    async fn logging(&self, session: &mut Session, _error: Option<&Error>, ctx: &mut RequestContext) {
+    async fn logging(
+        &self,
+        session: &mut Session,
+        _error: Option<&Error>,
+        ctx: &mut RequestContext,
+    ) {
         fault::injected(session, "logging");
         self.record(session, ctx);
         if let Some(routed) = &ctx.routed {
@@ -251,7 +264,12 @@ impl ProxyHttp for Gateway {
     }
 
     /// The access log says it, once a request.
-    fn suppress_error_log(&self, _session: &Session, _ctx: &RequestContext, _error: &Error) -> bool {
+    fn suppress_error_log(
+        &self,
+        _session: &Session,
+        _ctx: &RequestContext,
+        _error: &Error,
+    ) -> bool {
         true
     }
 

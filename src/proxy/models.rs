@@ -50,7 +50,12 @@ fn limit(value: &str) -> Result<usize, Rejection> {
         .parse()
         .ok()
         .filter(|limit| (1..=PAGE_MAX).contains(limit))
-        .ok_or_else(|| Rejection::new(Code::InvalidRequest, "`limit` must be a number from 1 to 1000."))
+        .ok_or_else(|| {
+            Rejection::new(
+                Code::InvalidRequest,
+                "`limit` must be a number from 1 to 1000.",
+            )
+        })
 }
 
 fn pairs(query: &str) -> impl Iterator<Item = (&str, String)> {
@@ -64,7 +69,11 @@ fn pairs(query: &str) -> impl Iterator<Item = (&str, String)> {
 #[must_use]
 pub fn decoded(text: &str) -> String {
     let bytes = text.as_bytes();
-    let hex = |at: usize| bytes.get(at).and_then(|byte| char::from(*byte).to_digit(16));
+    let hex = |at: usize| {
+        bytes
+            .get(at)
+            .and_then(|byte| char::from(*byte).to_digit(16))
+    };
     let mut plain = Vec::with_capacity(bytes.len());
     let mut at = 0;
     while at < bytes.len() {
@@ -124,12 +133,16 @@ pub fn one(
 ) -> Result<Bytes, Rejection> {
     let rows = visible(live, caller, provider);
     let named = |id: &str| rows.iter().find(|row| row.id == id);
-    let row = named(id).or_else(|| named(own_id(live, provider, id)?)).ok_or_else(|| {
-        Rejection::new(
-            Code::ModelNotFound,
-            format!("There is no model `{id}`. GET /v1/models lists those that this key may use."),
-        )
-    })?;
+    let row = named(id)
+        .or_else(|| named(own_id(live, provider, id)?))
+        .ok_or_else(|| {
+            Rejection::new(
+                Code::ModelNotFound,
+                format!(
+                    "There is no model `{id}`. GET /v1/models lists those that this key may use."
+                ),
+            )
+        })?;
     let mut text = String::with_capacity(256);
     match dialect {
         Dialect::Anthropic => anthropic_row(row, &mut text),
@@ -151,8 +164,9 @@ fn visible<'a>(live: &'a Live, caller: &Caller, only: Option<ProviderId>) -> Vec
     let catalog = &live.catalog;
     let mut rows = Vec::new();
     let mut seen = HashSet::new();
-    let wanted =
-        |provider: ProviderId| only.is_none_or(|only| only == provider) && live.is_enabled(provider);
+    let wanted = |provider: ProviderId| {
+        only.is_none_or(|only| only == provider) && live.is_enabled(provider)
+    };
     for found in catalog.virtuals() {
         let usable = |target: &Target| {
             let provider = &catalog.provider(target.provider).id;
@@ -160,7 +174,12 @@ fn visible<'a>(live: &'a Live, caller: &Caller, only: Option<ProviderId>) -> Vec
             wanted(target.provider) && caller.policy.permits(provider, id) == Verdict::Allowed
         };
         if found.targets().iter().any(usable) && seen.insert(&*found.name) {
-            rows.push(Row { id: &found.name, owner: OPERATOR, name: &found.name, model: None });
+            rows.push(Row {
+                id: &found.name,
+                owner: OPERATOR,
+                name: &found.name,
+                model: None,
+            });
         }
     }
     for model in catalog.listed() {
@@ -198,7 +217,10 @@ fn openai_row(row: &Row<'_>, text: &mut String) {
 }
 
 fn anthropic_list(rows: &[Row<'_>], page: &Page) -> String {
-    let place = |id: &Option<String>| id.as_ref().and_then(|id| rows.iter().position(|row| row.id == id));
+    let place = |id: &Option<String>| {
+        id.as_ref()
+            .and_then(|id| rows.iter().position(|row| row.id == id))
+    };
     let limit = page.limit.unwrap_or(PAGE);
     let (begin, end) = match (place(&page.after), place(&page.before)) {
         (_, Some(before)) => (before.saturating_sub(limit), before),
@@ -207,7 +229,11 @@ fn anthropic_list(rows: &[Row<'_>], page: &Page) -> String {
             (begin, rows.len().min(begin + limit))
         }
     };
-    let more = if page.before.is_some() { begin > 0 } else { end < rows.len() };
+    let more = if page.before.is_some() {
+        begin > 0
+    } else {
+        end < rows.len()
+    };
     let shown = rows.get(begin..end).unwrap_or_default();
     let edge = |row: Option<&Row<'_>>| row.map_or_else(|| "null".to_owned(), |row| json(row.id));
     let mut text = String::with_capacity(128 + shown.len() * 160);

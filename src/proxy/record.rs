@@ -33,7 +33,10 @@ impl Gateway {
         let provider = live.provider_metrics(routed.plan.candidate().provider);
         if let Some(began) = routed.current.began {
             provider.first_byte(began.elapsed());
-            let gateway = ctx.started.elapsed().saturating_sub(routed.upstream_time + began.elapsed());
+            let gateway = ctx
+                .started
+                .elapsed()
+                .saturating_sub(routed.upstream_time + began.elapsed());
             routed.overhead = Some(gateway);
             self.metrics.overhead(gateway);
         }
@@ -41,7 +44,9 @@ impl Gateway {
 
     /// Writes the request down.
     pub(super) fn record(&self, session: &Session, ctx: &mut RequestContext) {
-        let status = session.response_written().map_or(NO_RESPONSE, |header| header.status.as_u16());
+        let status = session
+            .response_written()
+            .map_or(NO_RESPONSE, |header| header.status.as_u16());
         let took = ctx.started.elapsed();
         self.count(ctx, status, took);
         if self.access_log.is_on() {
@@ -51,7 +56,8 @@ impl Gateway {
 
     fn count(&self, ctx: &RequestContext, status: u16, took: Duration) {
         let routed = ctx.routed.as_deref();
-        let provider = routed.map(|routed| ctx.live.provider_metrics(routed.plan.candidate().provider));
+        let provider =
+            routed.map(|routed| ctx.live.provider_metrics(routed.plan.candidate().provider));
         let source = routed.map(|routed| routed.plan.credential().source);
         let series = provider.unwrap_or(self.metrics.no_provider());
         series.request(ctx.surface, status, label(source), took);
@@ -59,7 +65,10 @@ impl Gateway {
 
     fn log(&self, session: &Session, ctx: &RequestContext, status: u16, took: Duration) {
         let header = session.req_header();
-        let own_id = header.headers.get(CLIENT_REQUEST_ID).and_then(|id| id.to_str().ok());
+        let own_id = header
+            .headers
+            .get(CLIENT_REQUEST_ID)
+            .and_then(|id| id.to_str().ok());
         let routed = ctx.routed.as_deref();
         let attempts = routed.map(|routed| response::attempts(&ctx.live, routed));
         let caller = ctx.caller.as_deref();
@@ -102,10 +111,17 @@ fn label(source: Option<Source>) -> CredentialLabel {
 
 /// When a request that took this long arrived.
 fn millis_since_epoch(took: Duration) -> i64 {
-    let arrived = SystemTime::now().checked_sub(took).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    arrived.and_then(|since| i64::try_from(since.as_millis()).ok()).unwrap_or(0)
+    let arrived = SystemTime::now()
+        .checked_sub(took)
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    arrived
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or(0)
 }
 
 fn address(session: &Session) -> Option<IpAddr> {
-    session.client_addr()?.as_inet().map(std::net::SocketAddr::ip)
+    session
+        .client_addr()?
+        .as_inet()
+        .map(std::net::SocketAddr::ip)
 }

@@ -48,14 +48,25 @@ impl Gateway {
         }
         if rejection.code == Code::MethodNotAllowed {
             // Surfaces are posted to; all else that is served is read.
-            header.insert_header(ALLOW, if ctx.surface.is_some() { "POST" } else { "GET, HEAD" })?;
+            header.insert_header(
+                ALLOW,
+                if ctx.surface.is_some() {
+                    "POST"
+                } else {
+                    "GET, HEAD"
+                },
+            )?;
         }
         if !rejection.code.worth_a_retry() {
             header.insert_header("x-should-retry", "false")?;
         }
         response::decorate(&mut header, ctx)?;
         // Where the SDKs look for the id of an error's request.
-        let usual = if ctx.dialect == Dialect::Anthropic { "request-id" } else { "x-request-id" };
+        let usual = if ctx.dialect == Dialect::Anthropic {
+            "request-id"
+        } else {
+            "x-request-id"
+        };
         header.insert_header(usual, ctx.id.to_header())?;
         self.answer(session, ctx, header, body).await
     }
@@ -89,7 +100,9 @@ impl Gateway {
         session.set_total_drain_timeout(Some(LINGER));
         session.set_write_timeout(Some(ctx.live.client_patience));
         let head = session.req_header().method == http::Method::HEAD;
-        session.write_response_header(Box::new(header), head).await?;
+        session
+            .write_response_header(Box::new(header), head)
+            .await?;
         if !head {
             ctx.sent = body.len() as u64;
             session.write_response_body(Some(body), true).await?;

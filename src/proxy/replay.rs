@@ -20,11 +20,11 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
+use pingora::protocols::Digest;
 use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
-use pingora::protocols::Digest;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 use tokio::sync::Notify;
@@ -155,7 +155,11 @@ impl Shared {
         let mut state = self.lock();
         state.piece_max = bytes;
         state.last_activity = Instant::now();
-        let pieces: usize = state.pieces.iter().map(|piece| piece.len().div_ceil(bytes)).sum();
+        let pieces: usize = state
+            .pieces
+            .iter()
+            .map(|piece| piece.len().div_ceil(bytes))
+            .sum();
         let many = pieces > PIECES_UNCOUNTED || state.tail.is_some();
         state.flow = many.then(Arc::default);
     }
@@ -245,7 +249,10 @@ impl Shared {
         } else if state.flow.as_ref().is_some_and(|flow| flow.unwritten() > 0) {
             (state.activity() + state.deadlines.idle, Cause::FirstByte)
         } else if state.handed_over() {
-            (state.activity() + state.deadlines.first_byte, Cause::FirstByte)
+            (
+                state.activity() + state.deadlines.first_byte,
+                Cause::FirstByte,
+            )
         } else {
             // It is the client that is waited for.
             (state.deadlines.total, Cause::Total)
@@ -318,7 +325,11 @@ impl AsRef<[u8]> for Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        *self.flow.last_written.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        *self
+            .flow
+            .last_written
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
         self.flow.unwritten.fetch_sub(1, Ordering::AcqRel);
         self.flow.written.notify_one();
     }
@@ -369,7 +380,10 @@ pub fn uninstall(session: &mut Session, shared: &Shared) {
     if !session.downstream_session.is_custom() {
         return;
     }
-    drop(std::mem::replace(&mut session.downstream_session, placeholder()));
+    drop(std::mem::replace(
+        &mut session.downstream_session,
+        placeholder(),
+    ));
     if let Some(real) = shared.lock().returned.take() {
         session.downstream_session = real;
     }
@@ -385,7 +399,11 @@ impl Drop for Replay {
 impl Replay {
     /// Reads what is left of the body on the wire, or waits for the client to go away.
     async fn read_on(&mut self, idle: bool) -> Result<Option<Bytes>> {
-        let Self { real, shared, timer } = self;
+        let Self {
+            real,
+            shared,
+            timer,
+        } = self;
         let flow = shared.flow();
         loop {
             let patience = if idle { None } else { shared.client_patience() };
@@ -409,7 +427,11 @@ impl Replay {
         let Some(flow) = self.shared.flow() else {
             return Ok(());
         };
-        let Self { real, shared, timer } = self;
+        let Self {
+            real,
+            shared,
+            timer,
+        } = self;
         // What an HTTP/1.1 client has still to send would be read by looking whether it is there.
         let watched = shared.replayable() || real.as_http2().is_some();
         while !flow.has_room() {
@@ -450,7 +472,9 @@ impl Replay {
             kept.complete = true;
         }
         drop(state);
-        Err(self.shared.end(Cause::Answered, "the upstream answered with a failure"))
+        Err(self
+            .shared
+            .end(Cause::Answered, "the upstream answered with a failure"))
     }
 
     fn withholding(&self) -> bool {
@@ -477,8 +501,15 @@ impl State {
 
     /// When something last happened.
     fn activity(&self) -> Instant {
-        let written = self.flow.as_ref().map(|flow| *flow.last_written.lock().unwrap_or_else(PoisonError::into_inner));
-        written.map_or(self.last_activity, |written| written.max(self.last_activity))
+        let written = self.flow.as_ref().map(|flow| {
+            *flow
+                .last_written
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+        });
+        written.map_or(self.last_activity, |written| {
+            written.max(self.last_activity)
+        })
     }
 
     /// Adds to the kept answer; true when it has outgrown its bound and is let go.
@@ -527,10 +558,18 @@ impl Shared {
 
     /// Looks whether the client is too slow, now that its time is over.
     fn judge_client(&self) -> Result<()> {
-        if self.lock().tail.as_mut().is_none_or(|tail| tail.keeps_pace()) {
+        if self
+            .lock()
+            .tail
+            .as_mut()
+            .is_none_or(|tail| tail.keeps_pace())
+        {
             return Ok(());
         }
-        Err(self.end(Cause::BadTail, "the rest of the body did not arrive in time"))
+        Err(self.end(
+            Cause::BadTail,
+            "the rest of the body did not arrive in time",
+        ))
     }
 
     fn gone(&self, error: Box<Error>) -> Box<Error> {
@@ -560,7 +599,9 @@ async fn expire(timer: &mut Option<Pin<Box<Sleep>>>, shared: &Shared) -> Cause {
                 return if latest == cause { cause } else { latest };
             }
         }
-        sleep.as_mut().reset(tokio::time::Instant::from_std(shared.deadline().0));
+        sleep
+            .as_mut()
+            .reset(tokio::time::Instant::from_std(shared.deadline().0));
     }
 }
 
@@ -603,7 +644,9 @@ impl CustomSession for Replay {
             return self.keep(tasks);
         }
         self.touch();
-        let begins = tasks.iter().any(|task| matches!(task, HttpTask::Header(..)));
+        let begins = tasks
+            .iter()
+            .any(|task| matches!(task, HttpTask::Header(..)));
         if begins && !self.shared.body_handed_over() {
             // Pingora does not use the client's connection again when an upstream answers before
             // it has the body; the client should know.
@@ -673,7 +716,8 @@ impl CustomSession for Replay {
             }
             self.shared.wait_for_client();
         }
-        self.read_on(no_body_expected || self.shared.replayable()).await
+        self.read_on(no_body_expected || self.shared.replayable())
+            .await
     }
 
     fn body_bytes_sent(&self) -> usize {
@@ -720,13 +764,16 @@ impl CustomSession for Replay {
 
     fn take_custom_message_reader(
         &mut self,
-    ) -> Option<Box<dyn futures_core::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>> {
+    ) -> Option<Box<dyn futures_core::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>>
+    {
         None
     }
 
     fn restore_custom_message_reader(
         &mut self,
-        _reader: Box<dyn futures_core::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static>,
+        _reader: Box<
+            dyn futures_core::Stream<Item = Result<Bytes>> + Unpin + Send + Sync + 'static,
+        >,
     ) -> Result<()> {
         Ok(())
     }
@@ -735,7 +782,10 @@ impl CustomSession for Replay {
         None
     }
 
-    fn restore_custom_message_writer(&mut self, _writer: Box<dyn CustomMessageWrite>) -> Result<()> {
+    fn restore_custom_message_writer(
+        &mut self,
+        _writer: Box<dyn CustomMessageWrite>,
+    ) -> Result<()> {
         Ok(())
     }
 }

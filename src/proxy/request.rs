@@ -8,8 +8,8 @@ use http::header::{
     CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
 };
 use pingora::http::RequestHeader;
-use pingora_proxy::Session;
 use pingora::{Error, ErrorType, OkOrErr, OrErr, Result};
+use pingora_proxy::Session;
 
 use super::Gateway;
 use super::context::RequestContext;
@@ -50,7 +50,10 @@ impl Gateway {
         ctx: &RequestContext,
     ) -> Result<()> {
         let (Some(routed), Some(surface)) = (ctx.routed.as_deref(), ctx.surface) else {
-            return Err(Error::explain(ErrorType::InternalError, "a request without candidates"));
+            return Err(Error::explain(
+                ErrorType::InternalError,
+                "a request without candidates",
+            ));
         };
         let live = &ctx.live;
         let candidate = routed.plan.candidate();
@@ -149,8 +152,13 @@ fn uri(to: &Upstreamed<'_>) -> Result<Uri> {
     }
     let path = to.described.path(to.model);
     let path = path.or_err(ErrorType::InvalidHTTPHeader, "no path for this model")?;
-    let target = target(&path, [to.described.query.as_deref().unwrap_or_default(), query]);
-    target.parse().or_err(ErrorType::InvalidHTTPHeader, "upstream path")
+    let target = target(
+        &path,
+        [to.described.query.as_deref().unwrap_or_default(), query],
+    );
+    target
+        .parse()
+        .or_err(ErrorType::InvalidHTTPHeader, "upstream path")
 }
 
 /// Path and queries as one request target.
@@ -173,15 +181,27 @@ mod tests {
     fn what_concerns_the_client_or_this_hop_is_removed() {
         let mut request = RequestHeader::build("POST", b"/", None).expect("a header");
         for name in [
-            "Authorization", "X-Api-Key", "Api-Key", "X-Goog-Api-Key", "Tollgate-Key", "Tollgate-Provider",
-            "Tollgate-Anything", "Connection", "TE", "Expect", "Cookie", "OpenAI-Project",
+            "Authorization",
+            "X-Api-Key",
+            "Api-Key",
+            "X-Goog-Api-Key",
+            "Tollgate-Key",
+            "Tollgate-Provider",
+            "Tollgate-Anything",
+            "Connection",
+            "TE",
+            "Expect",
+            "Cookie",
+            "OpenAI-Project",
         ] {
             request.append_header(name.to_owned(), "x").expect("set");
         }
         for name in ["X-Stainless-Lang", "Anthropic-Beta"] {
             request.append_header(name.to_owned(), "y").expect("set");
         }
-        request.append_header("Sec-WebSocket-Protocol", "openai-insecure-api-key.x").expect("set");
+        request
+            .append_header("Sec-WebSocket-Protocol", "openai-insecure-api-key.x")
+            .expect("set");
         remove(&mut request, Source::Gateway).expect("removed");
         let mut left: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();

@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use http::HeaderValue;
 use http::header::{
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALT_SVC, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    HeaderMap, HeaderName, PROXY_AUTHENTICATE, SET_COOKIE, TRANSFER_ENCODING,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ALT_SVC, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
+    CONTENT_TYPE, HeaderMap, HeaderName, PROXY_AUTHENTICATE, SET_COOKIE, TRANSFER_ENCODING,
 };
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -52,7 +52,10 @@ pub fn identify(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<(
 /// # Errors
 /// Pingora's, when a header cannot be set.
 pub fn decorate(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
-    let source = ctx.routed.as_ref().map(|routed| routed.plan.credential().source);
+    let source = ctx
+        .routed
+        .as_ref()
+        .map(|routed| routed.plan.credential().source);
     clean(response, source);
     identify(response, ctx)?;
     if let Some(routed) = &ctx.routed {
@@ -83,10 +86,15 @@ fn clean(response: &mut ResponseHeader, source: Option<Source>) {
 /// A header that is there and that `Connection` says is of this hop only (RFC 9110, section 7.6.1). Framing is none of
 /// them, and set apart; `close` and `keep-alive` name no header, and are what nearly every upstream says.
 fn of_one_hop(headers: &HeaderMap) -> Option<HeaderName> {
-    let options = headers.get_all(CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let options = headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
     options
         .map(<[u8]>::trim_ascii)
-        .filter(|option| !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive"))
+        .filter(|option| {
+            !option.eq_ignore_ascii_case(b"close") && !option.eq_ignore_ascii_case(b"keep-alive")
+        })
         .filter_map(|option| HeaderName::from_bytes(option).ok())
         .filter(|name| ![CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING].contains(name))
         .find(|name| headers.contains_key(name))
@@ -94,7 +102,12 @@ fn of_one_hop(headers: &HeaderMap) -> Option<HeaderName> {
 
 /// The operator's rate limits at a provider are not its accounts' business.
 fn speaks_of_limits(name: &str) -> bool {
-    const PREFIXES: [&str; 4] = ["x-ratelimit-", "anthropic-ratelimit-", "x-tokenlimit-", "ratelimit"];
+    const PREFIXES: [&str; 4] = [
+        "x-ratelimit-",
+        "anthropic-ratelimit-",
+        "x-tokenlimit-",
+        "ratelimit",
+    ];
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -165,7 +178,13 @@ pub fn text(value: &str) -> HeaderValue {
 }
 
 fn masked(value: &str) -> HeaderValue {
-    let visible = |letter: char| if letter == ' ' || letter.is_ascii_graphic() { letter } else { '?' };
+    let visible = |letter: char| {
+        if letter == ' ' || letter.is_ascii_graphic() {
+            letter
+        } else {
+            '?'
+        }
+    };
     let value: String = value.chars().map(visible).collect();
     HeaderValue::from_str(&value).unwrap_or(HeaderValue::from_static("?"))
 }
@@ -173,7 +192,10 @@ fn masked(value: &str) -> HeaderValue {
 /// Whether an error event can end this response: an event stream that is not compressed.
 #[must_use]
 pub fn is_event_stream(response: &ResponseHeader) -> bool {
-    let kind = response.headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let kind = response
+        .headers
+        .get(CONTENT_TYPE)
+        .map(HeaderValue::as_bytes);
     kind.is_some_and(|kind| kind.starts_with(b"text/event-stream"))
         && !response.headers.contains_key(CONTENT_ENCODING)
 }
@@ -191,7 +213,12 @@ mod tests {
     #[test]
     fn an_upstream_cannot_speak_in_tollgates_name() {
         let mut response = ResponseHeader::build(200, None).expect("a header");
-        for name in ["Tollgate-Model", "X-RateLimit-Remaining-Tokens", "Alt-Svc", "X-Request-Id"] {
+        for name in [
+            "Tollgate-Model",
+            "X-RateLimit-Remaining-Tokens",
+            "Alt-Svc",
+            "X-Request-Id",
+        ] {
             response.append_header(name.to_owned(), "x").expect("set");
         }
         clean(&mut response, Some(Source::Gateway));

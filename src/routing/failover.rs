@@ -104,12 +104,16 @@ fn is_upstream(status: u16) -> bool {
     matches!(status, 408 | 500 | 502 | 503 | 504 | 520..=529)
 }
 
-/// Decides what follows an attempt. `own` says whether the credential was the gateway's or a
-/// stored one; the client's own credential is not replaced by another.
+/// Decides what follows an attempt. `own` says that the credential was not one that the client sent
+/// along: what a provider says of the client's own is for the client to hear, not for the gateway
+/// to pay for elsewhere.
 #[must_use]
 pub fn decide(happened: Happened, sent: Sent, left: Left, rules: Rules, own: bool) -> Verdict {
     match happened {
-        Happened::Answered { status, retry_after } => answered(status, retry_after, left, rules, own),
+        Happened::Answered {
+            status,
+            retry_after,
+        } => answered(status, retry_after, left, rules, own),
         Happened::NotProcessed if left.attempt && !left.resent && can_resend(sent, left) => {
             Verdict::NextAddress
         }
@@ -140,11 +144,20 @@ fn next_candidate(sent: Sent, left: Left, mode: Mode) -> Verdict {
     }
 }
 
-fn answered(status: u16, retry_after: Option<Duration>, left: Left, rules: Rules, own: bool) -> Verdict {
+fn answered(
+    status: u16,
+    retry_after: Option<Duration>,
+    left: Left,
+    rules: Rules,
+    own: bool,
+) -> Verdict {
     if !is_failure(status) || rules.mode == Mode::Off || !left.attempt || !left.replay {
         return Verdict::Answer;
     }
-    if is_credential(status) && own && left.key {
+    if is_credential(status) && !own {
+        return Verdict::Answer;
+    }
+    if is_credential(status) && left.key {
         return Verdict::NextKey;
     }
     if left.candidate {
@@ -182,11 +195,17 @@ mod tests {
     };
 
     fn status(status: u16) -> Happened {
-        Happened::Answered { status, retry_after: None }
+        Happened::Answered {
+            status,
+            retry_after: None,
+        }
     }
 
     fn decide(happened: Happened, sent: Sent, left: Left, mode: Mode, own: bool) -> Verdict {
-        let rules = Rules { mode, retry_after_max: Duration::from_secs(5) };
+        let rules = Rules {
+            mode,
+            retry_after_max: Duration::from_secs(5),
+        };
         super::decide(happened, sent, left, rules, own)
     }
 
@@ -209,8 +228,17 @@ mod tests {
 
     #[test]
     fn a_clients_own_credential_is_not_replaced() {
-        let left = Left { candidate: false, ..ALL };
-        assert_eq!(decide(status(401), Sent::All, left, Mode::On, false), Verdict::Answer);
+        for code in [401, 402, 403, 429] {
+            assert_eq!(
+                decide(status(code), Sent::All, ALL, Mode::On, false),
+                Verdict::Answer,
+                "{code}"
+            );
+        }
+        assert_eq!(
+            decide(status(503), Sent::All, ALL, Mode::On, false),
+            Verdict::NextCandidate
+        );
     }
 
     #[test]
@@ -235,35 +263,74 @@ mod tests {
     #[test]
     fn safe_never_resends_what_was_delivered_without_an_answer() {
         for happened in [Happened::Lost, Happened::FirstByteTimeout] {
-            assert_eq!(decide(happened, Sent::All, ALL, Mode::Safe, true), Verdict::Fail);
-            assert_eq!(decide(happened, Sent::Part, ALL, Mode::Safe, true), Verdict::NextCandidate);
-            assert_eq!(decide(happened, Sent::All, ALL, Mode::On, true), Verdict::NextCandidate);
+            assert_eq!(
+                decide(happened, Sent::All, ALL, Mode::Safe, true),
+                Verdict::Fail
+            );
+            assert_eq!(
+                decide(happened, Sent::Part, ALL, Mode::Safe, true),
+                Verdict::NextCandidate
+            );
+            assert_eq!(
+                decide(happened, Sent::All, ALL, Mode::On, true),
+                Verdict::NextCandidate
+            );
         }
-        assert_eq!(decide(status(503), Sent::All, ALL, Mode::Safe, true), Verdict::NextCandidate);
+        assert_eq!(
+            decide(status(503), Sent::All, ALL, Mode::Safe, true),
+            Verdict::NextCandidate
+        );
     }
 
     #[test]
     fn off_tries_nothing_else_but_a_fresh_connection_for_what_was_not_processed() {
         for happened in [status(503), status(401)] {
-            assert_eq!(decide(happened, Sent::All, ALL, Mode::Off, true), Verdict::Answer);
+            assert_eq!(
+                decide(happened, Sent::All, ALL, Mode::Off, true),
+                Verdict::Answer
+            );
         }
-        assert_eq!(decide(Happened::NotConnected, Sent::Nothing, ALL, Mode::Off, true), Verdict::Fail);
-        assert_eq!(decide(Happened::NotProcessed, Sent::All, ALL, Mode::Off, true), Verdict::NextAddress);
-        let resent = Left { resent: true, ..ALL };
-        assert_eq!(decide(Happened::NotProcessed, Sent::All, resent, Mode::Off, true), Verdict::Fail);
+        assert_eq!(
+            decide(Happened::NotConnected, Sent::Nothing, ALL, Mode::Off, true),
+            Verdict::Fail
+        );
+        assert_eq!(
+            decide(Happened::NotProcessed, Sent::All, ALL, Mode::Off, true),
+            Verdict::NextAddress
+        );
+        let resent = Left {
+            resent: true,
+            ..ALL
+        };
+        assert_eq!(
+            decide(Happened::NotProcessed, Sent::All, resent, Mode::Off, true),
+            Verdict::Fail
+        );
     }
 
     #[test]
     fn a_body_that_was_not_kept_is_not_sent_twice() {
-        let left = Left { replay: false, ..ALL };
-        assert_eq!(decide(Happened::NotConnected, Sent::Nothing, left, Mode::On, true), Verdict::NextAddress);
-        assert_eq!(decide(Happened::Lost, Sent::Part, left, Mode::On, true), Verdict::Fail);
+        let left = Left {
+            replay: false,
+            ..ALL
+        };
+        assert_eq!(
+            decide(Happened::NotConnected, Sent::Nothing, left, Mode::On, true),
+            Verdict::NextAddress
+        );
+        assert_eq!(
+            decide(Happened::Lost, Sent::Part, left, Mode::On, true),
+            Verdict::Fail
+        );
         assert_eq!(on(status(503), left), Verdict::Answer);
     }
 
     #[test]
     fn nothing_is_tried_past_the_cap() {
-        let left = Left { attempt: false, ..ALL };
+        let left = Left {
+            attempt: false,
+            ..ALL
+        };
         assert_eq!(on(Happened::NotConnected, left), Verdict::Fail);
         assert_eq!(on(status(503), left), Verdict::Answer);
     }

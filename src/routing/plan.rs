@@ -154,7 +154,14 @@ mod tests {
         let candidates = credentials.iter().map(|count| Candidate {
             provider: ProviderId::default(),
             model: UpstreamModel::Written("m".into()),
-            credentials: vec![Credential { source: Source::Gateway, key: None }; *count].into(),
+            credentials: vec![
+                Credential {
+                    source: Source::Gateway,
+                    key: None
+                };
+                *count
+            ]
+            .into(),
         });
         Plan::new(candidates.collect(), 10).expect("candidates")
     }

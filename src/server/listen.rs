@@ -34,7 +34,9 @@ impl Bound {
     /// # Errors
     /// The system's, with the address.
     pub fn new(address: SocketAddr, h2c: bool, tls: Option<Tls>) -> io::Result<Self> {
-        let named = |error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"));
+        let named = |error: io::Error| {
+            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+        };
         let socket = TcpListener::bind(address).map_err(named)?;
         socket.set_nonblocking(true)?;
         let address = socket.local_addr()?;
@@ -77,14 +79,21 @@ impl Sockets {
     ///
     /// # Errors
     /// The system's.
-    pub fn hand_over_unix<A: HttpServerApp>(&self, path: &Path, service: &mut Service<A>) -> io::Result<()> {
+    pub fn hand_over_unix<A: HttpServerApp>(
+        &self,
+        path: &Path,
+        service: &mut Service<A>,
+    ) -> io::Result<()> {
         let name = path.to_string_lossy().into_owned();
         if path.exists() {
             std::fs::remove_file(path)?;
         }
         let socket = UnixListener::bind(path)?;
         socket.set_nonblocking(true)?;
-        service.add_uds(&name, Some(std::os::unix::fs::PermissionsExt::from_mode(0o660)));
+        service.add_uds(
+            &name,
+            Some(std::os::unix::fs::PermissionsExt::from_mode(0o660)),
+        );
         self.0.lock().add(name, socket.into_raw_fd());
         Ok(())
     }

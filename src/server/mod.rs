@@ -84,7 +84,9 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let live = Arc::new(Snapshot::new(first));
     let reloader = Arc::new(Reloader::new(load, lasting, Arc::clone(&live)));
 
-    let store = control.block_on(Store::open_file(&config.store.path)).map_err(one)?;
+    let store = control
+        .block_on(Store::open_file(&config.store.path))
+        .map_err(one)?;
     let keyring = control.block_on(store.load_keyring()).map_err(one)?;
     let keys = Arc::new(Snapshot::new(keyring));
     let access_log = Arc::new(AccessLog::open(&config.log.access).map_err(one)?);
@@ -116,7 +118,11 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     control.spawn(store::watch(Arc::new(store), keys, async move {
         let _ = stopped.wait_for(|stopping| *stopping).await;
     }));
-    let watcher = config.catalog.watch.then(|| watch_files(&control, &paths, &reloader)).flatten();
+    let watcher = config
+        .catalog
+        .watch
+        .then(|| watch_files(&control, &paths, &reloader))
+        .flatten();
     let signals = {
         let _entered = control.enter();
         Signals::new().map_err(one)?
@@ -157,7 +163,9 @@ fn watch_numbers(
     access_log: &Arc<AccessLog>,
 ) -> prometheus::Result<()> {
     let memory = Arc::clone(memory);
-    metrics.gauge_of("replay_bytes", "Bytes of request bodies held.", move || memory.taken())?;
+    metrics.gauge_of("replay_bytes", "Bytes of request bodies held.", move || {
+        memory.taken()
+    })?;
     let access_log = Arc::clone(access_log);
     metrics.counter_of(
         "access_log_dropped_total",
@@ -177,7 +185,9 @@ fn control_runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// Runs requests: one single-threaded runtime a thread, as Pingora's own server does.
 fn workers(threads: usize) -> Runtime {
-    RuntimeBuilder::new(threads, "worker").work_steal(false).build()
+    RuntimeBuilder::new(threads, "worker")
+        .work_steal(false)
+        .build()
 }
 
 fn watch_files(
@@ -215,8 +225,9 @@ impl Assembly<'_> {
             bound.push(listener.map_err(one)?);
         }
         let addresses = bound.iter().map(|listener| listener.address).collect();
-        let (with_h2c, without): (Vec<_>, Vec<_>) =
-            bound.into_iter().partition(|listener| listener.h2c || listener.tls.is_some());
+        let (with_h2c, without): (Vec<_>, Vec<_>) = bound
+            .into_iter()
+            .partition(|listener| listener.h2c || listener.tls.is_some());
         for (h2c, listeners) in [(true, with_h2c), (false, without)] {
             if !listeners.is_empty() {
                 self.serve(gateway()?, h2c, listeners)?;
@@ -225,14 +236,21 @@ impl Assembly<'_> {
         Ok(addresses)
     }
 
-    fn serve(&mut self, gateway: Gateway, h2c: bool, listeners: Vec<Bound>) -> Result<(), Vec<String>> {
+    fn serve(
+        &mut self,
+        gateway: Gateway,
+        h2c: bool,
+        listeners: Vec<Bound>,
+    ) -> Result<(), Vec<String>> {
         let mut proxy = HttpProxy::new(gateway, Arc::new(self.pingora()));
         proxy.handle_init_modules();
         let mut options = HttpServerOptions::default();
         options.h2c = h2c;
         proxy.server_options = Some(options);
         let mut service = Service::new("public".to_owned(), proxy);
-        self.sockets.hand_over(listeners, &mut service).map_err(one)?;
+        self.sockets
+            .hand_over(listeners, &mut service)
+            .map_err(one)?;
         let (table, stopping) = (self.sockets.table(), self.stopping.clone());
         self.workers.get_handle().spawn(async move {
             service.start_service(Some(table), stopping, 1).await;
@@ -258,7 +276,12 @@ impl Assembly<'_> {
         let Some(admin) = &self.config.admin else {
             return Ok(None);
         };
-        let token = admin.token.as_ref().map(SecretRef::resolve).transpose().map_err(one)?;
+        let token = admin
+            .token
+            .as_ref()
+            .map(SecretRef::resolve)
+            .transpose()
+            .map_err(one)?;
         let guard = match (token, &admin.address) {
             (Some(token), _) => Guard::Token(token),
             (None, AdminAddress::Tcp(_)) => Guard::Loopback,
@@ -270,11 +293,15 @@ impl Assembly<'_> {
             AdminAddress::Tcp(address) => {
                 let bound = Bound::new(*address, false, None).map_err(one)?;
                 let address = bound.address;
-                self.sockets.hand_over(vec![bound], &mut service).map_err(one)?;
+                self.sockets
+                    .hand_over(vec![bound], &mut service)
+                    .map_err(one)?;
                 Some(address)
             }
             AdminAddress::Unix(path) => {
-                self.sockets.hand_over_unix(path, &mut service).map_err(one)?;
+                self.sockets
+                    .hand_over_unix(path, &mut service)
+                    .map_err(one)?;
                 None
             }
         };
@@ -310,7 +337,10 @@ impl Running {
             tokio::time::timeout(self.drain, drained).await.is_err()
         });
         if under_way {
-            error!("{} request(s) did not end in time and are cut", self.metrics.in_flight());
+            error!(
+                "{} request(s) did not end in time and are cut",
+                self.metrics.in_flight()
+            );
         }
         info!("stopped");
         self.control = Some(control);
@@ -328,4 +358,3 @@ impl Drop for Running {
         }
     }
 }
-

@@ -84,7 +84,10 @@ impl Reloader {
                 self.lasting.metrics.reloaded(true);
                 self.lasting.metrics.catalog_in_use(&version);
                 self.live.publish(next);
-                info!("reloaded; the catalog is {version}{}", if changed { "" } else { " as before" });
+                info!(
+                    "reloaded; the catalog is {version}{}",
+                    if changed { "" } else { " as before" }
+                );
                 Ok(version)
             }
             Err(problems) => {
@@ -119,7 +122,8 @@ pub fn watch(paths: &[PathBuf], reloader: Arc<Reloader>) -> notify::Result<impl 
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let is_meant = |event: &notify::Event| {
             let mut paths = event.paths.iter();
-            !event.kind.is_access() && paths.any(|path| meant.iter().any(|watched| watched.means(path)))
+            !event.kind.is_access()
+                && paths.any(|path| meant.iter().any(|watched| watched.means(path)))
         };
         if event.is_ok_and(|event| is_meant(&event)) {
             // One that waits stands for all that come until it is taken.
@@ -127,7 +131,11 @@ pub fn watch(paths: &[PathBuf], reloader: Arc<Reloader>) -> notify::Result<impl 
         }
     })?;
     for watched in &watched {
-        let depth = if watched.file.is_some() { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
+        let depth = if watched.file.is_some() {
+            RecursiveMode::NonRecursive
+        } else {
+            RecursiveMode::Recursive
+        };
         watcher.watch(&watched.folder, depth)?;
     }
     tokio::spawn(async move {
@@ -151,9 +159,14 @@ struct Watched {
 impl Watched {
     fn new(path: &Path) -> Self {
         if path.is_dir() {
-            return Self { folder: path.to_owned(), file: None };
+            return Self {
+                folder: path.to_owned(),
+                file: None,
+            };
         }
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let folder = folder.unwrap_or(Path::new(".")).to_owned();
         let file = path.file_name().map(|name| folder.join(name));
         Self { folder, file }
@@ -163,7 +176,9 @@ impl Watched {
         match &self.file {
             Some(file) => path == file,
             None => {
-                let is_json = path.extension().is_some_and(|extension| extension == "json");
+                let is_json = path
+                    .extension()
+                    .is_some_and(|extension| extension == "json");
                 // A file that came in a folder of its own is announced by the folder.
                 path.starts_with(&self.folder) && (is_json || path.is_dir())
             }

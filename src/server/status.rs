@@ -50,6 +50,8 @@ impl Control for Status {
     }
 
     async fn reload(&self) -> Result<String, Vec<String>> {
-        reload::reload(Arc::clone(&self.reloader)).await.map(String::from)
+        reload::reload(Arc::clone(&self.reloader))
+            .await
+            .map(String::from)
     }
 }

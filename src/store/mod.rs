@@ -60,7 +60,9 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub async fn open_file(file: &Path) -> Result<Self, StoreError> {
-        let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = file
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let options = schema::prepare(folder.unwrap_or(Path::new(".")), file).await?;
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)

@@ -54,7 +54,10 @@ impl Host {
         self.addresses()
     }
 
-    #[allow(clippy::disallowed_methods, reason = "this is the background that looks names up")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the background that looks names up"
+    )]
     async fn look_up(&self) -> bool {
         let query = tokio::net::lookup_host((&*self.name, self.port));
         let found = match tokio::time::timeout(PATIENCE, query).await {
@@ -75,7 +78,8 @@ impl Host {
         found.dedup();
         if self.addresses().is_none_or(|known| **known != *found) {
             debug!("{} has {} address(es)", self.name, found.len());
-            self.addresses.store(Some(Arc::new(found.into_boxed_slice())));
+            self.addresses
+                .store(Some(Arc::new(found.into_boxed_slice())));
         }
         self.answer();
     }
@@ -83,7 +87,10 @@ impl Host {
     fn failed(&self, why: &str) -> bool {
         // A provider that was never reached may be one that nobody here uses.
         if self.addresses().is_some() {
-            warn!("looking up {} failed, its last addresses stay: {why}", self.name);
+            warn!(
+                "looking up {} failed, its last addresses stay: {why}",
+                self.name
+            );
         } else {
             debug!("looking up {} failed: {why}", self.name);
         }
@@ -166,7 +173,10 @@ mod tests {
         let resolver = Resolver::new(Handle::current());
         let host = resolver.host("localhost", 81);
         assert!(Arc::ptr_eq(&host, &resolver.host("localhost", 81)));
-        let known = host.first_addresses(Duration::from_secs(10)).await.expect("localhost resolves");
+        let known = host
+            .first_addresses(Duration::from_secs(10))
+            .await
+            .expect("localhost resolves");
         assert!(known.iter().all(|address| address.ip().is_loopback()));
     }
 
@@ -174,8 +184,17 @@ mod tests {
     async fn a_name_that_does_not_exist_is_given_up_and_not_waited_for_again() {
         let resolver = Resolver::new(Handle::current());
         let host = resolver.host("does-not-exist.invalid", 443);
-        assert!(host.first_addresses(Duration::from_secs(20)).await.is_none());
+        assert!(
+            host.first_addresses(Duration::from_secs(20))
+                .await
+                .is_none()
+        );
         let again = host.first_addresses(Duration::from_secs(20));
-        assert!(tokio::time::timeout(Duration::from_secs(5), again).await.expect("at once").is_none());
+        assert!(
+            tokio::time::timeout(Duration::from_secs(5), again)
+                .await
+                .expect("at once")
+                .is_none()
+        );
     }
 }

@@ -180,7 +180,12 @@ impl Upstream {
                     endpoint.ca.as_ref(),
                     &endpoint.transport,
                 );
-                return Some(Picked { endpoint, index, peer, of });
+                return Some(Picked {
+                    endpoint,
+                    index,
+                    peer,
+                    of,
+                });
             }
             wanted -= addresses.len();
         }

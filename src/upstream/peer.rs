@@ -52,7 +52,10 @@ impl Transport {
 
 /// A peer for one address of an endpoint. The times of an attempt are set on a copy.
 #[must_use]
-#[allow(clippy::disallowed_methods, reason = "the address is one already: nothing is looked up")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the address is one already: nothing is looked up"
+)]
 pub fn template(
     address: SocketAddr,
     tls: bool,
@@ -60,7 +63,11 @@ pub fn template(
     ca: Option<&Arc<CaType>>,
     transport: &Transport,
 ) -> HttpPeer {
-    let mut peer = HttpPeer::new(address, tls, if tls { sni.to_owned() } else { String::new() });
+    let mut peer = HttpPeer::new(
+        address,
+        tls,
+        if tls { sni.to_owned() } else { String::new() },
+    );
     let options = &mut peer.options;
     options.alpn = if tls { ALPN::H2H1 } else { ALPN::H1 };
     options.max_h2_streams = transport.h2_streams;

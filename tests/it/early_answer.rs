@@ -31,6 +31,9 @@ enum Then {
     ResetsStream,
 }
 
+const OVER_H1: [Then; 3] = [Then::Closes, Then::Leaves, Then::StopsReading];
+const OVER_H2: [Then; 2] = [Then::GrantsNothing, Then::ResetsStream];
+
 impl Then {
     async fn upstream(self, authority: &Authority) -> Upstream {
         // A small window, so that the end of a body is not taken unread.
@@ -148,9 +151,9 @@ impl Lab {
 
 const CLIENTS: [Protocol; 2] = [Protocol::H1, Protocol::H2c];
 
-async fn on_the_first_attempt(then: Then) {
+async fn on_the_first_attempt(then: Then, clients: &[Protocol]) {
     let lab = Lab::first(then).await;
-    for protocol in CLIENTS {
+    for protocol in clients.iter().copied() {
         let before = lab.reached();
         lab.early.push(then.answer(too_large()));
         let next = lab
@@ -160,9 +163,9 @@ async fn on_the_first_attempt(then: Then) {
     }
 }
 
-async fn on_a_later_attempt(then: Then) {
+async fn on_a_later_attempt(then: Then, clients: &[Protocol]) {
     let lab = Lab::second(then).await;
-    for protocol in CLIENTS {
+    for protocol in clients.iter().copied() {
         let before = lab.reached();
         lab.other.push(error(503));
         lab.early.push(then.answer(too_large()));
@@ -179,107 +182,149 @@ async fn on_a_later_attempt(then: Then) {
 
 #[tokio::test]
 async fn h1_that_closes() {
-    on_the_first_attempt(Then::Closes).await;
-    on_a_later_attempt(Then::Closes).await;
+    on_the_first_attempt(Then::Closes, &CLIENTS).await;
+}
+
+#[tokio::test]
+async fn h1_that_closes_on_a_later_attempt() {
+    on_a_later_attempt(Then::Closes, &CLIENTS).await;
 }
 
 #[tokio::test]
 async fn h1_that_leaves() {
-    on_the_first_attempt(Then::Leaves).await;
-    on_a_later_attempt(Then::Leaves).await;
+    on_the_first_attempt(Then::Leaves, &CLIENTS).await;
 }
 
 #[tokio::test]
-async fn h1_that_stops_reading() {
-    on_the_first_attempt(Then::StopsReading).await;
-}
-
-#[tokio::test]
-async fn h1_that_stops_reading_on_a_later_attempt() {
-    on_a_later_attempt(Then::StopsReading).await;
-}
-
-#[tokio::test]
-async fn h2_without_window_credit() {
-    on_the_first_attempt(Then::GrantsNothing).await;
-}
-
-#[tokio::test]
-async fn h2_without_window_credit_on_a_later_attempt() {
-    on_a_later_attempt(Then::GrantsNothing).await;
+async fn h1_that_leaves_on_a_later_attempt() {
+    on_a_later_attempt(Then::Leaves, &CLIENTS).await;
 }
 
 #[tokio::test]
 async fn h2_that_resets_the_stream() {
-    on_the_first_attempt(Then::ResetsStream).await;
-    on_a_later_attempt(Then::ResetsStream).await;
+    on_the_first_attempt(Then::ResetsStream, &CLIENTS).await;
+}
+
+#[tokio::test]
+async fn h2_that_resets_the_stream_on_a_later_attempt() {
+    on_a_later_attempt(Then::ResetsStream, &CLIENTS).await;
+}
+
+#[tokio::test]
+async fn h1_that_stops_reading() {
+    on_the_first_attempt(Then::StopsReading, &[Protocol::H1]).await;
+}
+
+#[tokio::test]
+async fn h1_that_stops_reading_on_a_later_attempt() {
+    on_a_later_attempt(Then::StopsReading, &[Protocol::H1]).await;
+}
+
+#[tokio::test]
+async fn h1_that_stops_reading_for_an_h2_client() {
+    on_the_first_attempt(Then::StopsReading, &[Protocol::H2c]).await;
+}
+
+#[tokio::test]
+async fn h1_that_stops_reading_on_a_later_attempt_for_an_h2_client() {
+    on_a_later_attempt(Then::StopsReading, &[Protocol::H2c]).await;
+}
+
+#[tokio::test]
+async fn h2_without_window_credit() {
+    on_the_first_attempt(Then::GrantsNothing, &[Protocol::H1]).await;
+}
+
+#[tokio::test]
+async fn h2_without_window_credit_on_a_later_attempt() {
+    on_a_later_attempt(Then::GrantsNothing, &[Protocol::H1]).await;
+}
+
+#[tokio::test]
+async fn h2_without_window_credit_for_an_h2_client() {
+    on_the_first_attempt(Then::GrantsNothing, &[Protocol::H2c]).await;
+}
+
+#[tokio::test]
+async fn h2_without_window_credit_on_a_later_attempt_for_an_h2_client() {
+    on_a_later_attempt(Then::GrantsNothing, &[Protocol::H2c]).await;
 }
 
 /// An early answer that is a failure of the provider's sends the whole body on to the next candidate.
+async fn lets_the_next_candidate_be_tried(then: Then) {
+    let lab = Lab::first(then).await;
+    lab.early.push(then.answer(error(503)));
+    let response = lab.gateway.send(&chat(&lab.gateway, LARGE)).await;
+    assert_eq!(response.status, 200, "{then:?}: {}", response.text());
+    assert_eq!(lab.reached(), Reached(1, 1), "{then:?}");
+    let other = lab.other.delivery();
+    assert!(
+        other.complete && other.length == LARGE as u64,
+        "{then:?}: {other:?}"
+    );
+    let told = [
+        "one:twice-served;server_error;status=503",
+        "two:twice-served;ok;status=200",
+    ];
+    assert_eq!(attempts(&response), told, "{then:?}");
+}
+
 #[tokio::test]
-async fn an_early_failure_lets_the_next_candidate_be_tried() {
-    for then in [
-        Then::Closes,
-        Then::Leaves,
-        Then::StopsReading,
-        Then::GrantsNothing,
-        Then::ResetsStream,
-    ] {
-        let lab = Lab::first(then).await;
-        lab.early.push(then.answer(error(503)));
-        let response = lab.gateway.send(&chat(&lab.gateway, LARGE)).await;
-        assert_eq!(response.status, 200, "{then:?}: {}", response.text());
-        assert_eq!(lab.reached(), Reached(1, 1), "{then:?}");
-        let other = lab.other.delivery();
-        assert!(
-            other.complete && other.length == LARGE as u64,
-            "{then:?}: {other:?}"
-        );
-        let told = [
-            "one:twice-served;server_error;status=503",
-            "two:twice-served;ok;status=200",
-        ];
-        assert_eq!(attempts(&response), told, "{then:?}");
+async fn an_early_failure_over_h1_lets_the_next_candidate_be_tried() {
+    for then in OVER_H1 {
+        lets_the_next_candidate_be_tried(then).await;
+    }
+}
+
+#[tokio::test]
+async fn an_early_failure_over_h2_lets_the_next_candidate_be_tried() {
+    for then in OVER_H2 {
+        lets_the_next_candidate_be_tried(then).await;
     }
 }
 
 /// Where the body is larger than what is kept, the rest of it is still with the client when the answer comes.
-#[tokio::test]
-async fn an_early_answer_to_a_body_that_was_not_kept() {
-    for then in [
-        Then::Closes,
-        Then::Leaves,
-        Then::StopsReading,
-        Then::GrantsNothing,
-        Then::ResetsStream,
-    ] {
-        let authority = Authority::new();
-        let early = then.upstream(&authority).await;
-        let other = upstream::h1().reply(good()).start().await;
-        let gateway = pair::before(&early, &other)
-            .trust(&authority)
-            .config("limits.replay_request", "1MiB")
-            .start()
+async fn answers_a_body_that_was_not_kept(then: Then) {
+    let authority = Authority::new();
+    let early = then.upstream(&authority).await;
+    let other = upstream::h1().reply(good()).start().await;
+    let gateway = pair::before(&early, &other).trust(&authority);
+    let gateway = gateway
+        .config("limits.replay_request", "1MiB")
+        .start()
+        .await;
+    for protocol in CLIENTS {
+        let context = format!("{then:?}, client {protocol:?}");
+        let before = early.count();
+        early.push(then.answer(too_large()));
+        let body = bodies::sized(MODEL, Position::First, LARGE);
+        let mut client = Client::connect(protocol, gateway.address(), &authority).await;
+        let incoming = client
+            .begin(&gateway.post("/v1/chat/completions", body))
             .await;
-        for protocol in CLIENTS {
-            let context = format!("{then:?}, client {protocol:?}");
-            let before = early.count();
-            early.push(then.answer(too_large()));
-            let body = bodies::sized(MODEL, Position::First, LARGE);
-            let mut client = Client::connect(protocol, gateway.address(), &authority).await;
-            let incoming = client
-                .begin(&gateway.post("/v1/chat/completions", body))
-                .await;
-            let incoming = incoming.unwrap_or_else(|error| panic!("{context}: no answer: {error}"));
-            let answered = Instant::now();
-            let response = incoming.collect().await;
-            assert_eq!(response.status, 413, "{context}: {}", response.text());
-            assert_eq!(response.body, too_large().body(), "{context}");
-            let delivery = early.deliveries().pop().expect("a delivery");
-            let took = answered.saturating_duration_since(delivery.at);
-            assert!(took < RELAYED, "{context}: relayed after {took:?}");
-            assert_eq!((early.count() - before, other.count()), (1, 0), "{context}");
-        }
-        pair::idle(&gateway).await;
+        let incoming = incoming.unwrap_or_else(|error| panic!("{context}: no answer: {error}"));
+        let answered = Instant::now();
+        let response = incoming.collect().await;
+        assert_eq!(response.status, 413, "{context}: {}", response.text());
+        assert_eq!(response.body, too_large().body(), "{context}");
+        let delivery = early.deliveries().pop().expect("a delivery");
+        let took = answered.saturating_duration_since(delivery.at);
+        assert!(took < RELAYED, "{context}: relayed after {took:?}");
+        assert_eq!((early.count() - before, other.count()), (1, 0), "{context}");
+    }
+    pair::idle(&gateway).await;
+}
+
+#[tokio::test]
+async fn an_early_answer_over_h1_to_a_body_that_was_not_kept() {
+    for then in OVER_H1 {
+        answers_a_body_that_was_not_kept(then).await;
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_over_h2_to_a_body_that_was_not_kept() {
+    for then in OVER_H2 {
+        answers_a_body_that_was_not_kept(then).await;
     }
 }

@@ -1,25 +1,23 @@
-//! Framing that two servers could read in two ways: refused, the connection closed, and nothing sent on. And framing
-//! that is good: `Expect`, pipelines, bodies that a refusal leaves unread.
+//! Framing that two servers could read in two ways: refused, the connection closed, and nothing sent on.
 
 use bytes::Bytes;
 
 use crate::pair::{self, MODEL, code, good};
 use crate::support::bodies;
-use crate::support::client::{self, Client, Ending, H1, Protocol, Response};
+use crate::support::client::{self, H1};
 use crate::support::gateway::{Gateway, custom, gateway};
-use crate::support::tls::Authority;
-use crate::support::upstream::{self, Behaviour, Delivery, Reply, Upstream};
+use crate::support::upstream::{self, Upstream};
 
-const TARGET: &str = "/v1/chat/completions";
+pub const TARGET: &str = "/v1/chat/completions";
 
 /// A provider behind a gateway.
-struct Lab {
-    upstream: Upstream,
-    gateway: Gateway,
+pub struct Lab {
+    pub upstream: Upstream,
+    pub gateway: Gateway,
 }
 
 impl Lab {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let upstream = upstream::h1().reply(good()).start().await;
         let gateway = gateway().custom(custom("one").model(MODEL), &upstream);
         Self {
@@ -29,7 +27,7 @@ impl Lab {
     }
 
     /// A chat request whose further header lines and body are written by hand.
-    fn request(&self, lines: &[u8], body: &[u8]) -> Vec<u8> {
+    pub fn request(&self, lines: &[u8], body: &[u8]) -> Vec<u8> {
         let start = format!(
             "POST {TARGET} HTTP/1.1\r\nHost: gateway.test\r\nAuthorization: Bearer {}\r\n",
             self.gateway.key()
@@ -37,7 +35,7 @@ impl Lab {
         [start.as_bytes(), lines, b"\r\n", body].concat()
     }
 
-    async fn connect(&self) -> H1 {
+    pub async fn connect(&self) -> H1 {
         client::h1(self.gateway.address()).await
     }
 
@@ -75,7 +73,7 @@ impl Lab {
     }
 
     /// The gateway is well, and nothing has reached the provider before.
-    async fn is_well(&self) {
+    pub async fn is_well(&self) {
         assert_eq!(
             self.gateway
                 .send(&pair::chat(&self.gateway, 0))
@@ -91,11 +89,11 @@ impl Lab {
     }
 }
 
-fn body() -> Bytes {
+pub fn body() -> Bytes {
     bodies::chat(MODEL).build()
 }
 
-fn chunked(body: &[u8]) -> Vec<u8> {
+pub fn chunked(body: &[u8]) -> Vec<u8> {
     [
         format!("{:x}\r\n", body.len()).as_bytes(),
         body,
@@ -306,37 +304,6 @@ async fn a_chunk_without_a_size_ends_the_body() {
 }
 
 #[tokio::test]
-async fn chunks_with_extensions_and_trailers_are_read() {
-    let lab = Lab::new().await;
-    let body = body();
-    let size = format!("{:X}", body.len());
-    let text = String::from_utf8(body.to_vec()).expect("text");
-    let bodies = [
-        format!("{size};a=b;c=\"d\"\r\n{text}\r\n0\r\n\r\n"),
-        format!("000{size}\r\n{text}\r\n000;x\r\n\r\n"),
-        format!("{size}\r\n{text}\r\n0\r\nX-Trailer: a\r\n\r\n"),
-        // An extension goes on to the end of its line, whatever is in it.
-        format!("{size};a=\"\n\"\r\n{text}\r\n0\r\n\r\n"),
-        format!("{size};a\0b\r\n{text}\r\n0\r\n\r\n"),
-    ];
-    for (count, good) in bodies.into_iter().enumerate() {
-        let mut client = lab.connect().await;
-        client.queue(lab.request(b"Transfer-Encoding: chunked\r\n", good.as_bytes()));
-        let response = client.response("POST").await.expect("an answer");
-        assert_eq!(response.status, 200, "{good:?}: {}", response.text());
-        let delivery = lab.upstream.deliveries_since(count).remove(0);
-        assert_eq!(delivery.bytes(), body, "{good:?}");
-        assert_eq!(delivery.header("x-trailer"), None);
-        // Where the body ended is known.
-        assert_eq!(
-            client.send(&lab.gateway.get("/v1/models")).await.status,
-            200,
-            "{good:?}"
-        );
-    }
-}
-
-#[tokio::test]
 async fn a_body_that_ends_before_its_end_is_not_sent_on() {
     let lab = Lab::new().await;
     let body = body();
@@ -361,201 +328,6 @@ async fn a_body_that_ends_before_its_end_is_not_sent_on() {
         }
         client.closed().await;
         assert_eq!(lab.upstream.count(), 0);
-    }
-    lab.is_well().await;
-}
-
-#[tokio::test]
-async fn a_client_that_expects_100_continue_gets_it_once_and_the_provider_sees_nothing_of_it() {
-    let lab = Lab::new().await;
-    for (count, size) in [0, 70_000].into_iter().enumerate() {
-        for announced in [true, false] {
-            let request = pair::chat(&lab.gateway, size).expect_continue();
-            let request = if announced {
-                request
-            } else {
-                request.unannounced()
-            };
-            let response = lab.gateway.send(&request).await;
-            assert_eq!(
-                (response.status, response.head.interim),
-                (200, vec![100]),
-                "{size}, {announced}"
-            );
-        }
-        let deliveries = lab.upstream.deliveries_since(count * 2);
-        assert!(
-            deliveries
-                .iter()
-                .all(|one| one.header("expect").is_none() && one.complete),
-            "{deliveries:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_request_that_is_refused_is_not_asked_for_its_body() {
-    let lab = Lab::new().await;
-    let mut client = lab.connect().await;
-    let wrong = client::post(TARGET, body())
-        .bearer("tg-nobody")
-        .expect_continue();
-    let response = client.send(&wrong).await;
-    assert_eq!((response.status, response.head.interim.len()), (401, 0));
-    // Whether its body will come is not known, so that nothing can be read after it.
-    assert!(response.head.closes());
-    client.closed().await;
-    assert_eq!(lab.upstream.count(), 0);
-}
-
-/// An answer that names the request it belongs to.
-fn named(delivery: &Delivery) -> Behaviour {
-    Reply::json(
-        200,
-        delivery.header("x-number").expect("a number").to_owned(),
-    )
-    .into()
-}
-
-#[tokio::test]
-async fn pipelined_requests_are_answered_in_order_or_not_at_all() {
-    let upstream = upstream::h1().each(named).start().await;
-    let gateway = gateway()
-        .custom(custom("one").model(MODEL), &upstream)
-        .start()
-        .await;
-    let lab = Lab { upstream, gateway };
-    let (body, count) = (body(), 5);
-    let length = format!("Content-Length: {}\r\n", body.len());
-    let mut bytes = Vec::new();
-    for number in 0..count {
-        let name = format!("X-Number: {number}\r\n");
-        if number % 2 == 0 {
-            bytes.extend(lab.request(&[name.as_bytes(), length.as_bytes()].concat(), &body));
-        } else {
-            let lines = [name.as_bytes(), b"Transfer-Encoding: chunked\r\n"].concat();
-            bytes.extend(lab.request(&lines, &chunked(&body)));
-        }
-    }
-    let mut client = lab.connect().await;
-    client.queue(bytes);
-    for number in 0..count {
-        let Ok(response) = client.response("POST").await else {
-            assert!(number > 0, "not even the first was answered");
-            break;
-        };
-        assert_eq!(
-            (response.status, response.text()),
-            (200, number.to_string())
-        );
-        if response.head.closes() {
-            client.closed().await;
-            break;
-        }
-    }
-}
-
-/// A body that a refusal leaves unread is not taken for the next request.
-async fn after_a_refusal(lab: &Lab, client: &mut Client, response: &Response, what: &str) {
-    assert_eq!(response.ending, Ending::Whole, "{what}");
-    match client {
-        Client::H1(client) if response.head.closes() => client.closed().await,
-        client => {
-            let next = client.send(&lab.gateway.get("/v1/models")).await;
-            assert_eq!(
-                (next.status, next.json()["object"].as_str()),
-                (200, Some("list")),
-                "{what}"
-            );
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_refusal_before_the_body_was_read_can_be_read() {
-    let lab = Lab::new().await;
-    for size in [1024, 64 * 1024, 1 << 20, 20 << 20] {
-        // A body that would be a request by itself.
-        let smuggled = format!("POST {TARGET} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")
-            .repeat(size / 60);
-        let post = |target| client::post(target, smuggled.clone());
-        let refused = [
-            (401, post(TARGET).bearer("tg-nobody")),
-            (404, post("/v1/nothing").bearer(lab.gateway.key())),
-            (405, post("/v1/models").bearer(lab.gateway.key())),
-            (
-                415,
-                post(TARGET)
-                    .bearer(lab.gateway.key())
-                    .header("content-encoding", "gzip"),
-            ),
-        ];
-        for (status, request) in refused {
-            for protocol in [Protocol::H1, Protocol::H2c] {
-                for announced in [true, false] {
-                    let what =
-                        format!("{status}, {size} bytes, {protocol:?}, announced: {announced}");
-                    let request = if announced {
-                        request.clone()
-                    } else {
-                        request.clone().unannounced()
-                    };
-                    let mut client =
-                        Client::connect(protocol, lab.gateway.address(), &Authority::new()).await;
-                    let response = client.send(&request).await;
-                    assert_eq!(response.status, status, "{what}: {}", response.text());
-                    after_a_refusal(&lab, &mut client, &response, &what).await;
-                }
-            }
-        }
-    }
-    assert_eq!(lab.upstream.count(), 0);
-    pair::idle(&lab.gateway).await;
-}
-
-/// Many clients do not look for an answer before all of their request is sent.
-#[tokio::test]
-async fn a_client_that_sends_everything_before_it_reads_sees_the_refusal() {
-    let lab = Lab::new().await;
-    let body = vec![b' '; 1 << 20];
-    let length = format!(
-        "Content-Length: {}\r\nContent-Encoding: gzip\r\n",
-        body.len()
-    );
-    let coded = b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n";
-    for request in [
-        lab.request(length.as_bytes(), &body),
-        lab.request(coded, &chunked(&body)),
-    ] {
-        let mut client = lab.connect().await;
-        client.raw(request).await.expect("the gateway reads on");
-        let response = client.response("POST").await.expect("an answer");
-        assert_eq!(
-            (response.status, response.is_whole()),
-            (415, true),
-            "{}",
-            response.text()
-        );
-        assert!(response.head.closes());
-        client.closed().await;
-    }
-    assert_eq!(lab.upstream.count(), 0);
-}
-
-#[tokio::test]
-async fn broken_json_is_refused_without_harm_to_what_follows() {
-    let lab = Lab::new().await;
-    let wrong = Bytes::from(vec![b'['; 1 << 20]);
-    for protocol in [Protocol::H1, Protocol::H2c] {
-        let mut client = Client::connect(protocol, lab.gateway.address(), &Authority::new()).await;
-        let response = client.send(&lab.gateway.post(TARGET, wrong.clone())).await;
-        assert_eq!(
-            (response.status, code(&response).as_str()),
-            (400, "invalid_request"),
-            "{}",
-            response.text()
-        );
-        after_a_refusal(&lab, &mut client, &response, "broken JSON").await;
     }
     lab.is_well().await;
 }

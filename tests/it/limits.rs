@@ -1,5 +1,5 @@
-//! What a client may take of the gateway: body sizes, memory for bodies, requests at one time, and the patience that is
-//! had with one that stops reading or sending. All of it comes back.
+//! What a client may take of the gateway: requests at one time, and the patience that is had with one that stops reading
+//! or sending. All of it comes back. Sizes of bodies are in `limits_bodies`.
 
 use std::time::{Duration, Instant};
 
@@ -7,16 +7,16 @@ use bytes::Bytes;
 
 use crate::pair::{self, MODEL, code, good};
 use crate::support::bodies::{self, Position};
-use crate::support::client::{self, Client, Ending, Protocol, Windows};
+use crate::support::client::{self, Client, Protocol, Windows};
 use crate::support::gateway::{Builder, Gateway, custom, gateway};
 use crate::support::tls::Authority;
-use crate::support::upstream::{self, Reply, Settings, Upstream, behave, fault};
+use crate::support::upstream::{self, Reply, Upstream, behave};
 use crate::support::wait;
 
-const TARGET: &str = "/v1/chat/completions";
-const KIB: usize = 1 << 10;
-const MIB: usize = 1 << 20;
-const CLIENTS: [Protocol; 2] = [Protocol::H1, Protocol::H2c];
+pub const TARGET: &str = "/v1/chat/completions";
+pub const KIB: usize = 1 << 10;
+pub const MIB: usize = 1 << 20;
+pub const CLIENTS: [Protocol; 2] = [Protocol::H1, Protocol::H2c];
 
 /// The patience with a client, in these tests.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -25,13 +25,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const RELEASED: Duration = Duration::from_secs(4);
 
 /// A provider behind a gateway.
-struct Lab {
-    upstream: Upstream,
-    gateway: Gateway,
+pub struct Lab {
+    pub upstream: Upstream,
+    pub gateway: Gateway,
 }
 
 impl Lab {
-    async fn new(configure: impl FnOnce(Builder) -> Builder) -> Self {
+    pub async fn new(configure: impl FnOnce(Builder) -> Builder) -> Self {
         let upstream = upstream::h1().reply(good()).start().await;
         let gateway = configure(gateway().custom(custom("one").model(MODEL), &upstream));
         Self {
@@ -45,7 +45,7 @@ impl Lab {
         Self::new(|gateway| gateway.config("timeouts.client", "1s")).await
     }
 
-    async fn client(&self, protocol: Protocol) -> Client {
+    pub async fn client(&self, protocol: Protocol) -> Client {
         Client::connect(protocol, self.gateway.address(), &Authority::new()).await
     }
 
@@ -132,37 +132,44 @@ async fn a_client_that_reads_slowly_is_not_released() {
     assert!(began.elapsed() > PATIENCE);
 }
 
-#[tokio::test]
-async fn a_client_that_sends_a_byte_at_a_time_is_released() {
+async fn a_byte_at_a_time(protocol: Protocol) {
     let lab = Lab::patient().await;
-    for protocol in CLIENTS {
-        for announced in [true, false] {
-            let what = format!("{protocol:?}, announced: {announced}");
-            let request = pair::chat(&lab.gateway, 0)
-                .pieces(1)
-                .pause(Duration::from_millis(100));
-            let request = if announced {
-                request
-            } else {
-                request.unannounced()
-            };
-            let began = Instant::now();
-            let mut client = lab.client(protocol).await;
-            let answer = client.try_send(&request).await;
-            lab.released(began, &what).await;
-            let response = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
-            assert_eq!(
-                (response.status, code(&response).as_str()),
-                (400, "invalid_request"),
-                "{what}"
-            );
-            if let Client::H1(client) = &mut client {
-                assert!(response.head.closes(), "{what}");
-                client.closed().await;
-            }
+    for announced in [true, false] {
+        let what = format!("{protocol:?}, announced: {announced}");
+        let request = pair::chat(&lab.gateway, 0)
+            .pieces(1)
+            .pause(Duration::from_millis(100));
+        let request = if announced {
+            request
+        } else {
+            request.unannounced()
+        };
+        let began = Instant::now();
+        let mut client = lab.client(protocol).await;
+        let answer = client.try_send(&request).await;
+        lab.released(began, &what).await;
+        let response = answer.unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(
+            (response.status, code(&response).as_str()),
+            (400, "invalid_request"),
+            "{what}"
+        );
+        if let Client::H1(client) = &mut client {
+            assert!(response.head.closes(), "{what}");
+            client.closed().await;
         }
     }
     assert_eq!(lab.upstream.count(), 0);
+}
+
+#[tokio::test]
+async fn an_h1_client_that_sends_a_byte_at_a_time_is_released() {
+    a_byte_at_a_time(Protocol::H1).await;
+}
+
+#[tokio::test]
+async fn an_h2_client_that_sends_a_byte_at_a_time_is_released() {
+    a_byte_at_a_time(Protocol::H2c).await;
 }
 
 #[tokio::test]
@@ -221,284 +228,6 @@ async fn a_slow_but_steady_upload_is_not_released() {
         let response = lab.client(protocol).await.send(&request).await;
         assert_eq!(response.status, 200, "{protocol:?}: {}", response.text());
     }
-}
-
-#[tokio::test]
-async fn a_body_may_be_as_large_as_the_limit_and_no_larger() {
-    let lab = Lab::new(|gateway| gateway.config("limits.body", "256KiB")).await;
-    for protocol in CLIENTS {
-        for announced in [true, false] {
-            for (size, status) in [(256 * KIB, 200), (256 * KIB + 1, 413), (4 * MIB, 413)] {
-                let count = lab.upstream.count();
-                let request = pair::chat(&lab.gateway, size);
-                let request = if announced {
-                    request
-                } else {
-                    request.unannounced()
-                };
-                let mut client = lab.client(protocol).await;
-                let response = client.send(&request).await;
-                let what = format!("{size} bytes, {protocol:?}, announced: {announced}");
-                assert_eq!(response.status, status, "{what}: {}", response.text());
-                assert_eq!(response.ending, Ending::Whole, "{what}");
-                assert_eq!(
-                    lab.upstream.count() - count,
-                    usize::from(status == 200),
-                    "{what}"
-                );
-                if status == 413 {
-                    assert_eq!(code(&response), "body_too_large", "{what}");
-                    assert_eq!(response.header("x-should-retry"), Some("false"), "{what}");
-                }
-                if let Client::H1(client) = &mut client
-                    && response.head.closes()
-                {
-                    client.closed().await;
-                } else {
-                    assert_eq!(
-                        client.send(&pair::chat(&lab.gateway, 0)).await.status,
-                        200,
-                        "{what}"
-                    );
-                }
-            }
-        }
-    }
-    pair::idle(&lab.gateway).await;
-}
-
-#[tokio::test]
-async fn a_body_that_outgrows_the_limit_while_it_is_streamed_through_is_refused() {
-    let lab = Lab::new(|gateway| {
-        gateway
-            .config("limits.body", "1MiB")
-            .config("limits.replay_request", "64KiB")
-    })
-    .await;
-    for protocol in CLIENTS {
-        let count = lab.upstream.count();
-        let request = pair::chat(&lab.gateway, 4 * MIB).unannounced();
-        let response = lab.client(protocol).await.send(&request).await;
-        assert_eq!(
-            (response.status, code(&response).as_str()),
-            (413, "body_too_large"),
-            "{protocol:?}"
-        );
-        let what = "the end of the exchange at the provider";
-        let deliveries = lab
-            .upstream
-            .wait_until(what, |all| {
-                all[count..].iter().all(|one| one.gone_at.is_some())
-            })
-            .await;
-        assert!(
-            deliveries[count..].iter().all(|one| !one.complete),
-            "{protocol:?}"
-        );
-    }
-    pair::idle(&lab.gateway).await;
-}
-
-#[tokio::test]
-async fn a_body_that_may_not_be_kept_is_streamed_through_once() {
-    let lab = Lab::new(|gateway| gateway.config("limits.replay_request", "64KiB")).await;
-    for protocol in CLIENTS {
-        for announced in [true, false] {
-            let count = lab.upstream.count();
-            let request = pair::chat(&lab.gateway, MIB);
-            let request = if announced {
-                request
-            } else {
-                request.unannounced()
-            };
-            let response = lab.client(protocol).await.send(&request).await;
-            assert_eq!(
-                response.status,
-                200,
-                "{protocol:?}, {announced}: {}",
-                response.text()
-            );
-            let delivery = lab.upstream.deliveries_since(count).remove(0);
-            assert_eq!(
-                delivery.bytes(),
-                bodies::chat(MODEL).size(MIB).build(),
-                "{protocol:?}, {announced}"
-            );
-        }
-        // Its model must be found in what is read at first.
-        let last = bodies::sized(MODEL, Position::Last, MIB);
-        let response = lab
-            .client(protocol)
-            .await
-            .send(&lab.gateway.post(TARGET, last))
-            .await;
-        assert_eq!(
-            (response.status, code(&response).as_str()),
-            (413, "body_too_large"),
-            "{}",
-            response.text()
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_body_that_was_not_kept_goes_to_one_candidate_only() {
-    let pair = pair::Pair::start(|gateway| gateway.config("limits.replay_request", "64KiB")).await;
-    // What was sent is not sent again, and the provider's own answer is the best there is.
-    let (response, reached) = pair.meet(pair::error(503), "on", MIB).await;
-    assert_eq!((response.status, reached), (503, pair::Reached(1, 0)));
-    let (response, reached) = pair.meet(fault::close_after_body(), "on", MIB).await;
-    assert_eq!(
-        (response.status, code(&response).as_str(), reached),
-        (502, "all_candidates_failed", pair::Reached(1, 0))
-    );
-}
-
-#[tokio::test]
-async fn a_body_that_was_not_kept_may_go_elsewhere_before_any_of_it_was_sent() {
-    let (first, second) = (
-        upstream::refusing(),
-        upstream::h1().reply(good()).start().await,
-    );
-    let gateway = pair::before(&first, &second)
-        .config("limits.replay_request", "64KiB")
-        .start()
-        .await;
-    for protocol in CLIENTS {
-        let mut client = Client::connect(protocol, gateway.address(), &Authority::new()).await;
-        let count = second.count();
-        let response = client.send(&pair::chat(&gateway, MIB)).await;
-        assert_eq!(response.status, 200, "{protocol:?}: {}", response.text());
-        let delivery = second.deliveries_since(count).remove(0);
-        assert_eq!(
-            delivery.bytes(),
-            bodies::chat(MODEL).size(MIB).build(),
-            "{protocol:?}"
-        );
-    }
-}
-
-/// Bodies of the eight uploads that are held at one time.
-const HELD: usize = 60 * MIB;
-const UPLOADS: usize = 8;
-
-/// What the gateway may keep of them.
-const KEPT: u64 = 64 << 20;
-
-/// Beside that: buffers of sockets and of HTTP/2, and what an allocator keeps back.
-const SLACK: u64 = 64 << 20;
-
-async fn eight_held_uploads(protocol: Protocol, speaks: Protocol) {
-    let authority = Authority::new();
-    let upstream = match speaks {
-        Protocol::H2Tls => upstream::h2_tls(&authority).settings(Settings {
-            stream_window: 65_535,
-            ..Settings::default()
-        }),
-        _ => upstream::h1(),
-    };
-    let upstream = upstream
-        .otherwise(fault::silent_before_body())
-        .start()
-        .await;
-    let gateway = gateway()
-        .trust(&authority)
-        .custom(custom("one").model(MODEL), &upstream)
-        .config("limits.replay_total", "64MiB")
-        .config("timeouts.first_byte", "2s")
-        .config("timeouts.idle", "2s")
-        .start()
-        .await;
-    let before = gateway.memory_peak();
-    let first = bodies::sized(MODEL, Position::First, HELD);
-    let mut uploads = tokio::task::JoinSet::new();
-    for _ in 0..UPLOADS {
-        let request = gateway.post(TARGET, first.clone());
-        let mut client = Client::connect(protocol, gateway.address(), &authority).await;
-        uploads.spawn(async move {
-            client
-                .try_send(&request)
-                .await
-                .map(|response| response.status)
-        });
-    }
-    // One of them is kept, the others are streamed through; all are held at the provider.
-    upstream.wait_for(UPLOADS).await;
-    let kept = gateway.metrics().await.sum("tollgate_replay_bytes", &[]);
-    assert!(
-        kept >= HELD as f64 && kept <= KEPT as f64,
-        "{kept} bytes are kept"
-    );
-
-    // No room is left for one whose model comes last.
-    let last = bodies::sized(MODEL, Position::Last, HELD);
-    let mut client = Client::connect(protocol, gateway.address(), &authority).await;
-    let response = client.send(&gateway.post(TARGET, last)).await;
-    assert_eq!(
-        (response.status, code(&response).as_str()),
-        (503, "overloaded"),
-        "{}",
-        response.text()
-    );
-    assert!(response.header("retry-after").is_some());
-
-    let rise = gateway.memory_peak() - before;
-    eprintln!(
-        "{protocol:?} to {speaks:?}: the peak rose by {} KiB",
-        rise / 1024
-    );
-    assert!(rise <= KEPT + SLACK, "the peak rose by {} KiB", rise / 1024);
-    drop(client);
-    uploads.shutdown().await;
-    pair::idle(&gateway).await;
-    assert_eq!(upstream.count(), UPLOADS);
-}
-
-#[tokio::test]
-async fn eight_held_uploads_stay_within_the_memory_for_bodies_h1() {
-    eight_held_uploads(Protocol::H1, Protocol::H1).await;
-}
-
-#[tokio::test]
-async fn eight_held_uploads_stay_within_the_memory_for_bodies_h2() {
-    eight_held_uploads(Protocol::H2c, Protocol::H2Tls).await;
-}
-
-#[tokio::test]
-async fn bodies_of_unknown_length_take_no_more_than_their_share() {
-    let lab = Lab::new(|gateway| {
-        gateway
-            .config("limits.replay_total", "1MiB")
-            .config("limits.replay_request", "1MiB")
-    })
-    .await;
-    let gate = upstream::gate();
-    lab.upstream
-        .otherwise(behave().read().hold(&gate).send(good()));
-    let mut requests = tokio::task::JoinSet::new();
-    for _ in 0..6 {
-        let request = pair::chat(&lab.gateway, 300 * KIB)
-            .unannounced()
-            .pieces(10 * KIB);
-        let address = lab.gateway.address();
-        requests.spawn(async move { client::send(address, &request).await.status });
-    }
-    gate.held(6).await;
-    let kept = lab
-        .gateway
-        .metrics()
-        .await
-        .sum("tollgate_replay_bytes", &[]);
-    assert!(kept > 0.0 && kept <= MIB as f64, "{kept}");
-    gate.open();
-    assert_eq!(requests.join_all().await, [200; 6]);
-    for delivery in lab.upstream.deliveries() {
-        assert_eq!(
-            delivery.bytes(),
-            bodies::chat(MODEL).size(300 * KIB).build()
-        );
-    }
-    pair::idle(&lab.gateway).await;
 }
 
 #[tokio::test]

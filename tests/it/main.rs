@@ -9,28 +9,31 @@
     reason = "a test that cannot go on says why"
 )]
 
-mod bodies;
-mod support;
-mod panics;
-mod reload;
-mod shutdown;
-mod setup;
-mod tidy;
 mod access;
 mod ask;
-mod errors;
-mod models;
-mod routing;
-mod secrets;
-mod upstream_request;
+mod bodies;
 mod early_answer;
+mod errors;
 mod failover;
 mod failover_connect;
 mod failover_keys;
 mod failover_lost;
 mod failover_status;
 mod framing;
+mod framing_good;
 mod h2_upstream;
 mod limits;
+mod limits_bodies;
+mod models;
 mod pair;
+mod panics;
+mod reload;
+mod routing;
+mod secrets;
+mod setup;
+mod shutdown;
 mod streaming;
+mod streaming_broken;
+mod support;
+mod tidy;
+mod upstream_request;

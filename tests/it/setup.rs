@@ -13,8 +13,17 @@ async fn every_mistake_is_told_at_once_and_nothing_listens() {
     for command in ["serve", "check"] {
         let ended = broken.run(&[command]);
         assert_eq!(ended.code, Some(1), "{command}: {ended:?}");
-        for part in ["limits.body", "listen_adress", "timeouts.connect", "tollgate.toml:"] {
-            assert!(ended.stderr.contains(part), "{command}: {part}: {}", ended.stderr);
+        for part in [
+            "limits.body",
+            "listen_adress",
+            "timeouts.connect",
+            "tollgate.toml:",
+        ] {
+            assert!(
+                ended.stderr.contains(part),
+                "{command}: {part}: {}",
+                ended.stderr
+            );
         }
         assert!(!ended.stderr.contains("listening on"), "{}", ended.stderr);
     }
@@ -23,7 +32,10 @@ async fn every_mistake_is_told_at_once_and_nothing_listens() {
 #[tokio::test]
 async fn every_mistake_of_the_catalog_is_told_with_its_place() {
     let broken = gateway()
-        .catalog("one", json!({"provider": "one", "base_url": "ftp://x", "surfaces": {"chat": {"path": "/c"}}}))
+        .catalog(
+            "one",
+            json!({"provider": "one", "base_url": "ftp://x", "surfaces": {"chat": {"path": "/c"}}}),
+        )
         .catalog("two", json!({"virtual_models": {"loop": ["loop"]}}));
     let ended = broken.run(&["check"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
@@ -65,7 +77,18 @@ async fn a_good_setup_is_said_to_be_good() {
 async fn readiness_and_liveness_are_told() {
     let gateway = gateway().start().await;
     let ready = gateway.ask_admin("/readyz").await;
-    assert_eq!((ready.status, ready.json()["ready"].as_bool()), (200, Some(true)), "{}", ready.text());
+    assert_eq!(
+        (ready.status, ready.json()["ready"].as_bool()),
+        (200, Some(true)),
+        "{}",
+        ready.text()
+    );
     assert!(ready.text().contains("catalog"), "{}", ready.text());
-    assert_eq!(gateway.send(&crate::support::client::get("/healthz")).await.status, 200);
+    assert_eq!(
+        gateway
+            .send(&crate::support::client::get("/healthz"))
+            .await
+            .status,
+        200
+    );
 }

@@ -23,16 +23,32 @@ async fn an_idle_gateway_ends_at_once() {
 #[tokio::test]
 async fn a_stream_under_way_ends_whole_and_the_process_right_after_it() {
     let hold = gate();
-    let reply = Reply::sse([Bytes::from("data: 1\n\n"), Bytes::from("data: [DONE]\n\n")], Duration::ZERO);
-    let upstream = upstream::h1().reply(reply.hold_before(1, &hold)).start().await;
+    let reply = Reply::sse(
+        [Bytes::from("data: 1\n\n"), Bytes::from("data: [DONE]\n\n")],
+        Duration::ZERO,
+    );
+    let upstream = upstream::h1()
+        .reply(reply.hold_before(1, &hold))
+        .start()
+        .await;
     let gateway = gateway().provider("openai", &upstream).start().await;
-    let request = gateway.post("/v1/chat/completions", bodies::chat("openai:gpt-4o").member("stream", "true").build());
+    let request = gateway.post(
+        "/v1/chat/completions",
+        bodies::chat("openai:gpt-4o")
+            .member("stream", "true")
+            .build(),
+    );
     let mut connection = client::h1(gateway.address()).await;
     let answer = {
         let mut stream = connection.begin(&request).await.expect("sent");
-        assert_eq!(stream.next().await.expect("a piece").as_deref(), Some(&b"data: 1\n\n"[..]));
+        assert_eq!(
+            stream.next().await.expect("a piece").as_deref(),
+            Some(&b"data: 1\n\n"[..])
+        );
         gateway.signal("TERM");
-        gateway.log_until("the end announced", |line| line.contains("stopping")).await;
+        gateway
+            .log_until("the end announced", |line| line.contains("stopping"))
+            .await;
         hold.open();
         stream.collect().await
     };
@@ -43,10 +59,23 @@ async fn a_stream_under_way_ends_whole_and_the_process_right_after_it() {
 #[tokio::test]
 async fn what_does_not_end_in_time_is_cut() {
     let hold = gate();
-    let reply = Reply::sse([Bytes::from("data: 1\n\n"), Bytes::from("data: 2\n\n")], Duration::ZERO);
-    let upstream = upstream::h1().reply(reply.hold_before(1, &hold)).start().await;
-    let gateway = gateway().config("server.drain", "200ms").provider("openai", &upstream).start().await;
-    let request = gateway.post("/v1/chat/completions", bodies::chat("openai:gpt-4o").build());
+    let reply = Reply::sse(
+        [Bytes::from("data: 1\n\n"), Bytes::from("data: 2\n\n")],
+        Duration::ZERO,
+    );
+    let upstream = upstream::h1()
+        .reply(reply.hold_before(1, &hold))
+        .start()
+        .await;
+    let gateway = gateway()
+        .config("server.drain", "200ms")
+        .provider("openai", &upstream)
+        .start()
+        .await;
+    let request = gateway.post(
+        "/v1/chat/completions",
+        bodies::chat("openai:gpt-4o").build(),
+    );
     let mut connection = client::h1(gateway.address()).await;
     let mut stream = connection.begin(&request).await.expect("sent");
     assert!(stream.next().await.expect("a piece").is_some());

@@ -22,12 +22,29 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("admin", &["metrics", "secret"]),
     (
         "live",
-        &["catalog", "config", "credentials", "metrics", "routing", "secret", "upstream"],
+        &[
+            "catalog",
+            "config",
+            "credentials",
+            "metrics",
+            "routing",
+            "secret",
+            "upstream",
+        ],
     ),
     (
         "proxy",
         &[
-            "access", "catalog", "credentials", "live", "log", "metrics", "model", "routing", "snapshot", "surface",
+            "access",
+            "catalog",
+            "credentials",
+            "live",
+            "log",
+            "metrics",
+            "model",
+            "routing",
+            "snapshot",
+            "surface",
             "upstream",
         ],
     ),
@@ -53,7 +70,12 @@ fn source_files() -> Vec<(String, String)> {
     sources(&root, &mut found);
     let read = |path: PathBuf| {
         let below = path.strip_prefix(&root).expect("below src");
-        let top = below.components().next().expect("a name").as_os_str().to_string_lossy();
+        let top = below
+            .components()
+            .next()
+            .expect("a name")
+            .as_os_str()
+            .to_string_lossy();
         let top = top.trim_end_matches(".rs").to_owned();
         (top, std::fs::read_to_string(&path).expect("UTF-8"))
     };
@@ -77,7 +99,10 @@ fn imports_point_one_way() {
         if ASSEMBLE.contains(&module.as_str()) {
             continue;
         }
-        let allowed = MAY_NAME.iter().find(|(name, _)| *name == module).map_or(&[][..], |(_, names)| names);
+        let allowed = MAY_NAME
+            .iter()
+            .find(|(name, _)| *name == module)
+            .map_or(&[][..], |(_, names)| names);
         for name in named(&text) {
             if name != module && !allowed.contains(&name) {
                 wrong.push(format!("{module} names {name}"));

@@ -228,7 +228,7 @@ def test_the_models_of_the_catalog_are_listed(openai_served):
     models = {model.id: model for model in openai_served.models.list()}
     assert {MODEL, "claude-haiku-4-5", "house-chat"} <= set(models)
     assert models[MODEL].object == "model"
-    assert models[MODEL].created > 0
+    assert models[MODEL].created >= 0  # 0: the catalog does not know
     assert models[MODEL].owned_by
 
 
