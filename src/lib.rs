@@ -11,66 +11,66 @@
     )
 )]
 
-/// Flags, subcommands and exit codes.
+// Flags, subcommands and exit codes.
 pub mod cli;
 
-/// `tollgate dev`: everything on this machine.
+// `tollgate dev`: everything on this machine.
 pub mod dev;
 
-/// `tollgate.toml` as written → as checked.
+// `tollgate.toml` as written → as checked.
 pub mod config;
 
-/// Assembly: listeners, services, background tasks, shutdown.
+// Assembly: listeners, services, background tasks, shutdown.
 pub mod server;
 
-/// The HTTP side: one short method a phase.
+// The HTTP side: one short method a phase.
 pub mod proxy;
 
-/// The table of API shapes.
+// The table of API shapes.
 pub mod surface;
 
-/// Access key → caller, and what the caller may use.
+// Access key → caller, and what the caller may use.
 pub mod access;
 
-/// The model's name in a body, and its replacement.
+// The model's name in a body, and its replacement.
 pub mod model;
 
-/// Providers, models, prices; immutable once built.
+// Providers, models, prices; immutable once built.
 #[allow(
     clippy::disallowed_methods,
     reason = "its files are read when they are loaded, not by requests"
 )]
 pub mod catalog;
 
-/// The catalog made ready for requests, as one value that a reload replaces.
+// The catalog made ready for requests, as one value that a reload replaces.
 pub mod live;
 
-/// Candidates in order, and what follows a failure.
+// Candidates in order, and what follows a failure.
 pub mod routing;
 
-/// What proves to a provider who pays.
+// What proves to a provider who pays.
 pub mod credentials;
 
-/// A provider's endpoints, addresses and connections.
+// A provider's endpoints, addresses and connections.
 pub mod upstream;
 
-/// The embedded store: accounts and access keys.
+// The embedded store: accounts and access keys.
 pub mod store;
 
-/// Every Prometheus family.
+// Every Prometheus family.
 pub mod metrics;
 
-/// The process's log and the access log.
+// The process's log and the access log.
 pub mod log;
 
-/// The operator's listener.
+// The operator's listener.
 pub mod admin;
 
-/// A provider that answers with what it was asked.
+// A provider that answers with what it was asked.
 pub mod echo;
 
-/// References to secrets, and secrets that do not print.
+// References to secrets, and secrets that do not print.
 pub mod secret;
 
-/// A value that is replaced as a whole.
+// A value that is replaced as a whole.
 pub mod snapshot;

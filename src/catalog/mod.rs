@@ -2,7 +2,7 @@
 //! built whole from [`Files`] by [`resolve`], is never changed afterwards, and knows nothing of requests, keys, health
 //! or time. When to build a new one, and who sees which, is decided elsewhere.
 //!
-//! In the order of the work: `load` reads the texts, `parse` gives them the shape of [`file`], `overlay` lays later
+//! In the order of the work: `load` reads the texts, `parse` gives them the shape of [`mod@file`], `overlay` lays later
 //! ones over earlier ones, `resolve` checks the whole and builds it, `lookup` answers names.
 
 mod builtin;

@@ -1,7 +1,7 @@
 //! The embedded store: accounts and access keys in SQLite, one file in the data folder. Several
 //! processes may have it open at once (the gateway, and `tollgate keys`).
 //!
-//! Statements keep to what PostgreSQL understands as well; what only SQLite does is in [`schema`].
+//! Statements keep to what PostgreSQL understands as well; what only SQLite does is in `schema`.
 //! Each connection has a thread of its own, so that a slow disk holds up no other task; and no
 //! request waits for any of it: they see a [`Keyring`](crate::access::Keyring), which [`watch`]
 //! keeps up to date.
