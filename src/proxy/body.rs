@@ -451,3 +451,48 @@ impl Tail {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_secs(10);
+
+    /// A pace whose window began, and whose last piece came, so long ago.
+    fn pace(began: u64, last: u64, bytes: u64) -> Pace {
+        let now = Instant::now();
+        Pace {
+            window: WINDOW,
+            since: now - Duration::from_secs(began),
+            last: now - Duration::from_secs(last),
+            bytes,
+        }
+    }
+
+    #[test]
+    fn a_window_that_is_not_over_is_kept_whatever_came_in_it() {
+        assert!(pace(9, 9, 0).turn());
+        assert!(pace(9, 9, 0).keep(1));
+    }
+
+    #[test]
+    fn a_window_that_is_over_must_have_had_enough_in_it() {
+        let enough = RATE_MIN * WINDOW.as_secs();
+        assert!(!pace(10, 5, enough - 1).turn());
+        assert!(pace(10, 5, enough).turn());
+        assert!(pace(10, 5, enough - 1).keep(1));
+        assert!(!pace(10, 5, 0).keep(1));
+    }
+
+    #[test]
+    fn silence_is_never_longer_than_a_window() {
+        let mut pace = pace(10, 7, RATE_MIN * WINDOW.as_secs());
+        assert!(pace.turn());
+        // The last piece came seven seconds ago, so that three are left.
+        let left = pace.left();
+        assert!(
+            left > Duration::from_secs(2) && left <= Duration::from_secs(3),
+            "{left:?}"
+        );
+    }
+}

@@ -6,10 +6,10 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, Result};
 use pingora_proxy::{FailToProxy, Session};
-use tokio::sync::oneshot;
 
 use super::Gateway;
 use super::context::RequestContext;
+use super::flow;
 use super::reject::{Code, Rejection};
 use super::replay::{self, Cause, Withheld};
 use super::response;
@@ -92,7 +92,7 @@ impl Gateway {
         // The client may be gone as well; then there is nobody left to tell.
         if let ServerSession::H2(stream) = session.as_mut() {
             // The stream is reset next, and loses what is still queued on it.
-            let (last, taken) = watched(event.unwrap_or_default());
+            let (last, taken) = flow::watched(event.unwrap_or_default());
             if stream.write_body(last, false).await.is_ok() {
                 let _ = tokio::time::timeout(ctx.live.client_patience, taken).await;
             }
@@ -101,23 +101,6 @@ impl Gateway {
         }
         ctx.refused = Some(Code::AllCandidatesFailed);
         closed(Code::AllCandidatesFailed.status())
-    }
-}
-
-/// `data`, and what ends when the connection has taken it.
-fn watched(data: Bytes) -> (Bytes, oneshot::Receiver<()>) {
-    let (held, taken) = oneshot::channel();
-    (Bytes::from_owner(Watched { data, _held: held }), taken)
-}
-
-struct Watched {
-    data: Bytes,
-    _held: oneshot::Sender<()>,
-}
-
-impl AsRef<[u8]> for Watched {
-    fn as_ref(&self) -> &[u8] {
-        &self.data
     }
 }
 

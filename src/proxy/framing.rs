@@ -111,6 +111,8 @@ fn names_content_length(raw: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -147,6 +149,27 @@ mod tests {
         }
         let many = |count: usize| vec!["x"; count].join(",");
         assert!(!is_bad(&many(OPTIONS_MAX)) && is_bad(&many(OPTIONS_MAX + 1)));
+    }
+
+    #[test]
+    fn chunked_is_the_only_coding_and_named_once() {
+        let is_good = |values: &[&'static str]| {
+            let lines = values
+                .iter()
+                .map(|value| (TRANSFER_ENCODING, HeaderValue::from_static(value)));
+            is_chunked(&HeaderMap::from_iter(lines))
+        };
+        assert!(is_good(&["chunked"]) && is_good(&["Chunked"]));
+        for bad in [
+            &["gzip, chunked"][..],
+            &["chunked, chunked"],
+            &["chunked", "chunked"],
+            &["identity"],
+            &[""],
+            &[],
+        ] {
+            assert!(!is_good(bad), "{bad:?}");
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod context;
 mod edits;
 mod fault;
 mod finish;
+mod flow;
 mod framing;
 mod id;
 mod members;

@@ -12,7 +12,6 @@
 //! Not here: reading the body in the first place, choosing attempts, and what an answer says.
 
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,10 +26,10 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora::protocols::l4::socket::SocketAddr;
 use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
-use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::body::Tail;
+use super::flow::{self, Flow};
 
 /// The largest error answer that is kept while a next candidate is tried, in bytes. A larger one
 /// is let go, and the failure is reported in Tollgate's own words if no other answer comes.
@@ -38,13 +37,6 @@ const WITHHELD_MAX: usize = 64 * 1024;
 
 /// How long the body of a failed answer is waited for before the next candidate is tried.
 const WITHHELD_WAIT: Duration = Duration::from_millis(500);
-
-/// Pieces of a body that are handed over and not yet written, at most. Pingora's pipe holds four,
-/// and nobody reads from the client, or looks at the clock, while it is full.
-const PIECES_UNWRITTEN: usize = 2;
-
-/// A body of no more pieces than this fits the pipe, so that nobody needs to count them.
-const PIECES_UNCOUNTED: usize = 3;
 
 /// Why the replay session ended an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +152,7 @@ impl Shared {
             .iter()
             .map(|piece| piece.len().div_ceil(bytes))
             .sum();
-        let many = pieces > PIECES_UNCOUNTED || state.tail.is_some();
+        let many = pieces > flow::PIECES_UNCOUNTED || state.tail.is_some();
         state.flow = many.then(Arc::default);
     }
 
@@ -275,74 +267,6 @@ impl Shared {
     }
 }
 
-/// Counts the pieces that Pingora has taken and not yet written.
-struct Flow {
-    unwritten: AtomicUsize,
-    written: Notify,
-    last_written: Mutex<Instant>,
-}
-
-impl Default for Flow {
-    fn default() -> Self {
-        Self {
-            unwritten: AtomicUsize::new(0),
-            written: Notify::new(),
-            last_written: Mutex::new(Instant::now()),
-        }
-    }
-}
-
-impl Flow {
-    fn unwritten(&self) -> usize {
-        self.unwritten.load(Ordering::Acquire)
-    }
-
-    fn has_room(&self) -> bool {
-        self.unwritten() < PIECES_UNWRITTEN
-    }
-
-    /// The piece, counted until Pingora lets go of it: it has been written, or given up.
-    fn count(self: &Arc<Self>, piece: Bytes) -> Bytes {
-        self.unwritten.fetch_add(1, Ordering::AcqRel);
-        Bytes::from_owner(Counted {
-            piece,
-            flow: Arc::clone(self),
-        })
-    }
-}
-
-/// A piece on its way.
-struct Counted {
-    piece: Bytes,
-    flow: Arc<Flow>,
-}
-
-impl AsRef<[u8]> for Counted {
-    fn as_ref(&self) -> &[u8] {
-        &self.piece
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        *self
-            .flow
-            .last_written
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.flow.unwritten.fetch_sub(1, Ordering::AcqRel);
-        self.flow.written.notify_one();
-    }
-}
-
-/// Returns when a piece has been written; never, where none is counted.
-async fn written(flow: Option<&Flow>) {
-    match flow {
-        Some(flow) => flow.written.notified().await,
-        None => std::future::pending().await,
-    }
-}
-
 /// Returns after `patience`; never, where there is no end to it.
 async fn run_out(patience: Option<Duration>) {
     match patience {
@@ -415,7 +339,7 @@ impl Replay {
                     Err(error) => Err(shared.gone(error)),
                 },
                 // Another deadline holds from here on.
-                () = written(flow.as_deref()) => {}
+                () = flow::written(flow.as_deref()) => {}
                 () = run_out(patience) => shared.judge_client()?,
                 cause = expire(timer, shared) => return Err(shared.expired(cause)),
             }
@@ -438,7 +362,7 @@ impl Replay {
             shared.lock().stalled = true;
             tokio::select! {
                 biased;
-                () = flow.written.notified() => {}
+                () = flow.written() => {}
                 read = real.read_body_or_idle(true), if watched => {
                     read.map_err(|error| shared.gone(error))?;
                 }
@@ -501,12 +425,7 @@ impl State {
 
     /// When something last happened.
     fn activity(&self) -> Instant {
-        let written = self.flow.as_ref().map(|flow| {
-            *flow
-                .last_written
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-        });
+        let written = self.flow.as_ref().map(|flow| flow.last_written());
         written.map_or(self.last_activity, |written| {
             written.max(self.last_activity)
         })

@@ -221,8 +221,10 @@ async fn the_time_to_the_first_byte_begins_when_the_request_has_been_sent() {
     );
 }
 
+/// The price of finding answers that come before the body was read: a provider that takes nothing for longer than the
+/// write timeout, in the middle of a body that no socket buffer holds, is not sent the rest of it.
 #[tokio::test]
-async fn a_provider_may_pause_while_it_takes_the_body() {
+async fn a_provider_that_stops_taking_the_body_for_long_is_given_up() {
     let pair = Pair::start(|gateway| gateway.config("timeouts.total", "6s")).await;
     let pausing = behave()
         .read_until(MIB as u64)
@@ -232,82 +234,40 @@ async fn a_provider_may_pause_while_it_takes_the_body() {
     let (response, reached) = pair.meet(pausing, "on", LARGE).await;
     assert_eq!(
         (response.status, reached),
-        (200, Reached(1, 0)),
+        (504, Reached(1, 0)),
         "{:?}",
         attempts(&response)
     );
-    assert!(pair.first.delivery().complete);
+    assert!(!pair.first.delivery().complete);
 }
 
-/// A kept connection that is reset before it has answered anything: the provider had closed it already, so that the
-/// same provider is asked once more, over a fresh one, in every mode.
-#[tokio::test]
-async fn a_kept_connection_that_was_reset_is_replaced_once() {
-    let pair = Pair::start(|gateway| gateway).await;
-    for mode in MODES {
+/// Meets `fault` on a connection to the first that has been used before, once or however often it is asked.
+async fn on_a_kept_connection(
+    pair: &Pair,
+    fault: Behaviour,
+    times: usize,
+    mode: &str,
+) -> (Response, Reached) {
+    loop {
         pair.warm().await;
-        let before = pair.first.connections();
-        let (response, reached) = pair.meet(fault::reset_after_body(), mode, 0).await;
-        assert_eq!(
-            (response.status, reached),
-            (200, Reached(2, 0)),
-            "{mode}: {}",
-            response.text()
-        );
-        assert_eq!(pair.first.connections(), before + 1, "{mode}");
-        let told = [BROKEN.to_owned(), format!("one:{MODEL};ok;status=200")];
-        assert_eq!(attempts(&response), told, "{mode}");
+        let before = pair.first.deliveries();
+        let kept = before.last().expect("the first request").connection;
+        let left = Mutex::new(times);
+        pair.first.each(move |_| {
+            let mut left = left.lock().expect("no panic");
+            *left = left.saturating_sub(1);
+            if *left == 0 { good().into() } else { fault.clone() }
+        });
+        let request = chat(&pair.gateway, 0).header("tollgate-failover", mode);
+        let met = pair.send(&request).await;
+        pair.first.otherwise(good());
+        // Pingora may lose a connection that it had kept (it takes it out of its pool while another thread still looks
+        // at it), and open another one.
+        if pair.first.deliveries_since(before.len())[0].connection == kept {
+            return met;
+        }
     }
 }
-
-#[tokio::test]
-async fn a_kept_connection_that_was_reset_is_not_replaced_twice() {
-    let pair = Pair::start(|gateway| gateway).await;
-    for (mode, then) in [
-        ("on", Reached(2, 1)),
-        ("safe", Reached(2, 0)),
-        ("off", Reached(2, 0)),
-    ] {
-        pair.warm().await;
-        pair.first.push(fault::reset_after_body());
-        let (response, reached) = pair.meet(fault::reset_after_body(), mode, 0).await;
-        assert_eq!(reached, then, "{mode}: {:?}", attempts(&response));
-        assert_eq!(
-            response.status,
-            if then.1 == 1 { 200 } else { 502 },
-            "{mode}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_kept_connection_that_closes_in_order_after_the_body_was_delivered_to() {
-    let pair = Pair::start(|gateway| gateway).await;
-    for (mode, then) in [
-        ("on", Reached(1, 1)),
-        ("safe", Reached(1, 0)),
-        ("off", Reached(1, 0)),
-    ] {
-        pair.warm().await;
-        let (response, reached) = pair.meet(fault::close_after_body(), mode, 0).await;
-        assert_eq!(reached, then, "{mode}: {:?}", attempts(&response));
-    }
-}
-
-#[tokio::test]
-async fn a_kept_connection_that_has_begun_to_answer_was_delivered_to() {
-    let pair = Pair::start(|gateway| gateway).await;
-    for (mode, then) in [
-        ("on", Reached(1, 1)),
-        ("safe", Reached(1, 0)),
-        ("off", Reached(1, 0)),
-    ] {
-        pair.warm().await;
-        let (response, reached) = pair.meet(fault::reset_in_head(), mode, 0).await;
-        assert_eq!(reached, then, "{mode}: {:?}", attempts(&response));
-    }
-}
-
 #[tokio::test]
 async fn idle_connections_that_were_cut_cost_no_request() {
     let pair = Pair::start(|gateway| gateway).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::pair::{self, MODEL, good};
 use crate::support::bodies;
 use crate::support::client::{self, Client, Ending, Incoming, Protocol, Request, Windows};
-use crate::support::gateway::{Builder, Gateway, custom, gateway};
+use crate::support::gateway::{Builder, Gateway, Metrics, custom, gateway};
 use crate::support::tls::Authority;
 use crate::support::upstream::{self, Behaviour, Delivery, Reply, Upstream, fault, payload};
 
@@ -330,7 +330,7 @@ async fn a_stream_that_an_h2_client_resets_leaves_its_neighbours_alone() {
 }
 
 /// Streams under way at the same time.
-const MANY: usize = 200;
+const MANY: u32 = 200;
 
 /// Event number `at` of stream number `number`.
 fn numbered(number: &str, at: usize) -> Bytes {
@@ -370,11 +370,9 @@ async fn two_hundred_streams_at_once_arrive_in_order() {
             (number, response)
         });
     }
-    gate.held(MANY).await;
-    assert_eq!(
-        gateway.metrics().await.sum("tollgate_streams_open", &[]),
-        MANY as f64
-    );
+    gate.held(MANY as usize).await;
+    let all_open = |metrics: &Metrics| metrics.sum("tollgate_streams_open", &[]) == f64::from(MANY);
+    gateway.metrics_until("every open stream", all_open).await;
     gate.open();
     for (number, response) in streams.join_all().await {
         let expected: Vec<Bytes> = (0..20)
@@ -387,6 +385,6 @@ async fn two_hundred_streams_at_once_arrive_in_order() {
         );
         assert_eq!(response.ending, Ending::Whole, "stream {number}");
     }
-    assert_eq!(upstream.count(), MANY);
+    assert_eq!(upstream.count(), MANY as usize);
     pair::idle(&gateway).await;
 }
