@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use crate::pair::{self, MODEL, MODES, Pair, Reached, attempts, chat, code, error, good};
+use crate::support::client::Response;
 use crate::support::upstream::{self, Behaviour, End, Reply, behave, fault};
 
 const MIB: usize = 1 << 20;
@@ -82,17 +83,42 @@ async fn a_connection_that_is_lost_after_the_body() {
     .await;
 }
 
+/// No provider acts on a part of a body.
+const IN_PART: [bool; 3] = [true, true, false];
+
 #[tokio::test]
-async fn a_connection_that_is_lost_before_or_in_the_body() {
+async fn a_connection_that_is_reset_before_the_body() {
     let pair = Pair::start(|gateway| gateway).await;
-    let faults = [
-        ("a reset before the body", fault::reset_before_body()),
-        ("a close before the body", fault::close_before_body()),
-        ("a reset in the body", fault::reset_in_body(MIB as u64)),
-    ];
-    for (what, fault) in faults {
-        check(&pair, what, &fault, LARGE, BROKEN, [true, true, false]).await;
-    }
+    check(
+        &pair,
+        "a reset",
+        &fault::reset_before_body(),
+        LARGE,
+        BROKEN,
+        IN_PART,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_closed_before_the_body() {
+    let pair = Pair::start(|gateway| gateway).await;
+    check(
+        &pair,
+        "a close",
+        &fault::close_before_body(),
+        LARGE,
+        BROKEN,
+        IN_PART,
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_reset_in_the_body() {
+    let pair = Pair::start(|gateway| gateway).await;
+    let fault = fault::reset_in_body(MIB as u64);
+    check(&pair, "a reset", &fault, LARGE, BROKEN, IN_PART).await;
 }
 
 #[tokio::test]
@@ -241,33 +267,93 @@ async fn a_provider_that_stops_taking_the_body_for_long_is_given_up() {
     assert!(!pair.first.delivery().complete);
 }
 
-/// Meets `fault` on a connection to the first that has been used before, once or however often it is asked.
+/// How often a fault is met.
+#[derive(Clone, Copy)]
+enum Met {
+    Once,
+    Always,
+}
+
+/// Meets `fault` at the first provider on a connection that was used before.
 async fn on_a_kept_connection(
     pair: &Pair,
     fault: Behaviour,
-    times: usize,
+    met: Met,
     mode: &str,
 ) -> (Response, Reached) {
     loop {
         pair.warm().await;
         let before = pair.first.deliveries();
         let kept = before.last().expect("the first request").connection;
-        let left = Mutex::new(times);
-        pair.first.each(move |_| {
-            let mut left = left.lock().expect("no panic");
-            *left = left.saturating_sub(1);
-            if *left == 0 { good().into() } else { fault.clone() }
-        });
+        match met {
+            Met::Once => pair.first.push(fault.clone()),
+            Met::Always => pair.first.otherwise(fault.clone()),
+        }
         let request = chat(&pair.gateway, 0).header("tollgate-failover", mode);
-        let met = pair.send(&request).await;
+        let answered = pair.send(&request).await;
         pair.first.otherwise(good());
-        // Pingora may lose a connection that it had kept (it takes it out of its pool while another thread still looks
-        // at it), and open another one.
+        // Pingora may lose a connection that it kept (it takes it out of its pool while another thread still has a hand
+        // on it) and open another one.
         if pair.first.deliveries_since(before.len())[0].connection == kept {
-            return met;
+            return answered;
         }
     }
 }
+
+/// A kept connection that is reset before it has answered anything: the provider had closed it already, so that the
+/// same provider is asked once more, over a fresh one, in every mode.
+#[tokio::test]
+async fn a_kept_connection_that_was_reset_is_replaced_once() {
+    let pair = Pair::start(|gateway| gateway).await;
+    for mode in MODES {
+        let (response, reached) =
+            on_a_kept_connection(&pair, fault::reset_after_body(), Met::Once, mode).await;
+        assert_eq!((response.status, reached), (200, Reached(2, 0)), "{mode}");
+        let told = [BROKEN.to_owned(), format!("one:{MODEL};ok;status=200")];
+        assert_eq!(attempts(&response), told, "{mode}");
+        let deliveries = pair.first.deliveries();
+        let last = &deliveries[deliveries.len() - 2..];
+        assert_ne!(last[0].connection, last[1].connection, "{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_reset_is_not_replaced_twice() {
+    let pair = Pair::start(|gateway| gateway).await;
+    let expected = [
+        ("on", (200, Reached(2, 1))),
+        ("safe", (502, Reached(2, 0))),
+        ("off", (502, Reached(2, 0))),
+    ];
+    for (mode, expected) in expected {
+        let (response, reached) =
+            on_a_kept_connection(&pair, fault::reset_after_body(), Met::Always, mode).await;
+        let told = attempts(&response);
+        assert_eq!((response.status, reached), expected, "{mode}: {told:?}");
+    }
+}
+
+/// What a provider has got and not answered is sent elsewhere in mode `on` only, also when its connection was a kept one.
+#[tokio::test]
+async fn a_kept_connection_that_did_not_just_vanish_was_delivered_to() {
+    let pair = Pair::start(|gateway| gateway).await;
+    let faults = [
+        ("closed in order", fault::close_after_body()),
+        ("reset in the header", fault::reset_in_head()),
+    ];
+    for (what, fault) in faults {
+        for (mode, then) in [
+            ("on", Reached(1, 1)),
+            ("safe", Reached(1, 0)),
+            ("off", Reached(1, 0)),
+        ] {
+            let (response, reached) =
+                on_a_kept_connection(&pair, fault.clone(), Met::Once, mode).await;
+            assert_eq!(reached, then, "{what}, {mode}: {:?}", attempts(&response));
+        }
+    }
+}
+
 #[tokio::test]
 async fn idle_connections_that_were_cut_cost_no_request() {
     let pair = Pair::start(|gateway| gateway).await;

@@ -191,8 +191,6 @@ async fn eight_held_uploads(protocol: Protocol, speaks: Protocol) {
         .trust(&authority)
         .custom(custom("one").model(MODEL), &upstream)
         .config("limits.replay_total", "64MiB")
-        .config("timeouts.first_byte", "2s")
-        .config("timeouts.idle", "2s")
         .start()
         .await;
     let before = gateway.memory_peak();
@@ -234,10 +232,10 @@ async fn eight_held_uploads(protocol: Protocol, speaks: Protocol) {
         rise / 1024
     );
     assert!(rise <= KEPT + SLACK, "the peak rose by {} KiB", rise / 1024);
-    drop(client);
+    assert_eq!(upstream.count(), UPLOADS);
+    drop((client, upstream));
     uploads.shutdown().await;
     pair::idle(&gateway).await;
-    assert_eq!(upstream.count(), UPLOADS);
 }
 
 #[tokio::test]
