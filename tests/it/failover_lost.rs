@@ -251,7 +251,7 @@ async fn the_time_to_the_first_byte_begins_when_the_request_has_been_sent() {
 /// write timeout, in the middle of a body that no socket buffer holds, is not sent the rest of it.
 #[tokio::test]
 async fn a_provider_that_stops_taking_the_body_for_long_is_given_up() {
-    let pair = Pair::start(|gateway| gateway.config("timeouts.total", "6s")).await;
+    let pair = Pair::start(|gateway| gateway.config("timeouts.total", "4s")).await;
     let pausing = behave()
         .read_until(MIB as u64)
         .step(upstream::Step::Pause(Duration::from_millis(2500)))
