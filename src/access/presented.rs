@@ -32,6 +32,44 @@ const SUBPROTOCOL: &[u8] = b"openai-insecure-api-key.";
 /// The query parameter of Google's APIs.
 const PARAMETER: &[u8] = b"key";
 
+/// Which of the headers that may hold a credential a request has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Places(u8);
+
+impl Places {
+    const SUBPROTOCOL: u8 = 1 << CLIENT_AUTH.len();
+
+    /// Notes a header by its name, in lower case; returns whether it is such a place.
+    pub fn note(&mut self, name: &str) -> bool {
+        // In the order of `CLIENT_AUTH`, which a test holds it to.
+        let place = match name {
+            "tollgate-key" => 1,
+            "authorization" => 1 << 1,
+            "x-api-key" => 1 << 2,
+            "api-key" => 1 << 3,
+            "x-goog-api-key" => 1 << 4,
+            "sec-websocket-protocol" => Self::SUBPROTOCOL,
+            _ => return false,
+        };
+        self.0 |= place;
+        true
+    }
+
+    /// The places of a request's headers.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut places = Self::default();
+        for name in headers.keys() {
+            places.note(name.as_str());
+        }
+        places
+    }
+
+    const fn has(self, at: usize) -> bool {
+        self.0 & 1 << at != 0
+    }
+}
+
 /// The credentials of one request. Prints as dots.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Presented<'a> {
@@ -48,7 +86,8 @@ impl fmt::Debug for Presented<'_> {
     }
 }
 
-/// Searches a request's headers and its query (without the `?`).
+/// Searches a request's headers, where `places` says that there is something, and its query (without
+/// the `?`).
 ///
 /// A value that is empty is no credential. One that is not visible ASCII, or that follows a scheme
 /// other than `Bearer` (in any case) in `Authorization`, is never a provider key.
@@ -56,9 +95,14 @@ impl fmt::Debug for Presented<'_> {
 /// # Errors
 /// [`Refusal::NoKey`], [`Refusal::NotAKey`], [`Refusal::TwoKeys`] or
 /// [`Refusal::SeveralCredentials`].
-pub fn find<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Presented<'a>, Refusal> {
+pub fn find<'a>(
+    headers: &'a HeaderMap,
+    places: Places,
+    query: Option<&'a str>,
+) -> Result<Presented<'a>, Refusal> {
     let mut found = Found::default();
-    for (at, name) in CLIENT_AUTH.iter().enumerate() {
+    let there = CLIENT_AUTH.iter().enumerate();
+    for (at, name) in there.filter(|(at, _)| places.has(*at)) {
         for value in headers.get_all(name) {
             let value = if *name == AUTHORIZATION {
                 bearer(value.as_bytes())
@@ -73,7 +117,10 @@ pub fn find<'a>(headers: &'a HeaderMap, query: Option<&'a str>) -> Result<Presen
             found.note(false, value)?;
         }
     }
-    for value in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+    let subprotocols = places
+        .has(CLIENT_AUTH.len())
+        .then(|| headers.get_all(SEC_WEBSOCKET_PROTOCOL));
+    for value in subprotocols.into_iter().flatten() {
         for secret in value
             .as_bytes()
             .split(|byte| *byte == b',')
@@ -313,7 +360,7 @@ mod tests {
     #[track_caller]
     fn check(lines: &[&'static str], query: Option<&str>, expected: Expected) {
         let headers = headers(lines);
-        let found = find(&headers, query);
+        let found = find(&headers, Places::of(&headers), query);
         let found = found
             .as_ref()
             .map(|p| (&*p.access_key, p.request_credential.as_deref()));
@@ -322,6 +369,16 @@ mod tests {
             expected,
             "{lines:?} {query:?}"
         );
+    }
+
+    #[test]
+    fn places_are_noted_in_the_order_in_which_they_are_searched() {
+        for (at, name) in CLIENT_AUTH.iter().enumerate() {
+            let mut places = Places::default();
+            assert!(places.note(name.as_str()) && places.has(at), "{name}");
+            assert_eq!(places.0.count_ones(), 1, "{name}");
+        }
+        assert!(!Places::default().note("accept"));
     }
 
     const ONLY: Expected = Ok(("tg-A", None));
@@ -547,16 +604,18 @@ mod tests {
     #[test]
     fn nothing_is_copied_unless_it_was_encoded() {
         let map = headers(&["tollgate-key: tg-A", "authorization: Bearer sk-1"]);
-        let found = find(&map, None).unwrap();
+        let found = find(&map, Places::of(&map), None).unwrap();
         assert!(matches!(found.access_key, Cow::Borrowed(_)));
         assert!(matches!(found.request_credential, Some(Cow::Borrowed(_))));
         let map = HeaderMap::new();
         assert!(matches!(
-            find(&map, Some("key=tg-A")).unwrap().access_key,
+            find(&map, Places::of(&map), Some("key=tg-A"))
+                .unwrap()
+                .access_key,
             Cow::Borrowed(_)
         ));
         assert_eq!(
-            format!("{:?}", find(&map, Some("key=tg-A"))),
+            format!("{:?}", find(&map, Places::of(&map), Some("key=tg-A"))),
             "Ok(Presented(..))"
         );
     }
@@ -649,9 +708,13 @@ mod tests {
     fn what_is_found_in_a_query_is_stripped_from_it() {
         for query in ["key=tg-A", "x=1&%6bey=tg-A", "key=%74g-A&key=tg-A"] {
             let map = HeaderMap::new();
-            assert!(find(&map, Some(query)).is_ok());
+            assert!(find(&map, Places::of(&map), Some(query)).is_ok());
             let left = strip_query(query).unwrap();
-            assert_eq!(find(&map, Some(&left)), Err(Refusal::NoKey), "{query}");
+            assert_eq!(
+                find(&map, Places::of(&map), Some(&left)),
+                Err(Refusal::NoKey),
+                "{query}"
+            );
         }
     }
 }

@@ -2,6 +2,7 @@
 //! Members without a value are left out.
 
 use std::io::Write;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use super::access::Entry;
@@ -26,27 +27,47 @@ pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, entry: &Entry<'_>) {
 }
 
 fn caller(out: &mut Vec<u8>, entry: &Entry<'_>) {
-    text(out, ",\"request_id\":", entry.request_id, TEXT_MAX);
+    plain(out, ",\"request_id\":\"", entry.request_id);
     optional(out, ",\"client_request_id\":", entry.client_request_id);
     if let Some(client) = entry.client {
         out.extend_from_slice(b",\"client\":\"");
-        // A `Vec` takes every write, and an address has nothing to escape.
-        let _ = write!(out, "{client}");
+        address(out, client);
         out.push(b'"');
     }
-    optional(out, ",\"key\":", entry.key_id);
+    if let Some(key) = entry.key_id {
+        plain(out, ",\"key\":\"", key);
+    }
     optional(out, ",\"account\":", entry.account);
+}
+
+/// An address has nothing to escape. Formatting costs as much as half a line, so the common kind goes without.
+fn address(out: &mut Vec<u8>, address: IpAddr) {
+    let IpAddr::V4(address) = address else {
+        // A `Vec` takes every write.
+        let _ = write!(out, "{address}");
+        return;
+    };
+    for (at, octet) in address.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+    }
 }
 
 fn target(out: &mut Vec<u8>, entry: &Entry<'_>) {
     let path = entry.path.split(['?', '#']).next().unwrap_or_default();
     text(out, ",\"method\":", entry.method, TEXT_MAX);
     text(out, ",\"path\":", path, PATH_MAX);
-    optional(out, ",\"surface\":", entry.surface);
+    if let Some(surface) = entry.surface {
+        plain(out, ",\"surface\":\"", surface);
+    }
     optional(out, ",\"model\":", entry.model);
     optional(out, ",\"provider\":", entry.provider);
     optional(out, ",\"upstream_model\":", entry.upstream_model);
-    optional(out, ",\"credential\":", entry.credential);
+    if let Some(credential) = entry.credential {
+        plain(out, ",\"credential\":\"", credential);
+    }
 }
 
 fn outcome(out: &mut Vec<u8>, entry: &Entry<'_>) {
@@ -69,7 +90,16 @@ fn outcome(out: &mut Vec<u8>, entry: &Entry<'_>) {
     if let Some(overhead) = entry.overhead {
         number(out, ",\"overhead_us\":", micros(overhead));
     }
-    optional(out, ",\"catalog\":", entry.catalog);
+    if let Some(catalog) = entry.catalog {
+        plain(out, ",\"catalog\":\"", catalog);
+    }
+}
+
+/// A text made of our own letters, in which nothing has to be escaped.
+fn plain(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(value.as_bytes());
+    out.push(b'"');
 }
 
 fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
@@ -109,7 +139,7 @@ fn micros(value: Duration) -> u64 {
 )]
 mod tests {
     use super::*;
-    use std::net::{IpAddr, Ipv4Addr};
+    use std::net::Ipv4Addr;
 
     fn written(entry: &Entry<'_>) -> String {
         let mut out = Vec::new();

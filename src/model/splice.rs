@@ -135,6 +135,12 @@ fn json_string(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut written = String::with_capacity(text.len() + 2);
     written.push('"');
+    let is_plain = |all: bool, byte: u8| all & (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+    if text.bytes().fold(true, is_plain) {
+        written.push_str(text);
+        written.push('"');
+        return written;
+    }
     for letter in text.chars() {
         match letter {
             '"' | '\\' => written.extend(['\\', letter]),
@@ -207,6 +213,15 @@ impl Pieces {
     pub fn as_slice(&self) -> &[Bytes] {
         match &self.0 {
             Shape::One(piece) => piece,
+            Shape::Many(pieces) => pieces,
+        }
+    }
+
+    /// The pieces as a list of their own, in order.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<Bytes> {
+        match self.0 {
+            Shape::One(piece) => piece.into(),
             Shape::Many(pieces) => pieces,
         }
     }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::Method;
-use http::header::{HeaderName, HeaderValue, ORIGIN};
+use http::header::{HeaderName, HeaderValue};
 use pingora_proxy::Session;
 
 use super::Gateway;
@@ -15,7 +15,7 @@ use super::members;
 use super::models::{self, Page};
 use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
-use super::request::OWN_PREFIX;
+use super::seen::Seen;
 use super::{attempts, framing};
 use crate::access::presented;
 use crate::catalog::ProviderId;
@@ -29,10 +29,6 @@ use crate::surface::{Dialect, Surface};
 const PROVIDER: HeaderName = HeaderName::from_static("tollgate-provider");
 /// Overrides the failover mode.
 const FAILOVER: HeaderName = HeaderName::from_static("tollgate-failover");
-/// The headers in our name that are read.
-const READ: [&str; 3] = ["tollgate-key", "tollgate-provider", "tollgate-failover"];
-/// Marks an Anthropic client where the path does not.
-const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// What follows the admission.
 pub enum Next {
@@ -57,11 +53,11 @@ impl Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Next, Unread> {
         let header = session.req_header();
-        ctx.cross_origin = header.headers.contains_key(ORIGIN);
+        ctx.seen = Seen::of(&header.headers);
         let live = ctx.live.clone();
         let path = header.uri.path().to_owned();
         let address = address::parse(&path, |name| live.catalog.provider_by_name(name).is_some());
-        ctx.dialect = dialect(&address, header);
+        ctx.dialect = dialect(&address, ctx.seen);
         if let Err(ambiguous) = framing::check(session) {
             session.set_keepalive(None);
             return Err(ambiguous.into());
@@ -134,7 +130,7 @@ impl Gateway {
             client: ctx.live.client_patience,
         };
         session.set_write_timeout(Some(bounds.client));
-        let body = body::read(session.as_mut(), &self.memory, &bounds).await?;
+        let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
         let routed = route(ctx, surface, &controls, body, &bounds)?;
         replay::install(session, routed.replay.clone());
         ctx.routed = Some(routed);
@@ -149,8 +145,9 @@ impl Gateway {
         in_path: Option<&str>,
     ) -> Result<Controls, Rejection> {
         let header = session.req_header();
-        let presented = presented::find(&header.headers, header.uri.query()).map_err(refused)?;
-        let now = jiff::Timestamp::now().as_second();
+        let presented = presented::find(&header.headers, ctx.seen.places, header.uri.query())
+            .map_err(refused)?;
+        let now = i64::try_from(ctx.arrived_after_epoch().as_secs()).unwrap_or(i64::MAX);
         let caller = self
             .keys
             .pin()
@@ -158,25 +155,18 @@ impl Gateway {
             .map_err(refused)?;
         let caller = ctx.caller.insert(caller);
         let own_key = presented.request_credential.map(Cow::into_owned);
-        self.count_ignored(header);
+        (0..ctx.seen.ignored).for_each(|_| self.metrics.ignored_header());
         let live = ctx.live.clone();
         Ok(Controls {
-            pinned: pinned(&live, header, in_path)?,
+            pinned: pinned(&live, header, ctx.seen, in_path)?,
             rules: Rules {
-                mode: failover(header)?
+                mode: failover(header, ctx.seen)?
                     .or(caller.policy.failover())
                     .unwrap_or(live.rules.mode),
                 ..live.rules
             },
             own_key,
         })
-    }
-
-    /// Counts headers in our name that mean nothing to us.
-    fn count_ignored(&self, header: &pingora::http::RequestHeader) {
-        let names = header.headers.keys().map(HeaderName::as_str);
-        let ignored = names.filter(|name| name.starts_with(OWN_PREFIX) && !READ.contains(name));
-        ignored.for_each(|_| self.metrics.ignored_header());
     }
 }
 
@@ -242,6 +232,7 @@ fn route(
         rejected,
         upstream_time: std::time::Duration::ZERO,
         events: false,
+        shown: None,
         fault: None,
         overhead: None,
         stream_open: None,
@@ -249,10 +240,10 @@ fn route(
     }))
 }
 
-fn dialect(address: &Address<'_>, header: &pingora::http::RequestHeader) -> Dialect {
+fn dialect(address: &Address<'_>, seen: Seen) -> Dialect {
     match address {
         Address::Surface { surface, .. } => surface.spec().dialect,
-        _ if header.headers.contains_key(&ANTHROPIC_VERSION) => Dialect::Anthropic,
+        _ if seen.anthropic_version => Dialect::Anthropic,
         _ => Dialect::OpenAi,
     }
 }
@@ -281,10 +272,12 @@ fn refused(refusal: crate::access::Refusal) -> Rejection {
 fn pinned(
     live: &Live,
     header: &pingora::http::RequestHeader,
+    seen: Seen,
     in_path: Option<&str>,
 ) -> Result<Option<ProviderId>, Rejection> {
     let by_path = in_path.and_then(|name| live.catalog.provider_by_name(name));
-    let Some(value) = sole(header, &PROVIDER)? else {
+    let value = seen.provider.then(|| sole(header, &PROVIDER)).transpose()?;
+    let Some(value) = value.flatten() else {
         return Ok(by_path);
     };
     let by_header = value
@@ -325,8 +318,9 @@ fn sole<'a>(
     Ok(first)
 }
 
-fn failover(header: &pingora::http::RequestHeader) -> Result<Option<Mode>, Rejection> {
-    let Some(value) = sole(header, &FAILOVER)? else {
+fn failover(header: &pingora::http::RequestHeader, seen: Seen) -> Result<Option<Mode>, Rejection> {
+    let value = seen.failover.then(|| sole(header, &FAILOVER)).transpose()?;
+    let Some(value) = value.flatten() else {
         return Ok(None);
     };
     let mode = value

@@ -19,7 +19,7 @@ use super::replay::{Cause, Deadlines};
 use crate::credentials::Source;
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
-use crate::routing::failover::{self, Happened, Sent, Verdict};
+use crate::routing::failover::{self, Happened, Left, Sent, Verdict};
 use crate::upstream::{Endpoint, Upstream, peer};
 
 /// How long a key that was refused is set aside.
@@ -39,12 +39,14 @@ impl Routed {
         &self.upstream(live).endpoints[self.current.endpoint]
     }
 
-    fn in_time(&self) -> bool {
-        Instant::now() < self.deadline
+    /// What is left to try at this point in time.
+    fn left(&self, now: Instant) -> Left {
+        self.plan
+            .left(now < self.deadline, self.replay.replayable())
     }
 
     fn sent(&self) -> Sent {
-        if self.current.connected.is_none() || !self.replay.body_begun() {
+        if !self.current.connected || !self.replay.body_begun() {
             Sent::Nothing
         } else if self.replay.body_handed_over() {
             Sent::All
@@ -108,22 +110,23 @@ pub async fn open(
         }
     };
     routed.current.length = laid.length;
-    let pieces = laid.to_pieces();
+    let pieces = laid.pieces.into_vec();
     routed.current.edits = laid.names;
     routed.current.permit = picked.endpoint.leave_to_connect().await;
     set_out(routed, upstream, pieces, &mut peer);
-    Ok(Box::new(peer))
+    Ok(peer)
 }
 
 /// Waits before the next attempt, unless the client goes away meanwhile.
 async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result<()> {
-    let left = routed.deadline.saturating_duration_since(Instant::now());
+    let now = Instant::now();
+    let left = routed.deadline.saturating_duration_since(now);
     let deadlines = Deadlines {
         first_byte: left,
         idle: left,
         total: routed.deadline,
     };
-    routed.replay.rewind(Vec::new(), deadlines);
+    routed.replay.rewind(Vec::new(), deadlines, now);
     tokio::select! {
         () = tokio::time::sleep(wait) => Ok(()),
         read = session.downstream_session.read_body_or_idle(true) => read.map(drop),
@@ -143,14 +146,12 @@ fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Vec<Bytes>, peer: &
         times.connect.min(left),
         times.first_byte.max(times.idle).min(left),
     );
-    routed.replay.rewind(
-        pieces,
-        Deadlines {
-            first_byte: times.first_byte,
-            idle: times.idle,
-            total: routed.deadline,
-        },
-    );
+    let deadlines = Deadlines {
+        first_byte: times.first_byte,
+        idle: times.idle,
+        total: routed.deadline,
+    };
+    routed.replay.rewind(pieces, deadlines, now);
 }
 
 /// Whether the answer at hand is kept from the client, because something else is tried.
@@ -224,23 +225,22 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     };
     let status = response.status.as_u16();
     let retry_after = retry_after(response);
+    let now = Instant::now();
     routed.current.answered = true;
     note_key(routed, status, retry_after);
-    let left = routed
-        .plan
-        .left(routed.in_time(), routed.replay.replayable());
+    let left = routed.left(now);
     let ours = routed.plan.credential().source != Source::Request;
     // A wait that ends with the deadline is of no use.
-    let remains = routed.deadline.saturating_duration_since(Instant::now());
+    let remains = routed.deadline.saturating_duration_since(now);
     let retry_after = retry_after.filter(|wait| *wait < remains);
     let happened = Happened::Answered {
         status,
         retry_after,
     };
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
-    record(routed, &live, outcome_of(status), status);
+    record(routed, &live, outcome_of(status), status, now);
     if verdict == Verdict::Answer {
-        routed.replay.answering();
+        routed.replay.answering(now);
         return true;
     }
     routed.current.verdict = Some(verdict);
@@ -302,16 +302,15 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         (_, Ended::TimedOut) => Some(Happened::FirstByteTimeout),
         (_, Ended::Lost) => Some(Happened::Lost),
     };
+    let now = Instant::now();
     if !routed.current.answered {
-        record(routed, &live, outcome_without(cause, ended), 0);
+        record(routed, &live, outcome_without(cause, ended), 0, now);
     }
     close(routed);
     let Some(happened) = happened else {
         return false;
     };
-    let left = routed
-        .plan
-        .left(routed.in_time(), routed.replay.replayable());
+    let left = routed.left(now);
     let ours = routed.plan.credential().source != Source::Request;
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
     debug!("{happened:?} with {left:?}: {verdict:?}");
@@ -336,12 +335,10 @@ fn advance(routed: &mut Routed, verdict: Verdict, same_address: bool) -> bool {
     routed.plan.advance(verdict, same_address)
 }
 
-fn record(routed: &mut Routed, live: &Live, outcome: AttemptOutcome, status: u16) {
+fn record(routed: &mut Routed, live: &Live, outcome: AttemptOutcome, status: u16, now: Instant) {
     let candidate = u8::try_from(routed.plan.candidate_index()).unwrap_or(u8::MAX);
-    let took = routed
-        .current
-        .began
-        .map_or(Duration::ZERO, |began| began.elapsed());
+    let began = routed.current.began;
+    let took = began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
     routed.attempts.add(Attempt {
         candidate,
         outcome,

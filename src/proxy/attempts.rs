@@ -1,6 +1,5 @@
 //! The record of a request's attempts, and how it is shown in `Tollgate-Attempts` and the log.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use crate::metrics::{AttemptOutcome, Label};
@@ -52,22 +51,23 @@ impl Attempts {
         self.count == 0
     }
 
-    /// `openai:gpt-4o;server_error;status=503;ms=12, anthropic:claude;ok;status=200;ms=340`.
-    pub fn render(&self, name: impl Fn(u8, &mut String)) -> String {
-        let mut text = String::with_capacity(64 * self.count);
-        for attempt in self.iter() {
-            if !text.is_empty() {
+    /// Appends `openai:gpt-4o;server_error;status=503;ms=12, anthropic:claude;ok;status=200;ms=340`.
+    pub fn render(&self, text: &mut String, name: impl Fn(u8, &mut String)) {
+        let mut number = itoa::Buffer::new();
+        for (at, attempt) in self.iter().enumerate() {
+            if at > 0 {
                 text.push_str(", ");
             }
-            name(attempt.candidate, &mut text);
+            name(attempt.candidate, text);
             text.push(';');
             text.push_str(attempt.outcome.label());
             if attempt.status != 0 {
-                let _ = write!(text, ";status={}", attempt.status);
+                text.push_str(";status=");
+                text.push_str(number.format(attempt.status));
             }
-            let _ = write!(text, ";ms={}", attempt.took.as_millis());
+            text.push_str(";ms=");
+            text.push_str(number.format(attempt.took.as_millis()));
         }
-        text
     }
 }
 
@@ -91,7 +91,9 @@ mod tests {
             status: 200,
             took: ms(41),
         });
-        let shown = attempts.render(|at, text| text.push_str(["openai:a", "groq:b"][at as usize]));
+        let mut shown = String::new();
+        let name = |at, text: &mut String| text.push_str(["openai:a", "groq:b"][usize::from(at)]);
+        attempts.render(&mut shown, name);
         assert_eq!(
             shown,
             "openai:a;connect_failed;ms=3, groq:b;ok;status=200;ms=41"

@@ -3,12 +3,16 @@
 //!
 //! Not here: handing the body to an upstream (`replay.rs`) and what its members mean (`route.rs`).
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, EXPECT};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use pingora::protocols::http::ServerSession;
+use tokio::time::error::Elapsed;
 
 use super::memory::{ReplayMemory, Reservation};
 use super::reject::{Code, Rejection};
@@ -66,18 +70,19 @@ impl From<Rejection> for Unread {
     }
 }
 
-/// Reads the body of `session`.
+/// Reads the body of `session`, whose client waits to be told so (`Expect: 100-continue`) if it `expects`.
 ///
 /// # Errors
 /// A refusal when the body is absent, too large, encoded, not JSON or slower than allowed.
 pub async fn read(
     session: &mut ServerSession,
+    expects: bool,
     memory: &Arc<ReplayMemory>,
     bounds: &Bounds,
 ) -> Result<Body, Unread> {
     let declared = examine(session, bounds)?;
     let mut reader = Reader::new(declared, memory, bounds)?;
-    if session.req_header().headers.contains_key(EXPECT) {
+    if expects {
         let said = session.write_continue_response().await;
         said.map_err(|_| Unread::Gone)?;
     }
@@ -194,8 +199,7 @@ impl<'a> Reader<'a> {
 
     async fn piece(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>, Unread> {
         loop {
-            let within = self.pace.left();
-            match tokio::time::timeout(within, session.read_request_body()).await {
+            match at_once_or(|| self.pace.left(), session.read_request_body()).await {
                 Ok(Ok(piece)) => return Ok(piece),
                 Ok(Err(error)) => {
                     // Where the next request would begin is not known.
@@ -291,6 +295,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// As [`tokio::time::timeout`], without a timer and a look at the clock where there is nothing to wait for: most bodies
+/// are there when their header is.
+async fn at_once_or<T>(
+    within: impl FnOnce() -> Duration,
+    future: impl Future<Output = T>,
+) -> Result<T, Elapsed> {
+    let mut future = pin!(future);
+    match poll_fn(|task| Poll::Ready(future.as_mut().poll(task))).await {
+        Poll::Ready(output) => Ok(output),
+        Poll::Pending => tokio::time::timeout(within(), future).await,
+    }
+}
+
 /// Framing that is broken is answered; a connection that is gone is not.
 fn unreadable(error: &pingora::Error) -> Unread {
     use pingora::ErrorType::{ConnectionClosed, ReadError, ReadTimedout};
@@ -334,15 +351,20 @@ impl Pace {
 
     /// Counts a piece; false when a whole window went by with too little in it.
     fn keep(&mut self, bytes: u64) -> bool {
+        let now = Instant::now();
         self.bytes += bytes;
-        self.last = Instant::now();
-        self.turn()
+        self.last = now;
+        self.turn_at(now)
     }
 
     /// Ends the window when it is over; false when there was too little in it. The next one begins
     /// with the last piece, so that silence is never longer than one window.
     fn turn(&mut self) -> bool {
-        if self.since.elapsed() < self.window {
+        self.turn_at(Instant::now())
+    }
+
+    fn turn_at(&mut self, now: Instant) -> bool {
+        if now.saturating_duration_since(self.since) < self.window {
             return true;
         }
         let enough = self.bytes >= RATE_MIN.saturating_mul(self.window.as_secs().max(1));

@@ -1,7 +1,7 @@
 //! What a request has learned, and the snapshots it pinned. Dropping it releases all it held.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 use tokio::sync::OwnedSemaphorePermit;
@@ -11,6 +11,7 @@ use super::body::Body;
 use super::id::RequestId;
 use super::reject::{Code, Rejection};
 use super::replay::Shared;
+use super::seen::Seen;
 use crate::access::Caller;
 use crate::live::Live;
 use crate::metrics::Counted;
@@ -22,8 +23,10 @@ use crate::surface::{Dialect, Surface};
 pub struct RequestContext {
     /// Its id.
     pub id: RequestId,
-    /// When its header was there.
+    /// When its header was there, by the clock that times are measured with.
     pub started: Instant,
+    /// The same by the clock on the wall.
+    pub arrived: SystemTime,
     /// How its client wants our own answers.
     pub dialect: Dialect,
     /// The catalog and the providers it sees, from its first byte to its last.
@@ -34,8 +37,8 @@ pub struct RequestContext {
     pub surface: Option<Surface>,
     /// Why it was refused, if it was.
     pub refused: Option<Code>,
-    /// Whether its client comes from a page of another origin.
-    pub cross_origin: bool,
+    /// Which headers it has that are read.
+    pub seen: Seen,
     /// What is on its way upstream.
     pub routed: Option<Box<Routed>>,
     /// Bytes of the response's body that went to the client.
@@ -70,6 +73,8 @@ pub struct Routed {
     pub upstream_time: Duration,
     /// Whether the answer is an event stream that an error event can end.
     pub events: bool,
+    /// `Tollgate-Attempts` of the answer that goes to the client.
+    pub shown: Option<HeaderValue>,
     /// Why the body cannot go on, where that shows only when an attempt is made.
     pub fault: Option<Rejection>,
     /// What the gateway itself took until the answer began.
@@ -110,8 +115,8 @@ impl Routed {
 pub struct Current {
     /// When it began.
     pub began: Option<Instant>,
-    /// When its connection was there.
-    pub connected: Option<Instant>,
+    /// Whether its connection came about.
+    pub connected: bool,
     /// Whether its response header has come.
     pub answered: bool,
     /// Whether it went over a connection that had been used before.
@@ -136,6 +141,12 @@ pub struct Current {
 const _: () = assert!(size_of::<RequestContext>() <= 192);
 
 impl RequestContext {
+    /// The Unix time at which it arrived.
+    #[must_use]
+    pub fn arrived_after_epoch(&self) -> Duration {
+        self.arrived.duration_since(UNIX_EPOCH).unwrap_or_default()
+    }
+
     /// The id as text.
     #[must_use]
     pub fn id(&self) -> &str {

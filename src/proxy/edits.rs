@@ -1,6 +1,5 @@
 //! The body of one attempt: the client's bytes with the published edits, in as few pieces as can be.
 
-use bytes::Bytes;
 use http::HeaderValue;
 
 use super::body::Body;
@@ -59,12 +58,4 @@ fn names(edits: &[Edit], listed: bool) -> Option<HeaderValue> {
         (false, false) => return None,
     };
     Some(HeaderValue::from_static(name))
-}
-
-impl Laid {
-    /// The pieces, for the replay session.
-    #[must_use]
-    pub fn to_pieces(&self) -> Vec<Bytes> {
-        self.pieces.as_slice().to_vec()
-    }
 }

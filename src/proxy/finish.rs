@@ -1,6 +1,8 @@
 //! The end of a request that no attempt could answer: the last upstream's failure as it came, our
 //! own words where there was none, or an error event where a stream had begun.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::protocols::http::ServerSession;
@@ -72,7 +74,7 @@ impl Gateway {
         header.insert_header(CONTENT_LENGTH, withheld.body.len())?;
         header.set_version(http::Version::HTTP_11);
         header.insert_header("x-should-retry", "false")?;
-        response::decorate(&mut header, ctx)?;
+        response::decorate(&mut header, ctx, Instant::now())?;
         ctx.sent = withheld.body.len() as u64;
         session.write_response_header(header, false).await?;
         session

@@ -96,7 +96,10 @@ fn is_chunked(headers: &HeaderMap) -> bool {
 }
 
 fn has_bare_line_feed(raw: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', raw).any(|at| at == 0 || raw[at - 1] != b'\r')
+    // Every pair is looked at, without stopping at a first one: that is what vectorizes.
+    let pairs = raw.iter().zip(raw.iter().skip(1));
+    let is_bare = |(before, byte): (&u8, &u8)| (*byte == b'\n') & (*before != b'\r');
+    raw.first() == Some(&b'\n') || pairs.fold(false, |any, pair| any | is_bare(pair))
 }
 
 /// Pingora takes `Content-Length` out when `Transfer-Encoding` is there too; the raw header has it.

@@ -22,9 +22,10 @@ pub mod reject;
 mod replay;
 mod request;
 mod response;
+mod seen;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -47,6 +48,7 @@ use body::Unread;
 use context::RequestContext;
 use id::RequestIds;
 use memory::ReplayMemory;
+use seen::Seen;
 
 /// The gateway: what every request shares.
 pub struct Gateway {
@@ -93,12 +95,13 @@ impl ProxyHttp for Gateway {
         RequestContext {
             id: self.ids.next(),
             started: Instant::now(),
+            arrived: SystemTime::now(),
             dialect: Dialect::OpenAi,
             live: self.live.pin(),
             caller: None,
             surface: None,
             refused: None,
-            cross_origin: false,
+            seen: Seen::default(),
             routed: None,
             sent: 0,
             in_flight: self.metrics.request_begins(),
@@ -145,7 +148,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         fault::injected(session, "connected_to_upstream");
         if let Some(routed) = ctx.routed.as_deref_mut() {
-            routed.current.connected = Some(Instant::now());
+            routed.current.connected = true;
             routed.current.reused = reused;
         }
         Ok(())
@@ -194,8 +197,9 @@ impl ProxyHttp for Gateway {
         if response.status.is_informational() || attempt::is_withheld(ctx) {
             return Ok(());
         }
-        response::decorate(response, ctx)?;
-        self.answering(response, ctx);
+        let now = Instant::now();
+        response::decorate(response, ctx, now)?;
+        self.answering(response, ctx, now);
         Ok(())
     }
 

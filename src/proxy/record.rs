@@ -1,7 +1,8 @@
 //! What a request leaves behind when it ends: counters, histograms and one line in the access log.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
@@ -21,8 +22,13 @@ const NO_RESPONSE: u16 = 0;
 
 impl Gateway {
     /// Notes that the answer is on its way.
-    pub(super) fn answering(&self, response: &ResponseHeader, ctx: &mut RequestContext) {
-        let live = ctx.live.clone();
+    pub(super) fn answering(
+        &self,
+        response: &ResponseHeader,
+        ctx: &mut RequestContext,
+        now: Instant,
+    ) {
+        let live = &*ctx.live;
         let Some(routed) = ctx.routed.as_deref_mut() else {
             return;
         };
@@ -32,11 +38,11 @@ impl Gateway {
         }
         let provider = live.provider_metrics(routed.plan.candidate().provider);
         if let Some(began) = routed.current.began {
-            provider.first_byte(began.elapsed());
-            let gateway = ctx
-                .started
-                .elapsed()
-                .saturating_sub(routed.upstream_time + began.elapsed());
+            let waited = now.saturating_duration_since(began);
+            provider.first_byte(waited);
+            let gateway = now
+                .saturating_duration_since(ctx.started)
+                .saturating_sub(routed.upstream_time + waited);
             routed.overhead = Some(gateway);
             self.metrics.overhead(gateway);
         }
@@ -47,10 +53,11 @@ impl Gateway {
         let status = session
             .response_written()
             .map_or(NO_RESPONSE, |header| header.status.as_u16());
-        let took = ctx.started.elapsed();
+        let now = Instant::now();
+        let took = now.saturating_duration_since(ctx.started);
         self.count(ctx, status, took);
         if self.access_log.is_on() {
-            self.log(session, ctx, status, took);
+            self.log(session, ctx, status, now);
         }
     }
 
@@ -63,17 +70,19 @@ impl Gateway {
         series.request(ctx.surface, status, label(source), took);
     }
 
-    fn log(&self, session: &Session, ctx: &RequestContext, status: u16, took: Duration) {
+    fn log(&self, session: &Session, ctx: &RequestContext, status: u16, now: Instant) {
+        let took = now.saturating_duration_since(ctx.started);
         let header = session.req_header();
-        let own_id = header
-            .headers
-            .get(CLIENT_REQUEST_ID)
-            .and_then(|id| id.to_str().ok());
+        let own_id = ctx.seen.client_request_id.then(|| {
+            let id = header.headers.get(CLIENT_REQUEST_ID)?;
+            id.to_str().ok()
+        });
+        let own_id = own_id.flatten();
         let routed = ctx.routed.as_deref();
-        let attempts = routed.map(|routed| response::attempts(&ctx.live, routed));
+        let attempts = routed.map(|routed| attempts(ctx, routed));
         let caller = ctx.caller.as_deref();
         self.access_log.record(&Entry {
-            time_ms: millis_since_epoch(took),
+            time_ms: i64::try_from(ctx.arrived_after_epoch().as_millis()).unwrap_or(i64::MAX),
             request_id: ctx.id(),
             client_request_id: own_id,
             client: address(session),
@@ -93,10 +102,19 @@ impl Gateway {
             bytes_in: routed.map_or(0, Routed::length),
             bytes_out: ctx.sent,
             duration: took,
-            upstream: routed.map(|routed| routed.upstream_time_at(Instant::now())),
+            upstream: routed.map(|routed| routed.upstream_time_at(now)),
             overhead: routed.and_then(|routed| routed.overhead),
             catalog: Some(&ctx.live.version),
         });
+    }
+}
+
+/// The attempts, as the client was shown them or would have been.
+fn attempts<'a>(ctx: &RequestContext, routed: &'a Routed) -> Cow<'a, str> {
+    let shown = routed.shown.as_ref().and_then(|shown| shown.to_str().ok());
+    match shown {
+        Some(shown) => Cow::Borrowed(shown),
+        None => Cow::Owned(response::attempts(&ctx.live, routed)),
     }
 }
 
@@ -107,16 +125,6 @@ fn label(source: Option<Source>) -> CredentialLabel {
         Some(Source::Request) => CredentialLabel::Request,
         Some(Source::None) | None => CredentialLabel::None,
     }
-}
-
-/// When a request that took this long arrived.
-fn millis_since_epoch(took: Duration) -> i64 {
-    let arrived = SystemTime::now()
-        .checked_sub(took)
-        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    arrived
-        .and_then(|since| i64::try_from(since.as_millis()).ok())
-        .unwrap_or(0)
 }
 
 fn address(session: &Session) -> Option<IpAddr> {

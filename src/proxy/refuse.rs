@@ -1,5 +1,7 @@
 //! Sends Tollgate's own answers to the client.
 
+use std::time::Instant;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -60,7 +62,7 @@ impl Gateway {
         if !rejection.code.worth_a_retry() {
             header.insert_header("x-should-retry", "false")?;
         }
-        response::decorate(&mut header, ctx)?;
+        response::decorate(&mut header, ctx, Instant::now())?;
         // Where the SDKs look for the id of an error's request.
         let usual = if ctx.dialect == Dialect::Anthropic {
             "request-id"

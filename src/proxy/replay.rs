@@ -129,14 +129,14 @@ impl Shared {
     }
 
     /// Begins an attempt: the body from its first byte, with that attempt's edits applied.
-    pub fn rewind(&self, pieces: Vec<Bytes>, deadlines: Deadlines) {
+    pub fn rewind(&self, pieces: Vec<Bytes>, deadlines: Deadlines, now: Instant) {
         let mut state = self.lock();
         state.pieces = pieces;
         state.next = 0;
         state.offset = 0;
         state.flow = None;
         state.deadlines = deadlines;
-        state.last_activity = Instant::now();
+        state.last_activity = now;
         state.answering = false;
         state.withhold_until = None;
         state.cause = None;
@@ -157,10 +157,10 @@ impl Shared {
     }
 
     /// From here on the response is on its way to the client, and only silence ends it.
-    pub fn answering(&self) {
+    pub fn answering(&self, now: Instant) {
         let mut state = self.lock();
         state.answering = true;
-        state.last_activity = Instant::now();
+        state.last_activity = now;
     }
 
     /// Keeps this answer from the client, to be shown if nothing better comes.
@@ -209,7 +209,10 @@ impl Shared {
         let mut state = self.lock();
         let piece = state.pieces.get(state.next)?.clone();
         let rest = piece.slice(state.offset..);
-        state.last_activity = Instant::now();
+        if state.flow.is_some() {
+            // A body of few pieces is handed over as soon as the upstream is connected.
+            state.last_activity = Instant::now();
+        }
         if rest.len() <= state.piece_max {
             state.next += 1;
             state.offset = 0;
@@ -283,13 +286,13 @@ pub struct Replay {
 }
 
 /// A session that answers nothing; holds a place for a moment.
-fn placeholder() -> Box<ServerSession> {
-    Box::new(ServerSession::new_custom(Box::new(())))
+fn placeholder() -> ServerSession {
+    ServerSession::new_custom(Box::new(()))
 }
 
 /// Puts a replay session in the place of the client's.
 pub fn install(session: &mut Session, shared: Arc<Shared>) {
-    let real = std::mem::replace(&mut session.downstream_session, placeholder());
+    let real = std::mem::replace(&mut session.downstream_session, Box::new(placeholder()));
     let replay = Replay {
         real,
         shared,
@@ -304,10 +307,8 @@ pub fn uninstall(session: &mut Session, shared: &Shared) {
     if !session.downstream_session.is_custom() {
         return;
     }
-    drop(std::mem::replace(
-        &mut session.downstream_session,
-        placeholder(),
-    ));
+    // What stood there gives the real one back when it is dropped.
+    *session.downstream_session = placeholder();
     if let Some(real) = shared.lock().returned.take() {
         session.downstream_session = real;
     }
@@ -315,7 +316,7 @@ pub fn uninstall(session: &mut Session, shared: &Shared) {
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        let real = std::mem::replace(&mut self.real, placeholder());
+        let real = std::mem::replace(&mut self.real, Box::new(placeholder()));
         self.shared.lock().returned = Some(real);
     }
 }
@@ -562,7 +563,6 @@ impl CustomSession for Replay {
         if self.withholding() {
             return self.keep(tasks);
         }
-        self.touch();
         let begins = tasks
             .iter()
             .any(|task| matches!(task, HttpTask::Header(..)));
@@ -571,8 +571,11 @@ impl CustomSession for Replay {
             // it has the body; the client should know.
             self.real.set_keepalive(None);
         }
+        let ends = tasks.last().is_some_and(HttpTask::is_end);
         let written = self.real.response_duplex_vec(tasks).await;
-        self.touch();
+        if !ends {
+            self.touch();
+        }
         written
     }
 

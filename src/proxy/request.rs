@@ -4,9 +4,7 @@
 //! Each attempt begins from the client's header: remove, then set.
 
 use http::Uri;
-use http::header::{
-    CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
-};
+use http::header::{CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, OkOrErr, OrErr, Result};
 use pingora_proxy::Session;
@@ -18,25 +16,6 @@ use crate::catalog;
 use crate::credentials::Source;
 use crate::routing::plan::Credential;
 use crate::upstream::{Endpoint, Route};
-
-/// Headers of one hop (RFC 9110, section 7.6.1). `Transfer-Encoding` and `Content-Length` are the
-/// framing's, and set apart.
-static HOP_BY_HOP: [HeaderName; 7] = [
-    http::header::CONNECTION,
-    HeaderName::from_static("keep-alive"),
-    http::header::PROXY_AUTHENTICATE,
-    http::header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-connection"),
-    http::header::TE,
-    http::header::UPGRADE,
-];
-
-/// What an account may not say in the operator's name.
-static NOT_ON_GATEWAY: [HeaderName; 3] = [
-    HeaderName::from_static("openai-organization"),
-    HeaderName::from_static("openai-project"),
-    COOKIE,
-];
 
 /// The prefix of Tollgate's own headers.
 pub const OWN_PREFIX: &str = "tollgate-";
@@ -116,7 +95,10 @@ pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
 }
 
 fn remove(request: &mut RequestHeader, source: Source) -> Result<()> {
-    for name in &presented::CLIENT_AUTH {
+    let on_gateway = source == Source::Gateway;
+    let unwanted = |name: &&HeaderName| is_unwanted(name.as_str(), on_gateway);
+    let unwanted: Vec<HeaderName> = request.headers.keys().filter(unwanted).cloned().collect();
+    for name in &unwanted {
         request.remove_header(name);
     }
     match presented::without_subprotocol_key(&request.headers) {
@@ -124,24 +106,27 @@ fn remove(request: &mut RequestHeader, source: Source) -> Result<()> {
         SubprotocolEdit::Remove => drop(request.remove_header(&SEC_WEBSOCKET_PROTOCOL)),
         SubprotocolEdit::Replace(rest) => request.insert_header(SEC_WEBSOCKET_PROTOCOL, rest)?,
     }
-    for name in &HOP_BY_HOP {
-        request.remove_header(name);
-    }
-    request.remove_header(&EXPECT);
-    if source == Source::Gateway {
-        for name in &NOT_ON_GATEWAY {
-            request.remove_header(name);
-        }
-    }
-    remove_own(request);
     Ok(())
 }
 
-/// Removes the `Tollgate-*` headers. Names are in lower case here.
-fn remove_own(request: &mut RequestHeader) {
-    let is_own = |name: &&HeaderName| name.as_str().starts_with(OWN_PREFIX);
-    while let Some(name) = request.headers.keys().find(is_own).cloned() {
-        request.remove_header(&name);
+/// What no upstream is told. Names are in lower case here.
+fn is_unwanted(name: &str, on_gateway: bool) -> bool {
+    match name {
+        // What holds nothing but a client's credential.
+        "authorization" | "x-api-key" | "api-key" | "x-goog-api-key" => true,
+        // Headers of one hop (RFC 9110, section 7.6.1); those of the framing are set apart.
+        "connection"
+        | "keep-alive"
+        | "proxy-authenticate"
+        | "proxy-authorization"
+        | "proxy-connection"
+        | "te"
+        | "upgrade" => true,
+        // It was answered when the body was read.
+        "expect" => true,
+        // What an account may not say in the operator's name.
+        "openai-organization" | "openai-project" | "cookie" => on_gateway,
+        _ => name.starts_with(OWN_PREFIX),
     }
 }
 
@@ -180,12 +165,10 @@ mod tests {
     #[test]
     fn what_concerns_the_client_or_this_hop_is_removed() {
         let mut request = RequestHeader::build("POST", b"/", None).expect("a header");
+        for name in presented::CLIENT_AUTH.iter().map(HeaderName::as_str) {
+            request.append_header(name.to_owned(), "x").expect("set");
+        }
         for name in [
-            "Authorization",
-            "X-Api-Key",
-            "Api-Key",
-            "X-Goog-Api-Key",
-            "Tollgate-Key",
             "Tollgate-Provider",
             "Tollgate-Anything",
             "Connection",

@@ -1,13 +1,12 @@
 //! The header that goes to the client: the upstream's, less what it must not say to a client of
 //! Tollgate's, plus the `Tollgate-*` headers.
 
-use std::fmt::Write;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::HeaderValue;
 use http::header::{
-    ACCESS_CONTROL_EXPOSE_HEADERS, ALT_SVC, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH,
-    CONTENT_TYPE, HeaderMap, HeaderName, PROXY_AUTHENTICATE, SET_COOKIE, TRANSFER_ENCODING,
+    ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+    HeaderMap, HeaderName, TRANSFER_ENCODING,
 };
 use pingora::Result;
 use pingora::http::ResponseHeader;
@@ -18,15 +17,14 @@ use crate::credentials::Source;
 use crate::live::Live;
 use crate::routing::plan::UpstreamModel;
 
-/// The request's id.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("tollgate-request-id");
-const MODEL: HeaderName = HeaderName::from_static("tollgate-model");
-const ATTEMPTS: HeaderName = HeaderName::from_static("tollgate-attempts");
-const CREDENTIAL: HeaderName = HeaderName::from_static("tollgate-credential");
-const EDITS: HeaderName = HeaderName::from_static("tollgate-edits");
-const REJECTED: HeaderName = HeaderName::from_static("tollgate-rejected-models");
-const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+// As text: Pingora keeps each name as it is written, and copies what it is given as a `HeaderName`.
+const REQUEST_ID: &str = "Tollgate-Request-Id";
+const MODEL: &str = "Tollgate-Model";
+const ATTEMPTS: &str = "Tollgate-Attempts";
+const CREDENTIAL: &str = "Tollgate-Credential";
+const EDITS: &str = "Tollgate-Edits";
+const REJECTED: &str = "Tollgate-Rejected-Models";
+const SERVER_TIMING: &str = "Server-Timing";
 
 /// What a page of another origin may read.
 static EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -41,7 +39,7 @@ static EXPOSED: HeaderValue = HeaderValue::from_static(
 /// Pingora's, when a header cannot be set.
 pub fn identify(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
     response.insert_header(REQUEST_ID, ctx.id.to_header())?;
-    if ctx.cross_origin {
+    if ctx.seen.origin {
         response.append_header(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone())?;
     }
     Ok(())
@@ -51,35 +49,42 @@ pub fn identify(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<(
 ///
 /// # Errors
 /// Pingora's, when a header cannot be set.
-pub fn decorate(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+pub fn decorate(
+    response: &mut ResponseHeader,
+    ctx: &mut RequestContext,
+    now: Instant,
+) -> Result<()> {
     let source = ctx
         .routed
         .as_ref()
         .map(|routed| routed.plan.credential().source);
     clean(response, source);
     identify(response, ctx)?;
-    if let Some(routed) = &ctx.routed {
-        describe(response, ctx, routed)?;
+    if let Some(routed) = ctx.routed.as_deref_mut() {
+        let took = now.saturating_duration_since(ctx.started);
+        describe(response, &ctx.live, routed, took, now)?;
     }
     Ok(())
 }
 
 fn clean(response: &mut ResponseHeader, source: Option<Source>) {
-    let unwanted = |name: &&HeaderName| {
-        let name = name.as_str();
-        name.starts_with(OWN_PREFIX) || (source == Some(Source::Gateway) && speaks_of_limits(name))
-    };
+    let on_gateway = source == Some(Source::Gateway);
+    let unwanted = |name: &&HeaderName| is_unwanted(name.as_str(), on_gateway);
     while let Some(name) = response.headers.keys().find(unwanted).cloned() {
         response.remove_header(&name);
     }
-    response.remove_header(&ALT_SVC);
     while let Some(name) = of_one_hop(&response.headers) {
         response.remove_header(&name);
     }
-    response.remove_header(&KEEP_ALIVE);
-    response.remove_header(&PROXY_AUTHENTICATE);
-    if source == Some(Source::Gateway) {
-        response.remove_header(&SET_COOKIE);
+}
+
+/// What no client is told: what is said in Tollgate's name, what concerns the upstream's hop, and on
+/// the gateway's own credential what concerns its holder.
+fn is_unwanted(name: &str, on_gateway: bool) -> bool {
+    match name {
+        "alt-svc" | "keep-alive" | "proxy-authenticate" => true,
+        "set-cookie" => on_gateway,
+        _ => name.starts_with(OWN_PREFIX) || (on_gateway && speaks_of_limits(name)),
     }
 }
 
@@ -111,34 +116,46 @@ fn speaks_of_limits(name: &str) -> bool {
     PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
-fn describe(response: &mut ResponseHeader, ctx: &RequestContext, routed: &Routed) -> Result<()> {
-    response.insert_header(MODEL, text(&model_name(&ctx.live, routed)))?;
-    response.insert_header(ATTEMPTS, text(&attempts(&ctx.live, routed)))?;
-    response.insert_header(CREDENTIAL, routed.plan.credential().source.name())?;
+fn describe(
+    response: &mut ResponseHeader,
+    live: &Live,
+    routed: &mut Routed,
+    took: Duration,
+    now: Instant,
+) -> Result<()> {
+    let mut words = String::with_capacity(128);
+    write_candidate(live, routed, routed.plan.candidate_index(), &mut words);
+    response.insert_header(MODEL, text(&words))?;
+    words.clear();
+    write_attempts(live, routed, &mut words);
+    let shown = text(&words);
+    response.insert_header(ATTEMPTS, shown.clone())?;
+    let credential = HeaderValue::from_static(routed.plan.credential().source.name());
+    response.insert_header(CREDENTIAL, credential)?;
     if let Some(edits) = &routed.current.edits {
         response.insert_header(EDITS, edits.clone())?;
     }
     if let Some(rejected) = &routed.rejected {
         response.insert_header(REJECTED, rejected.clone())?;
     }
-    response.append_header(SERVER_TIMING, text(&timing(ctx, routed)))?;
+    words.clear();
+    write_timing(took, routed.upstream_time_at(now), &mut words);
+    response.append_header(SERVER_TIMING, text(&words))?;
+    routed.shown = Some(shown);
     Ok(())
-}
-
-/// `provider:model` of the candidate being tried.
-#[must_use]
-pub fn model_name(live: &Live, routed: &Routed) -> String {
-    let mut name = String::with_capacity(48);
-    write_candidate(live, routed, routed.plan.candidate_index(), &mut name);
-    name
 }
 
 /// The attempts as they are shown.
 #[must_use]
 pub fn attempts(live: &Live, routed: &Routed) -> String {
-    routed
-        .attempts
-        .render(|at, text| write_candidate(live, routed, usize::from(at), text))
+    let mut text = String::new();
+    write_attempts(live, routed, &mut text);
+    text
+}
+
+fn write_attempts(live: &Live, routed: &Routed, text: &mut String) {
+    let name = |at, text: &mut String| write_candidate(live, routed, usize::from(at), text);
+    routed.attempts.render(text, name);
 }
 
 fn write_candidate(live: &Live, routed: &Routed, at: usize, text: &mut String) {
@@ -153,28 +170,30 @@ fn write_candidate(live: &Live, routed: &Routed, at: usize, text: &mut String) {
     }
 }
 
-fn timing(ctx: &RequestContext, routed: &Routed) -> String {
-    let now = Instant::now();
-    let total = now.saturating_duration_since(ctx.started);
-    let upstream = routed.upstream_time_at(now);
-    let gateway = total.saturating_sub(upstream);
-    let mut text = String::with_capacity(48);
-    let _ = write!(
-        text,
-        "gateway;dur={:.3}, upstream;dur={:.3}",
-        gateway.as_secs_f64() * 1e3,
-        upstream.as_secs_f64() * 1e3
-    );
-    text
+/// What the gateway took, and what the upstreams (the Server-Timing recommendation of the W3C).
+fn write_timing(total: Duration, upstream: Duration, text: &mut String) {
+    text.push_str("gateway;dur=");
+    write_millis(total.saturating_sub(upstream), text);
+    text.push_str(", upstream;dur=");
+    write_millis(upstream, text);
+}
+
+/// Milliseconds with three decimals.
+fn write_millis(time: Duration, text: &mut String) {
+    let micros = time.as_micros();
+    text.push_str(itoa::Buffer::new().format(micros / 1_000));
+    text.push('.');
+    for power in [100, 10, 1] {
+        let digit = u8::try_from(micros / power % 10).unwrap_or(0);
+        text.push(char::from(b'0' + digit));
+    }
 }
 
 /// A header value of what a client may have written: anything but visible ASCII becomes `?`.
 #[must_use]
 pub fn text(value: &str) -> HeaderValue {
-    HeaderValue::from_str(value)
-        .ok()
-        .filter(|_| value.is_ascii())
-        .unwrap_or_else(|| masked(value))
+    let plain = value.is_ascii().then(|| HeaderValue::from_str(value).ok());
+    plain.flatten().unwrap_or_else(|| masked(value))
 }
 
 fn masked(value: &str) -> HeaderValue {
@@ -208,6 +227,14 @@ mod tests {
     fn what_a_client_wrote_is_made_safe_for_a_header() {
         assert_eq!(text("openai:gpt-4o"), "openai:gpt-4o");
         assert_eq!(text("a\r\nb: ü"), "a??b: ?");
+    }
+
+    #[test]
+    fn times_are_milliseconds_with_three_decimals() {
+        let mut text = String::new();
+        let (total, upstream) = (Duration::from_micros(1_234_067), Duration::from_micros(67));
+        write_timing(total, upstream, &mut text);
+        assert_eq!(text, "gateway;dur=1234.000, upstream;dur=0.067");
     }
 
     #[test]

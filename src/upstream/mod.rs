@@ -111,7 +111,7 @@ pub struct Picked<'a> {
     /// That endpoint's place among those of the provider.
     pub index: usize,
     /// The peer to connect to.
-    pub peer: HttpPeer,
+    pub peer: Box<HttpPeer>,
     /// How many addresses there are to choose from.
     pub of: usize,
 }

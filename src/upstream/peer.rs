@@ -62,12 +62,12 @@ pub fn template(
     sni: &str,
     ca: Option<&Arc<CaType>>,
     transport: &Transport,
-) -> HttpPeer {
-    let mut peer = HttpPeer::new(
+) -> Box<HttpPeer> {
+    let mut peer = Box::new(HttpPeer::new(
         address,
         tls,
         if tls { sni.to_owned() } else { String::new() },
-    );
+    ));
     let options = &mut peer.options;
     options.alpn = if tls { ALPN::H2H1 } else { ALPN::H1 };
     options.max_h2_streams = transport.h2_streams;
@@ -80,9 +80,10 @@ pub fn template(
 }
 
 /// Sets the times of one attempt: `connect` for TCP and TLS together, `silence` as the net beneath
-/// the request's own clock.
+/// the request's own clock, which stands still while an HTTP/2 upstream grants no window credit.
 pub fn set_times(peer: &mut HttpPeer, connect: Duration, silence: Duration) {
     peer.options.connection_timeout = Some(connect);
     peer.options.total_connection_timeout = Some(connect);
-    peer.options.read_timeout = Some(silence);
+    let may_be_http2 = peer.options.alpn.get_max_http_version() > 1;
+    peer.options.read_timeout = may_be_http2.then_some(silence);
 }

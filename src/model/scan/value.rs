@@ -121,9 +121,11 @@ fn inside(body: &[u8], span: Range<usize>) -> Option<&[u8]> {
 /// Undoes the escapes of a string.
 fn decode(raw: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(raw).ok()?;
-    let Some((before, mut rest)) = text.split_once('\\') else {
+    let Some(first) = memchr::memchr(b'\\', raw) else {
         return Some(Cow::Borrowed(text));
     };
+    let (before, rest) = text.split_at_checked(first)?;
+    let mut rest = &rest[1..];
     let mut decoded = String::with_capacity(text.len());
     decoded.push_str(before);
     loop {

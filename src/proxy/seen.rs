@@ -1,0 +1,77 @@
+//! Which of the headers that the gateway reads a request has: one look at each name, where asking
+//! for each header by itself would be a look-up each. Most requests have two or three of them.
+
+use http::header::{HeaderMap, HeaderName};
+
+use super::request::OWN_PREFIX;
+use crate::access::presented::Places;
+
+/// The headers of a request, as far as the gateway reads them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Where it may hold a credential.
+    pub places: Places,
+    /// `Origin`: it comes from a page.
+    pub origin: bool,
+    /// `Anthropic-Version`, which only clients of Anthropic's API send.
+    pub anthropic_version: bool,
+    /// `Expect`.
+    pub expect: bool,
+    /// `X-Client-Request-Id`: the client's own id for the request.
+    pub client_request_id: bool,
+    /// `Tollgate-Provider`.
+    pub provider: bool,
+    /// `Tollgate-Failover`.
+    pub failover: bool,
+    /// How many other headers there are in our name: they mean nothing to us.
+    pub ignored: u16,
+}
+
+impl Seen {
+    /// Looks through the names of `headers`.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut seen = Self::default();
+        for name in headers.keys().map(HeaderName::as_str) {
+            seen.note(name);
+        }
+        seen
+    }
+
+    fn note(&mut self, name: &str) {
+        match name {
+            "origin" => self.origin = true,
+            "anthropic-version" => self.anthropic_version = true,
+            "expect" => self.expect = true,
+            "x-client-request-id" => self.client_request_id = true,
+            "tollgate-provider" => self.provider = true,
+            "tollgate-failover" => self.failover = true,
+            _ if self.places.note(name) => {}
+            _ => self.ignored += u16::from(name.starts_with(OWN_PREFIX)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn seen(names: &[&'static str]) -> Seen {
+        let value = HeaderValue::from_static("x");
+        let header = |name: &&'static str| (HeaderName::from_static(name), value.clone());
+        Seen::of(&names.iter().map(header).collect())
+    }
+
+    #[test]
+    fn each_header_is_seen_and_no_other() {
+        assert_eq!(seen(&["accept", "x-stainless-lang"]), Seen::default());
+        assert!(seen(&["accept", "origin"]).origin);
+        assert!(seen(&["expect"]).expect && seen(&["anthropic-version"]).anthropic_version);
+        assert!(seen(&["x-client-request-id"]).client_request_id);
+        let ours = seen(&["tollgate-provider", "tollgate-failover", "tollgate-key"]);
+        assert!(ours.provider && ours.failover && ours.ignored == 0);
+        assert_eq!(seen(&["tollgate-else", "tollgate-keys"]).ignored, 2);
+    }
+}
