@@ -5,6 +5,7 @@
 mod corpus;
 mod found;
 mod generated;
+mod long;
 mod refused;
 
 use super::*;
