@@ -157,8 +157,8 @@ const BITS: [&str; 28] = [
 fn everything_is_found_at_every_place_around_the_borders() {
     let len = 10 * BLOCK + 20;
     for bit in BITS {
-        for place in (0..len).filter(|place| (place + 9) % BLOCK < 14) {
-            for lead in ["", r"\n", r"\\"] {
+        for place in (0..len).filter(|place| (place + 7) % BLOCK < 10) {
+            for lead in ["", r"\\"] {
                 let mut piece = lead.as_bytes().to_vec();
                 piece.resize(lead.len() + place, b'a');
                 piece.extend_from_slice(bit.as_bytes());
