@@ -62,6 +62,11 @@ impl Dice {
 
     /// Words up to about `len` bytes, with a line break after about every `line` of them.
     fn prose(&mut self, len: usize, line: usize) -> String {
+        self.words(len, line, "\\n")
+    }
+
+    /// Words up to about `len` bytes, with `escape` after about every `line` of them.
+    fn words(&mut self, len: usize, line: usize, escape: &str) -> String {
         const WORDS: [&str; 12] = [
             "the",
             "gateway",
@@ -83,7 +88,7 @@ impl Dice {
             text += word;
             rest = rest.saturating_sub(word.len() + 1);
             if rest == 0 {
-                text += "\\n";
+                text += escape;
                 rest = line / 2 + self.roll(line);
             } else {
                 text.push(' ');
@@ -99,8 +104,29 @@ fn message(content: &str) -> String {
 
 /// Messages of up to 8,000 bytes, with a line break after every 400 or so.
 fn chat(len: usize, place: Place) -> Bytes {
+    chat_with(len, place, 400, "\\n")
+}
+
+/// Messages of up to 8,000 bytes, with `escape` after every `line` bytes or so.
+fn chat_with(len: usize, place: Place, line: usize, escape: &str) -> Bytes {
     body(len, place, "messages", |dice| {
-        message(&dice.prose(len.min(8_000) * 3 / 4, 400))
+        message(&dice.words(len.min(8_000) * 3 / 4, line, escape))
+    })
+}
+
+/// A body of about 1 KiB with many small members: parameters, a tool, and short messages.
+fn small_members(place: Place) -> Bytes {
+    let parameters = r#""temperature":0.7,"top_p":1,"max_tokens":512,"user":"u-1234""#;
+    let properties = r#"{"place":{"type":"string"},"unit":{"type":"string","enum":["c","f"]}}"#;
+    let schema = format!(r#"{{"type":"object","properties":{properties},"required":["place"]}}"#);
+    let about = r#""name":"get_weather","description":"Gets the weather.""#;
+    let tool = format!(r#"{{"type":"function","function":{{{about},"parameters":{schema}}}}}"#);
+    let mut head = Some(format!(r#"{{{parameters},"tools":[{tool}]}}"#));
+    body(1 << 10, place, "messages", |dice| {
+        head.take().unwrap_or_else(|| {
+            let len = 20 + dice.roll(100);
+            message(&dice.prose(len, 60))
+        })
     })
 }
 
@@ -139,6 +165,9 @@ fn kinds(len: usize) -> Vec<(&'static str, Bytes)> {
         format!(r#"{{"type":"function","function":{{{head},"parameters":{parameters}}}}}"#)
     };
     vec![
+        ("short_lines", chat_with(len, Place::Last, 40, "\\n")),
+        ("quotes", chat_with(len, Place::Last, 20, "\\\"")),
+        ("json_in_json", chat_with(len, Place::Last, 12, "\\\\n\\\"")),
         (
             "long_lines",
             body(len, Place::Last, "messages", |dice| {
@@ -239,6 +268,20 @@ fn scan(criterion: &mut Criterion) {
             );
         }
     }
+    for (name, place) in PLACES {
+        compare(
+            criterion,
+            "scan",
+            &format!("1KiB/small_members/{name}"),
+            &small_members(place),
+        );
+    }
+    compare(
+        criterion,
+        "scan",
+        "100KiB/short_lines",
+        &chat_with(100 << 10, Place::Last, 40, "\\n"),
+    );
 }
 
 fn scan_kinds(criterion: &mut Criterion) {

@@ -24,8 +24,10 @@
 //! - Containers nested deeper than [`DEPTH_MAX`], and bodies longer than [`BODY_MAX`], are refused.
 //! - After the object only white space may follow.
 
+mod escapes;
 mod flaw;
 mod key;
+mod long;
 mod member;
 mod plain;
 mod scanner;

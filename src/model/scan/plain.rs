@@ -1,5 +1,5 @@
-//! Finds the bytes of a string that mean something, 64 at a time. This is where the time of a long
-//! body goes.
+//! Finds the bytes of a string that mean something, 64 at a time. Long strings that are only skipped
+//! are passed over by [`super::long`] before they come here, where the processor can.
 //!
 //! The loops are written so that the compiler makes vector instructions of them on every target
 //! (SSE2 on x86-64, NEON on aarch64), and few branches, because a branch on what a text says is

@@ -2,10 +2,15 @@
 //! string says.
 
 use super::flaw::Stop;
+use super::long;
 use super::plain::{self, BLOCK};
 
 /// Takes what a string says, piece by piece.
 pub(super) trait Text {
+    /// Whether anybody wants to know. If not, long strings are passed over faster, and it is not
+    /// told all.
+    const IS_WANTED: bool = true;
+
     /// Bytes that stand for themselves.
     fn plain(&mut self, run: &[u8]);
     /// A UTF-16 code unit that was written as an escape.
@@ -16,6 +21,8 @@ pub(super) trait Text {
 pub(super) struct Ignored;
 
 impl Text for Ignored {
+    const IS_WANTED: bool = false;
+
     fn plain(&mut self, _: &[u8]) {}
     fn unit(&mut self, _: u16) {}
 }
@@ -54,16 +61,24 @@ impl InString {
 
     /// Goes on at `at`. Says where the string ended, behind its closing quote; `None` if the piece
     /// ended first.
-    pub(super) fn run(
+    pub(super) fn run<T: Text>(
         &mut self,
         piece: &[u8],
         at: usize,
-        text: &mut impl Text,
+        text: &mut T,
     ) -> Result<Option<usize>, Stop> {
         let mut at = match self.escape {
             Escape::None => at,
             _ => self.finish_escape(piece, at, text)?,
         };
+        if !T::IS_WANTED {
+            let passed = long::pass(piece, at);
+            self.has_escapes |= passed.escapes;
+            at = passed.at;
+            if piece.get(at) == Some(&b'"') {
+                return Ok(Some(at + 1));
+            }
+        }
         while at < piece.len() {
             let (start, stops) = plain::find_stops(piece, at);
             text.plain(&piece[at..start]);

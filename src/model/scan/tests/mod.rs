@@ -1,10 +1,11 @@
 //! The scanner on documents written down here ([`found`], [`refused`]), on random ones beside
 //! `serde_json` ([`generated`]), and on a public conformance corpus ([`corpus`]). Every document is
-//! cut at every byte.
+//! cut at every byte. Long strings, and all ways through them, have tests of their own ([`long`]).
 
 mod corpus;
 mod found;
 mod generated;
+mod long;
 mod refused;
 
 use super::*;
