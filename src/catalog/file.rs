@@ -6,22 +6,25 @@
 //! A member that is not described here is a mistake; facts that the gateway does not read stand under `facts` and
 //! `other_surfaces`, which take any JSON.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use super::members::{Decimal, Members};
 use super::price::Item;
+use super::schema;
 
 /// A whole file.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("not" = {"required": ["provider", "template"]}))]
 pub struct File {
+    /// Where an editor finds the schema of this file; not read.
+    #[serde(rename = "$schema", skip_serializing_if = "Option::is_none")]
+    pub schema: Option<String>,
     /// Id of the provider that this file describes: lower case letters, digits, `.`, `_`, `-`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::PROVIDER_ID), length(max = 64))]
     pub provider: Option<String>,
     /// Instead of `provider`: the name of the preset that this file describes.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,12 +49,14 @@ pub struct File {
     pub author: Option<String>,
     /// `http` or `https`, host, port and the prefix of all paths.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::BASE_URL))]
     pub base_url: Option<String>,
     /// Instead of the host in `base_url`: several that serve the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<EndpointEntry>>,
     /// How the key is sent: `none`, `bearer` or `header:NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::AUTH))]
     pub auth: Option<String>,
     /// Environment variables that usually hold the key; the first that is set counts.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,9 +75,11 @@ pub struct File {
     pub tls_name: Option<String>,
     /// Headers added to each request that does not carry them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("propertyNames" = {"pattern": schema::HEADER}))]
     pub headers: Option<Members<String, Option<String>>>,
     /// The surfaces served, by the names of `surface::TABLE`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("propertyNames" = schema::surface_names()))]
     pub surfaces: Option<Members<String, Option<SurfaceEntry>>>,
     /// What else the provider serves; kept, not routed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +95,7 @@ pub struct File {
     pub default_for: Option<Vec<String>>,
     /// Day on which the file was put together.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::DAY))]
     pub as_of: Option<String>,
     /// What `src` of the models refers to.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,23 +105,27 @@ pub struct File {
     pub facts: Option<Members<String, Value>>,
     /// The provider's models, by the id that it gives them.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("propertyNames" = {"minLength": 1, "maxLength": 191}))]
     pub models: Option<Members<String, Option<Box<ModelEntry>>>>,
     /// Names of the operator's own for ordered lists of 1 to 10 models.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("additionalProperties" = schema::list_of_models()))]
     pub virtual_models: Option<Members<String, Option<Vec<String>>>>,
 }
 
 /// One of several hosts that serve the same.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EndpointEntry {
     /// As `base_url`; the path is the same for all endpoints of a provider.
+    #[schemars(extend("pattern" = schema::BASE_URL))]
     pub url: String,
     /// Name in metrics and logs; `host:port` when not said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// Share of the requests, 1 to 1000; 1 when not said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
     pub weight: Option<u32>,
     /// `Host` header, where it is not that of the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -121,21 +133,24 @@ pub struct EndpointEntry {
 }
 
 /// How one surface is served.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SurfaceEntry {
     /// Path below that of `base_url`; each `../` at its start takes one segment of the latter away. `{model}` stands
     /// for the model's id.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::PATH))]
     pub path: Option<String>,
     /// Query that the path needs, without `?`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
     /// As `auth` of the provider.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::AUTH))]
     pub auth: Option<String>,
     /// As `headers` of the provider, for this surface.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("propertyNames" = {"pattern": schema::HEADER}))]
     pub headers: Option<Members<String, Option<String>>>,
     /// The kinds of models that are served here, where it is not those that usually are.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,13 +161,17 @@ pub struct SurfaceEntry {
     /// Anything worth knowing; kept, not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub facts: Option<Members<String, Value>>,
+    /// A file between took this entry away: what the files before that one say of it does not count.
+    #[serde(skip)]
+    pub(super) anew: bool,
 }
 
 /// What an active check asks for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthEntry {
     /// Path, as that of a surface; asked with GET, well when the answer is 2xx.
+    #[schemars(extend("pattern" = schema::PATH))]
     pub path: String,
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,7 +179,7 @@ pub struct HealthEntry {
 }
 
 /// Answers that say something about the key rather than the request.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorsEntry {
     /// The account behind the key has no credit left.
@@ -172,10 +191,11 @@ pub struct ErrorsEntry {
 }
 
 /// One such answer.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ErrorEntry {
     /// HTTP status, 400 to 599.
+    #[schemars(range(min = 400, max = 599))]
     pub status: u16,
     /// Text that the body holds as well.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -183,7 +203,7 @@ pub struct ErrorEntry {
 }
 
 /// Where prices and limits come from.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SourceEntry {
     /// What it is.
@@ -191,11 +211,12 @@ pub struct SourceEntry {
     /// Where it is.
     pub url: String,
     /// Of what day (or month) it is: `2026-11-10`, `2026-11`.
+    #[schemars(extend("pattern" = schema::DAY))]
     pub date: String,
 }
 
 /// One model. There may be a hundred thousand, so that what it holds is kept small.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelEntry {
     /// Name for people.
@@ -212,6 +233,7 @@ pub struct ModelEntry {
     pub variant: Option<Box<str>>,
     /// Day inside the id.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::DAY))]
     pub snapshot: Option<Box<str>>,
     /// Further names for this model; the id is what goes upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -242,6 +264,7 @@ pub struct ModelEntry {
     pub max_output: Option<u64>,
     /// The surfaces that serve it; those that fit its kind when not said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("items" = schema::surface_names()))]
     pub surfaces: Option<Box<[Box<str>]>>,
     /// What else serves it; kept, not routed.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -275,12 +298,15 @@ pub struct ModelEntry {
     pub deprecated: Option<bool>,
     /// Day of its announced end.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::DAY))]
     pub retires: Option<Box<str>>,
     /// Day on which a list says the entry ends.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::DAY))]
     pub expires: Option<Box<str>>,
     /// Day of the newest list that holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::DAY))]
     pub last_seen: Option<Box<str>>,
     /// Its id at Hugging Face.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -297,23 +323,27 @@ pub struct ModelEntry {
     /// Prices of sources that differ by more than 2 %, by item and source; kept, not read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conflict: Option<Members<Item, Members<String, Decimal>>>,
+    /// A file between took this entry away: what the files before that one say of it does not count.
+    #[serde(skip)]
+    pub(super) anew: bool,
 }
 
 /// Prices by what is counted.
 pub type Rates = Members<Item, Option<Decimal>>;
 
 /// Prices that hold for the whole of a request whose prompt is longer than `above`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TierEntry {
     /// Tokens of prompt, cached ones included.
+    #[schemars(range(min = 1))]
     pub above: u64,
     /// Prices that differ from the model's.
     pub price: Rates,
 }
 
 /// Prices of another service tier of the same model.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModeEntry {
     /// Factor on every price.
@@ -325,10 +355,13 @@ pub struct ModeEntry {
     /// As those of the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tiers: Option<Vec<TierEntry>>,
+    /// A file between took this entry away: what the files before that one say of it does not count.
+    #[serde(skip)]
+    pub(super) anew: bool,
 }
 
 /// What a model does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Kind {
@@ -348,7 +381,7 @@ pub enum Kind {
 }
 
 /// What a model reads or writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs, reason = "the names say it")]
 pub enum Modality {
@@ -364,7 +397,7 @@ pub enum Modality {
 }
 
 /// Whether a model is offered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// In the newest lists.
@@ -381,7 +414,7 @@ pub enum Status {
 }
 
 /// How far an entry can be trusted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
     /// Two or more fresh sources agree.
@@ -390,62 +423,4 @@ pub enum Confidence {
     Medium,
     /// Hearsay.
     Low,
-}
-
-/// A price or factor as written: a string, so that no digit is lost on the way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct Decimal(pub Box<str>);
-
-impl<'de> Deserialize<'de> for Decimal {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct AsString;
-        impl Visitor<'_> for AsString {
-            type Value = Decimal;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a decimal number in quotes, such as \"0.075\"")
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Decimal, E> {
-                Ok(Decimal(text.into()))
-            }
-        }
-        deserializer.deserialize_str(AsString)
-    }
-}
-
-/// A JSON object as a sorted map; a name that stands in it twice is a mistake.
-#[derive(Clone, Debug, Serialize)]
-#[serde(transparent)]
-pub struct Members<K: Ord, V>(pub BTreeMap<K, V>);
-
-impl<K: Ord, V> Default for Members<K, V> {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
-
-impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Deserialize<'de> for Members<K, V> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Unique<K, V>(PhantomData<(K, V)>);
-        impl<'de, K: Ord + Deserialize<'de>, V: Deserialize<'de>> Visitor<'de> for Unique<K, V> {
-            type Value = Members<K, V>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Self::Value, A::Error> {
-                let mut members = BTreeMap::new();
-                while let Some(name) = access.next_key()? {
-                    // Before the value is read, so that the error stands at the second name.
-                    if members.contains_key(&name) {
-                        return Err(A::Error::custom(
-                            "this name stands here twice; keep one of the two",
-                        ));
-                    }
-                    members.insert(name, access.next_value()?);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Unique(PhantomData))
-    }
 }

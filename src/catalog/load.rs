@@ -14,6 +14,9 @@ use super::problem::Problem;
 /// The largest file that is read. A hundred thousand models are a third of it; what is larger is not a catalog.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
+/// The schema of these files, which may stand beside them; it is no catalog file.
+const SCHEMA: &str = "schema.json";
+
 /// The folder, inside a catalog folder, that is read after it.
 const PRESETS: &str = "presets";
 
@@ -91,6 +94,7 @@ impl Files {
     fn add_file(&mut self, path: &Path) {
         let name = path.display().to_string();
         let problem = match read(path) {
+            Ok(Contents::Text(text)) if is_schema(path, &text) => return,
             Ok(Contents::Text(text)) => return self.add_text(&name, text),
             Ok(Contents::NotUtf8(error)) => not_utf8(&name, &error),
             Ok(Contents::TooLarge) => {
@@ -153,6 +157,10 @@ fn json_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
+fn is_schema(path: &Path, text: &str) -> bool {
+    path.file_name().is_some_and(|name| name == SCHEMA) && text.contains("://json-schema.org/")
+}
+
 /// What a path that should be a catalog file turned out to hold.
 enum Contents {
     Text(String),
@@ -163,14 +171,17 @@ enum Contents {
 }
 
 fn read(path: &Path) -> io::Result<Contents> {
+    // Before it is opened: opening a pipe waits for its writer.
     if !fs::metadata(path)?.is_file() {
         return Ok(Contents::NoFile);
     }
+    let file = File::open(path)?;
+    if file.metadata()?.len() > FILE_BYTES_MAX {
+        return Ok(Contents::TooLarge);
+    }
     let mut bytes = Vec::new();
-    // One byte more than may be there: a huge file costs no memory beyond it, and a growing one ends.
-    let count = File::open(path)?
-        .take(FILE_BYTES_MAX + 1)
-        .read_to_end(&mut bytes)?;
+    // One byte more than may be there: a file that grows meanwhile ends there.
+    let count = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if count as u64 > FILE_BYTES_MAX {
         return Ok(Contents::TooLarge);
     }

@@ -3,12 +3,13 @@
 //! The forms are read in this order; the first that fits decides.
 //!
 //! 1. `provider:model`, split at the first colon, the left side an id or alias of a provider, any case. A model that
-//!    the provider lists is found by its id or alias, exact and then in any case: a rule or a price for `gpt-4o` cannot
+//!    the provider lists is found by its id, alias or family, exact and then in any case: a rule or a price for `gpt-4o` cannot
 //!    be walked round by asking for `GPT-4o`. Any other model goes upstream as it is written.
 //! 2. A virtual model.
-//! 3. An id or alias of models, exact and then in any case, virtual models included: every provider that has it, one
-//!    target each. First the one whose `default_for` names it; those whose model is removed last (the catalog can be
-//!    behind, so it is the provider that says so); ids before aliases; then catalog order.
+//! 3. An id or alias of models, or a family, exact and then in any case, virtual models included: every provider that has
+//!    it, one target each. First the one whose `default_for` names it; those whose model is removed last (the catalog can
+//!    be behind, so it is the provider that says so); ids before aliases before families; then catalog order. A family
+//!    means those of its models that are active and no variants, at each provider the one whose id is nearest to it.
 //! 4. `provider/model`, which means what `provider:model` means.
 //! 5. `author/model`: as 3 for what follows the first slash, of the models of that author.
 //!
@@ -16,7 +17,7 @@
 
 use std::ops::Deref;
 
-use super::{Catalog, ModelId, ProviderId, Virtual};
+use super::{Catalog, Model, ModelId, ProviderId, Virtual};
 
 /// The longest name that is looked up, in bytes. The longest in use (ids of inference profiles) have some 150; a limit
 /// keeps the cost of a look-up, and of what errors and logs repeat of it, bounded.
@@ -68,7 +69,9 @@ pub enum Form {
     Virtual,
     /// The id or alias of a model, exact.
     Exact,
-    /// The id or alias of a model or virtual model in another case.
+    /// The name of a family, exact, that no model has as its id or alias.
+    Family,
+    /// The id or alias of a model, virtual model or family in another case.
     AnyCase,
     /// `provider/model`.
     Slashed,
@@ -155,7 +158,7 @@ impl Catalog {
         }
         match self.model_names.exact(name) {
             [] => {}
-            found => return Ok(stored(Form::Exact, found)),
+            found => return Ok(stored(self.exact_form(name, found), found)),
         }
         if let Some(found) = self.virtual_any_case(name) {
             return Ok(stored(Form::AnyCase, found.targets()));
@@ -168,6 +171,19 @@ impl Catalog {
             return self.at_provider(provider, name, rest, Form::Slashed);
         }
         self.by_author(name).ok_or(Unresolved::Unknown)
+    }
+
+    /// Whether one of the targets, which `name` has, is called so itself or all are of the family of that name.
+    fn exact_form(&self, name: &str, targets: &[Target]) -> Form {
+        let called = |model: &Model| {
+            *model.id == *name || model.aliases.iter().any(|alias| **alias == *name)
+        };
+        let mut models = targets.iter().filter_map(Target::model);
+        if models.any(|model| called(self.model(model))) {
+            Form::Exact
+        } else {
+            Form::Family
+        }
     }
 
     /// The provider before the first `separator`, and what follows it.

@@ -3,16 +3,19 @@
 //! or time. When to build a new one, and who sees which, is decided elsewhere.
 //!
 //! In the order of the work: `load` reads the texts, `parse` gives them the shape of [`mod@file`], `overlay` lays later
-//! ones over earlier ones, `resolve` checks the whole and builds it, `lookup` answers names.
+//! ones over earlier ones, `resolve` checks the whole and builds it, `lookup` answers names. Beside them, `origins` tells
+//! where each value came from, `schema` what a file may hold, and [`mod@write`] writes one.
 
 mod builtin;
 mod date;
 pub mod file;
 mod load;
 mod lookup;
+mod members;
 mod model;
 mod names;
 mod near;
+mod origins;
 mod overlay;
 mod parse;
 mod place;
@@ -21,17 +24,21 @@ mod problem;
 mod provider;
 mod report;
 mod resolve;
+mod schema;
 mod url;
+pub mod write;
 
 use std::collections::HashMap;
 
 pub use load::Files;
 pub use lookup::{Form, NAME_MAX, Target, Targets, Unresolved};
 pub use model::{Modalities, Model};
+pub use origins::{Member, Origins, origins};
 pub use price::{Factor, Item, Mode, PicoDollars, Price, Rates, Tier};
 pub use problem::Problem;
 pub use provider::{Answer, Auth, Endpoint, Preset, Provider, Route, Source};
 pub use resolve::{Overrides, resolve};
+pub use schema::schema;
 pub use url::Scheme;
 
 use names::Names;

@@ -1,4 +1,7 @@
 //! Names → targets, precomputed: a look-up is one hash and a slice. Knows nothing of prefixes or virtual models.
+//!
+//! A family is a name too, of each of its models that can stand in for the others. It does not count where the same name
+//! is the id or alias of a model of another family: then the name means that model, and nothing is mixed.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,14 +10,33 @@ use std::sync::Arc;
 use super::ProviderId;
 use super::lookup::{NAME_MAX, Target};
 
-/// Which of several targets of one name comes first: what the operator chose, what is not removed, ids before aliases,
-/// then catalog order.
+/// What a name is to a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Calls {
+    Id,
+    Alias,
+    Family,
+}
+
+/// Which of several targets of one name comes first: what the operator chose, what is not removed, ids before aliases
+/// before families, then catalog order, and of one provider's models the one that best stands for its family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Order {
     pub(super) not_default: bool,
     pub(super) removed: bool,
-    pub(super) alias: bool,
+    pub(super) calls: Calls,
     pub(super) provider: ProviderId,
+    pub(super) likeness: Likeness,
+}
+
+/// How near the id of a model is to the name of its family: the same (what stands before the last `/` aside), without a
+/// day in it, or neither.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Likeness {
+    #[default]
+    Same,
+    Undated,
+    Dated,
 }
 
 /// A name of a model, before the names are put together.
@@ -22,6 +44,8 @@ pub(super) struct Named {
     pub(super) name: Arc<str>,
     pub(super) order: Order,
     pub(super) target: Target,
+    /// The name is not that of the family that the model says it is of.
+    pub(super) of_another_family: bool,
 }
 
 /// The finished table.
@@ -36,7 +60,10 @@ pub(super) struct Names {
 impl Names {
     /// Leaves `named` sorted by name.
     pub(super) fn new(named: &mut [Named]) -> Self {
-        named.sort_unstable_by(|a, b| (&a.name, a.order).cmp(&(&b.name, b.order)));
+        named.sort_unstable_by(|a, b| {
+            let key = |named: &Named| (named.order, named.target.model());
+            a.name.cmp(&b.name).then_with(|| key(a).cmp(&key(b)))
+        });
         let mut table = Self {
             targets: Vec::with_capacity(named.len()),
             ..Self::default()
@@ -71,15 +98,19 @@ impl Names {
         for (folded, mut group) in groups {
             // One provider may have names that differ in case only: then the first of its ids.
             group.sort_unstable_by_key(|named| (named.order, named.target.model()));
-            let range = self.add(group.into_iter());
+            let range = self.add(group.iter().copied());
             self.folded.insert(folded, range);
         }
     }
 
     /// One target a provider: the first.
-    fn add<'n>(&mut self, same: impl Iterator<Item = &'n Named>) -> Range<u32> {
+    fn add<'n>(&mut self, same: impl Iterator<Item = &'n Named> + Clone) -> Range<u32> {
         let start = self.targets.len();
+        let taken = same.clone().any(|named| named.of_another_family);
         for named in same {
+            if taken && named.order.calls == Calls::Family {
+                continue;
+            }
             if !self.targets[start..]
                 .iter()
                 .any(|target| target.provider == named.target.provider)

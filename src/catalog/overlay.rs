@@ -1,43 +1,75 @@
-//! How a later file changes an earlier one: member by member. Objects are merged by name, anything else (lists too) is
-//! replaced whole. A `null` replaces like any other value; what reads the result takes it as absent, so that it takes
-//! away what earlier files said.
+//! How a later file changes an earlier one: member by member. Objects are merged by name; anything else (lists, and
+//! each entry of `facts`) is replaced whole. A `null` for an entry takes away what earlier files said of it, also for
+//! the files that come after and say something else.
+//!
+//! Laying files over one another is associative and idempotent: where the folding begins makes no difference.
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
-use super::file::{File, Members, ModelEntry};
+use super::file::{ErrorsEntry, File, HealthEntry, Members, ModeEntry, ModelEntry, SurfaceEntry};
 
 /// `later` over `earlier`.
-///
-/// # Errors
-/// None in practice: both have the shape already, and a merge keeps it.
-pub(super) fn overlay(mut earlier: File, mut later: File) -> Result<File, serde_json::Error> {
-    // The models, which are many, only pay for the merge where both files have them.
-    let models = earlier.models.take();
-    let changes = later.models.take();
-    let mut merged: File = merge_typed(&earlier, &later)?;
-    merged.models = match (models, changes) {
-        (Some(models), Some(changes)) => Some(overlay_models(models, changes)?),
-        (models, changes) => changes.or(models),
-    };
-    Ok(merged)
-}
-
-type Models = Members<String, Option<Box<ModelEntry>>>;
-
-fn overlay_models(mut models: Models, changes: Models) -> Result<Models, serde_json::Error> {
-    for (id, change) in changes.0 {
-        let entry = match (models.0.remove(&id).flatten(), change) {
-            (_, None) => None,
-            (None, Some(new)) => Some(new),
-            (Some(old), Some(new)) => Some(merge_typed(&old, &new)?),
-        };
-        models.0.insert(id, entry);
-    }
-    Ok(models)
+pub(super) fn overlay(mut earlier: File, later: File) -> File {
+    // Every member is named, so that a new one is not forgotten.
+    let File {
+        schema,
+        provider,
+        template,
+        preset,
+        name,
+        aliases,
+        disabled,
+        rank,
+        author,
+        base_url,
+        endpoints,
+        auth,
+        env,
+        key_prefixes,
+        key_optional,
+        ca_file,
+        tls_name,
+        headers,
+        surfaces,
+        other_surfaces,
+        health,
+        errors,
+        default_for,
+        as_of,
+        sources,
+        facts,
+        models,
+        virtual_models,
+    } = later;
+    replace(&mut earlier.schema, schema);
+    replace(&mut earlier.provider, provider);
+    replace(&mut earlier.template, template);
+    replace(&mut earlier.preset, preset);
+    replace(&mut earlier.name, name);
+    replace(&mut earlier.aliases, aliases);
+    replace(&mut earlier.disabled, disabled);
+    replace(&mut earlier.rank, rank);
+    replace(&mut earlier.author, author);
+    replace(&mut earlier.base_url, base_url);
+    replace(&mut earlier.endpoints, endpoints);
+    replace(&mut earlier.auth, auth);
+    replace(&mut earlier.env, env);
+    replace(&mut earlier.key_prefixes, key_prefixes);
+    replace(&mut earlier.key_optional, key_optional);
+    replace(&mut earlier.ca_file, ca_file);
+    replace(&mut earlier.tls_name, tls_name);
+    merge(&mut earlier.headers, headers, entries);
+    merge(&mut earlier.surfaces, surfaces, objects);
+    merge(&mut earlier.other_surfaces, other_surfaces, entries);
+    merge(&mut earlier.health, health, lay_health);
+    merge(&mut earlier.errors, errors, lay_errors);
+    replace(&mut earlier.default_for, default_for);
+    replace(&mut earlier.as_of, as_of);
+    merge(&mut earlier.sources, sources, entries);
+    merge(&mut earlier.facts, facts, entries);
+    merge(&mut earlier.models, models, objects);
+    merge(&mut earlier.virtual_models, virtual_models, entries);
+    earlier
 }
 
 /// `later` over `earlier`, by name.
@@ -53,77 +85,191 @@ pub(super) fn overlay_lists(
     }
 }
 
-fn merge_typed<T: Serialize + DeserializeOwned>(
-    earlier: &T,
-    later: &T,
-) -> Result<T, serde_json::Error> {
-    let mut merged = serde_json::to_value(earlier)?;
-    merge(&mut merged, serde_json::to_value(later)?);
-    serde_json::from_value(merged)
+fn replace<T>(earlier: &mut Option<T>, later: Option<T>) {
+    if later.is_some() {
+        *earlier = later;
+    }
 }
 
-fn merge(target: &mut Value, change: Value) {
-    match (target, change) {
-        (Value::Object(members), Value::Object(changes)) => {
-            for (name, change) in changes {
-                match members.get_mut(&name) {
-                    Some(member) => merge(member, change),
-                    None => drop(members.insert(name, change)),
-                }
+fn merge<T>(earlier: &mut Option<T>, later: Option<T>, lay: impl FnOnce(&mut T, T)) {
+    match (earlier, later) {
+        (Some(earlier), Some(later)) => lay(earlier, later),
+        (earlier, later) => replace(earlier, later),
+    }
+}
+
+/// Each entry is replaced whole.
+fn entries<K: Ord, V>(earlier: &mut Members<K, V>, later: Members<K, V>) {
+    earlier.0.extend(later.0);
+}
+
+/// An entry that is an object, and that a `null` can take away.
+trait Entry {
+    fn lay(&mut self, later: Self);
+    /// Whether a file between took away what earlier files say of it.
+    fn is_anew(&self) -> bool;
+    fn begin_anew(&mut self);
+}
+
+/// Each entry is merged with the earlier one of its name.
+fn objects<E: Entry>(earlier: &mut Members<String, Option<E>>, later: Members<String, Option<E>>) {
+    for (name, change) in later.0 {
+        match (earlier.0.get_mut(&name), change) {
+            (Some(Some(entry)), Some(change)) if !change.is_anew() => entry.lay(change),
+            (Some(entry @ None), Some(mut change)) => {
+                change.begin_anew();
+                *entry = Some(change);
             }
+            (_, change) => drop(earlier.0.insert(name, change)),
         }
-        (target, change) => *target = change,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn file(text: &str) -> File {
-        serde_json::from_str(text).expect("a file")
+impl Entry for Box<ModelEntry> {
+    fn lay(&mut self, later: Self) {
+        let ModelEntry {
+            name,
+            family,
+            author,
+            variant,
+            snapshot,
+            aliases,
+            same_as,
+            disabled,
+            kind,
+            input,
+            output,
+            context,
+            max_input,
+            max_output,
+            surfaces,
+            other_surfaces,
+            formats,
+            price,
+            image_price,
+            tiers,
+            modes,
+            min_cache_tokens,
+            embedding_dim,
+            status,
+            deprecated,
+            retires,
+            expires,
+            last_seen,
+            hf,
+            note,
+            src,
+            conf,
+            conflict,
+            anew: _,
+        } = *later;
+        replace(&mut self.name, name);
+        replace(&mut self.family, family);
+        replace(&mut self.author, author);
+        replace(&mut self.variant, variant);
+        replace(&mut self.snapshot, snapshot);
+        replace(&mut self.aliases, aliases);
+        replace(&mut self.same_as, same_as);
+        replace(&mut self.disabled, disabled);
+        replace(&mut self.kind, kind);
+        replace(&mut self.input, input);
+        replace(&mut self.output, output);
+        replace(&mut self.context, context);
+        replace(&mut self.max_input, max_input);
+        replace(&mut self.max_output, max_output);
+        replace(&mut self.surfaces, surfaces);
+        replace(&mut self.other_surfaces, other_surfaces);
+        replace(&mut self.formats, formats);
+        merge(&mut self.price, price, entries);
+        merge(&mut self.image_price, image_price, entries);
+        replace(&mut self.tiers, tiers);
+        merge(&mut self.modes, modes, objects);
+        replace(&mut self.min_cache_tokens, min_cache_tokens);
+        replace(&mut self.embedding_dim, embedding_dim);
+        replace(&mut self.status, status);
+        replace(&mut self.deprecated, deprecated);
+        replace(&mut self.retires, retires);
+        replace(&mut self.expires, expires);
+        replace(&mut self.last_seen, last_seen);
+        replace(&mut self.hf, hf);
+        replace(&mut self.note, note);
+        replace(&mut self.src, src);
+        replace(&mut self.conf, conf);
+        merge(&mut self.conflict, conflict, entries);
     }
 
-    fn over(earlier: &str, later: &str) -> Value {
-        let merged = overlay(file(earlier), file(later)).expect("merged");
-        serde_json::to_value(merged).expect("a value")
+    fn is_anew(&self) -> bool {
+        self.anew
     }
 
-    #[test]
-    fn a_later_file_changes_the_members_that_it_has() {
-        let merged = over(
-            r#"{"provider":"p","name":"P","models":{"m":{"context":8,"price":{"input":"1","output":"2"}},"n":{}}}"#,
-            r#"{"provider":"p","models":{"m":{"price":{"input":"3"}},"o":{"context":9}}}"#,
-        );
-        let expected = serde_json::json!({"provider":"p","name":"P","models":{
-            "m":{"context":8,"price":{"input":"3","output":"2"}},"n":{},"o":{"context":9}}});
-        assert_eq!(merged, expected);
+    fn begin_anew(&mut self) {
+        self.anew = true;
+    }
+}
+
+impl Entry for SurfaceEntry {
+    fn lay(&mut self, later: Self) {
+        let Self {
+            path,
+            query,
+            auth,
+            headers,
+            kinds,
+            note,
+            facts,
+            anew: _,
+        } = later;
+        replace(&mut self.path, path);
+        replace(&mut self.query, query);
+        replace(&mut self.auth, auth);
+        merge(&mut self.headers, headers, entries);
+        replace(&mut self.kinds, kinds);
+        replace(&mut self.note, note);
+        merge(&mut self.facts, facts, entries);
     }
 
-    #[test]
-    fn null_takes_an_entry_away_and_a_list_is_replaced_whole() {
-        let merged = over(
-            r#"{"provider":"p","aliases":["a","b"],"surfaces":{"chat":{"path":"/c"},"messages":{"path":"/m"}},
-                "models":{"m":{"price":{"input":"1","output":"2"}},"n":{}}}"#,
-            r#"{"aliases":["c"],"surfaces":{"messages":null},"models":{"m":{"price":{"output":null}},"n":null}}"#,
-        );
-        let expected = serde_json::json!({"provider":"p","aliases":["c"],"surfaces":{"chat":{"path":"/c"},"messages":null},
-            "models":{"m":{"price":{"input":"1","output":null}},"n":null}});
-        assert_eq!(merged, expected);
+    fn is_anew(&self) -> bool {
+        self.anew
     }
 
-    #[test]
-    fn layering_twice_changes_nothing_more_and_does_not_mind_where_it_begins() {
-        let a = r#"{"provider":"p","rank":1,"models":{"m":{"context":1,"aliases":["x"]},"n":{"context":2}}}"#;
-        let b = r#"{"models":{"m":{"context":3},"n":{"price":{"input":"1"}}},"surfaces":{"chat":{"path":"/c"}}}"#;
-        let c = r#"{"rank":2,"models":{"m":{"max_output":4},"n":{"price":{"input":null}},"o":{}},"surfaces":{"chat":{"query":"q"}}}"#;
-        let text = |value: &Value| value.to_string();
-        let ab = over(a, b);
-        assert_eq!(over(&text(&ab), b), ab, "idempotent");
-        assert_eq!(
-            over(&text(&ab), c),
-            over(a, &text(&over(b, c))),
-            "associative"
-        );
+    fn begin_anew(&mut self) {
+        self.anew = true;
     }
+}
+
+impl Entry for ModeEntry {
+    fn lay(&mut self, later: Self) {
+        let Self {
+            multiplier,
+            price,
+            tiers,
+            anew: _,
+        } = later;
+        replace(&mut self.multiplier, multiplier);
+        merge(&mut self.price, price, entries);
+        replace(&mut self.tiers, tiers);
+    }
+
+    fn is_anew(&self) -> bool {
+        self.anew
+    }
+
+    fn begin_anew(&mut self) {
+        self.anew = true;
+    }
+}
+
+fn lay_health(earlier: &mut HealthEntry, later: HealthEntry) {
+    let HealthEntry { path, note } = later;
+    earlier.path = path;
+    replace(&mut earlier.note, note);
+}
+
+fn lay_errors(earlier: &mut ErrorsEntry, later: ErrorsEntry) {
+    let ErrorsEntry {
+        out_of_credit,
+        bad_key,
+    } = later;
+    replace(&mut earlier.out_of_credit, out_of_credit);
+    replace(&mut earlier.bad_key, bad_key);
 }

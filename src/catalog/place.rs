@@ -1,5 +1,5 @@
-//! Where each member of a JSON text stands. Built only when there is a problem to report, so that a catalog without
-//! mistakes pays nothing for it. Takes text that is valid JSON; for other text it answers without sense, but answers.
+//! Where each member of a JSON text stands. Built only when there is a problem to report or somebody asks where a value
+//! comes from, so that loading a catalog without mistakes pays nothing for it. Takes text that is valid JSON; for other text it answers without sense, but answers.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -80,6 +80,52 @@ impl<'t> Index<'t> {
     pub(super) fn line_and_column(&self, entry: EntryId) -> (u32, u32) {
         let start = self.entries.get(entry.0).map_or(0, |e| e.start);
         line_and_column(self.text.as_bytes(), start)
+    }
+
+    /// Every entry with its line, from 1.
+    pub(super) fn all(&self) -> impl Iterator<Item = (EntryId, u32)> {
+        let (mut line, mut at) = (1, 0);
+        self.entries.iter().enumerate().map(move |(id, entry)| {
+            // Entries come in the order of their first bytes.
+            let passed = self
+                .text
+                .as_bytes()
+                .get(at..entry.start)
+                .unwrap_or_default();
+            line += passed.iter().filter(|byte| **byte == b'\n').count();
+            at = entry.start;
+            (EntryId(id), saturate(line))
+        })
+    }
+
+    /// The value of the entry, as it is written.
+    pub(super) fn value(&self, entry: EntryId) -> &'t str {
+        let Some(entry) = self.entries.get(entry.0) else {
+            return "";
+        };
+        let start = match &entry.name {
+            Name::Key(key) => key.end,
+            Name::Element(_) => entry.start,
+        };
+        let value = self.text.get(start..entry.end).unwrap_or_default();
+        value.trim_start_matches([':', ' ', '\t', '\r', '\n'])
+    }
+
+    /// Whether the value of the entry is an object or array with something in it.
+    pub(super) fn is_parent(&self, entry: EntryId) -> bool {
+        let next = self.entries.get(entry.0 + 1);
+        next.is_some_and(|next| next.parent == Some(entry))
+    }
+
+    /// Whether the entry is an element of an array.
+    pub(super) fn is_element(&self, entry: EntryId) -> bool {
+        let entry = self.entries.get(entry.0);
+        entry.is_some_and(|entry| matches!(entry.name, Name::Element(_)))
+    }
+
+    /// The entry around this one.
+    pub(super) fn parent(&self, entry: EntryId) -> Option<EntryId> {
+        self.entries.get(entry.0)?.parent
     }
 
     /// The names from the top to `entry`.

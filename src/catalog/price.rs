@@ -1,5 +1,6 @@
 //! Prices as exact integers. Knows nothing of usage: what tokens cost is reckoned elsewhere.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file::Decimal;
@@ -22,7 +23,9 @@ impl Factor {
 }
 
 /// What is counted, and per how many of it the price is. Without another word: per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Item {
     /// Input that came from no cache.

@@ -16,7 +16,7 @@ use super::file::Status;
 use super::load::Files;
 use super::lookup::Target;
 use super::model::Model;
-use super::names::{Named, Names, Order};
+use super::names::{Calls, Likeness, Named, Names, Order};
 use super::near::Near;
 use super::problem::Problem;
 use super::provider::Preset;
@@ -143,21 +143,33 @@ fn all_models(drafts: &mut [Draft], reports: &mut Reports<'_>) -> (Box<[Model]>,
         for model in models {
             let id = ModelId(u32::try_from(all.len()).unwrap_or(u32::MAX));
             let removed = model.status == Status::Removed;
-            let mut add = |name: &Arc<str>, alias| {
+            let mut add = |name: Arc<str>, calls, likeness| {
                 let order = Order {
-                    not_default: !chosen.contains(&**name),
+                    not_default: !chosen.contains(&*name),
                     removed,
-                    alias,
+                    calls,
                     provider,
+                    likeness,
                 };
+                let family = model.family.as_deref();
                 named.push(Named {
-                    name: Arc::clone(name),
+                    of_another_family: family.is_some_and(|is| !is.eq_ignore_ascii_case(&name)),
+                    name,
                     order,
                     target: Target::listed(provider, id),
                 });
             };
-            add(&model.id, false);
-            model.aliases.iter().for_each(|alias| add(alias, true));
+            add(Arc::clone(&model.id), Calls::Id, Likeness::Same);
+            for alias in &model.aliases {
+                add(Arc::clone(alias), Calls::Alias, Likeness::Same);
+            }
+            if let Some(family) = models::stands_for(&model) {
+                add(
+                    family.into(),
+                    Calls::Family,
+                    models::likeness(&model, family),
+                );
+            }
             all.push(model);
         }
     }

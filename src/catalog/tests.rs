@@ -1,8 +1,13 @@
 //! Behaviour of the catalog as a whole. What belongs to one step stands in that step's file.
 
+mod families;
+mod form;
+mod generated;
 mod layers;
 mod mistakes;
 mod names;
+mod origins;
+mod overlay;
 mod shipped;
 mod twin;
 

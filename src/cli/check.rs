@@ -1,17 +1,37 @@
-//! `tollgate check`: every mistake in configuration and catalog, at once.
+//! `tollgate check`: every mistake in configuration and catalog, at once; and where each value of the catalog came from.
 
-use std::path::Path;
+use std::fmt::Write as _;
 
 use super::serve;
-use crate::server::reload;
+use crate::catalog::{Catalog, Origins, origins};
+use crate::server::reload::{self, Loaded};
+
+/// The longest value that is shown whole, in characters. Lists of facts have thousands.
+const VALUE_SHOWN: usize = 160;
+
+/// What to check, and what to tell.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// The configuration
+    #[command(flatten)]
+    pub file: super::ConfigFile,
+    /// Print where each value of the catalog came from: file and line, of all of it or of NAME (a provider, a preset, or
+    /// a model in any way that a request may write it)
+    #[arg(long, value_name = "NAME", num_args = 0..=1)]
+    pub origins: Option<Option<String>>,
+}
 
 /// Reads everything as `serve` would, and says what is wrong with it.
 ///
 /// # Errors
-/// Every problem found.
-pub fn check(path: &Path) -> Result<(), Vec<String>> {
+/// Every problem found; and a name whose origins are asked for and that means nothing.
+pub fn check(options: &Options) -> Result<(), Vec<String>> {
+    let path = &options.file.config;
     let loaded = serve::load(path)?;
     let catalog = reload::check(&loaded.files, &loaded.overrides)?;
+    if let Some(name) = &options.origins {
+        return tell(&loaded, &catalog, name.as_deref());
+    }
     println!(
         "{} is good; the catalog is {}, with {} providers and {} models",
         path.display(),
@@ -20,4 +40,66 @@ pub fn check(path: &Path) -> Result<(), Vec<String>> {
         catalog.models().len()
     );
     Ok(())
+}
+
+fn tell(loaded: &Loaded, catalog: &Catalog, name: Option<&str>) -> Result<(), Vec<String>> {
+    let Some(found) = origins(&loaded.files, catalog, name) else {
+        let name = name.unwrap_or_default();
+        let near = catalog.nearest(name);
+        let hint = if near.is_empty() {
+            String::new()
+        } else {
+            format!("; there is {}", near.join(", "))
+        };
+        return Err(vec![format!("no file says anything of `{name}`{hint}")]);
+    };
+    let mut text = String::new();
+    for origins in &found {
+        section(&mut text, origins, loaded, catalog);
+    }
+    print!("{text}");
+    Ok(())
+}
+
+/// A title, and a line a member that begins as those of compilers do: `file:line: path = value`.
+fn section(text: &mut String, origins: &Origins, loaded: &Loaded, catalog: &Catalog) {
+    let _ = writeln!(text, "{}", origins.title);
+    let moved = moved(origins, loaded, catalog);
+    if let Some(line) = &moved {
+        let _ = writeln!(text, "  {line}");
+    }
+    for member in &origins.members {
+        let place = matches!(&*member.path, "base_url" | "endpoints");
+        if !(place && moved.is_some()) {
+            let value = shown(&member.value);
+            let _ = writeln!(
+                text,
+                "  {}:{}: {} = {value}",
+                member.file, member.line, member.path
+            );
+        }
+    }
+}
+
+/// Where the configuration says that the provider is, in the place of what its files say.
+fn moved(origins: &Origins, loaded: &Loaded, catalog: &Catalog) -> Option<String> {
+    let provider = catalog.provider_by_name(origins.provider.as_deref()?)?;
+    let mut sections = loaded.config.providers.iter();
+    let (name, section) = sections.find(|(name, section)| {
+        section.base_url.is_some() && catalog.provider_by_name(name) == Some(provider)
+    })?;
+    let url = section.base_url.as_deref()?;
+    let (file, line) = (loaded.path.display(), section.place.line);
+    // As the catalog's values are shown: in quotes.
+    Some(format!(
+        "{file}:{line}: providers.{name}.base_url = {url:?}"
+    ))
+}
+
+/// The value, or as much of it as is worth a line.
+fn shown(value: &str) -> String {
+    match value.char_indices().nth(VALUE_SHOWN) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
 }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 
-use crate::dev;
+use crate::{catalog, dev};
 
 /// An AI gateway: one access key for every provider.
 #[derive(Debug, Parser)]
@@ -39,7 +39,9 @@ enum Command {
     /// Run the gateway
     Serve(ConfigFile),
     /// Report every mistake in configuration and catalog; exits with 1 if there is one
-    Check(ConfigFile),
+    Check(check::Options),
+    /// Print the JSON Schema of catalog files
+    Schema,
     /// Run everything locally: prints an access key and the lines to paste
     Dev(dev::Options),
     /// Manage access keys
@@ -63,7 +65,11 @@ enum Command {
 pub fn run() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Serve(file) => serve::serve(&file.config),
-        Command::Check(file) => check::check(&file.config),
+        Command::Check(options) => check::check(&options),
+        Command::Schema => {
+            print!("{}", catalog::schema());
+            Ok(())
+        }
         Command::Dev(options) => dev::run(&options),
         Command::Keys { file, command } => serve::with_store(&file.config, async |store, out| {
             keys::run(command, store, Timestamp::now(), out).await

@@ -61,6 +61,8 @@ pub(super) fn gather(files: &Files, reports: &mut Reports<'_>) -> Layered {
 
 impl Layered {
     fn add(&mut self, position: usize, mut file: File, reports: &mut Reports<'_>) {
+        // For editors only.
+        file.schema = None;
         if let Some(lists) = file.virtual_models.take() {
             overlay_lists(&mut self.virtuals, lists);
             self.virtual_layers.push(position);
@@ -98,13 +100,8 @@ impl Layered {
         };
         let mut layers = earlier.layers;
         layers.push(position);
-        match overlay(earlier.file, file) {
-            Ok(file) => drop(described.insert(name, Described { file, layers })),
-            Err(error) => scope.problem(
-                &[],
-                format!("cannot be laid over the files before it: {error}"),
-            ),
-        }
+        let file = overlay(earlier.file, file);
+        described.insert(name, Described { file, layers });
     }
 
     /// All that is said, whatever the order and the white space it is said in.
@@ -146,13 +143,8 @@ fn rest_on_preset(
     layers.extend(&described.layers);
     let mut beneath = preset.file.clone();
     beneath.template = None;
-    match overlay(beneath, described.file) {
-        Ok(file) => Some(Described { file, layers }),
-        Err(error) => {
-            scope.problem(&["preset"], format!("cannot rest on `{name}`: {error}"));
-            None
-        }
-    }
+    let file = overlay(beneath, described.file);
+    Some(Described { file, layers })
 }
 
 /// Of what a version is made.

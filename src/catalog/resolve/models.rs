@@ -7,9 +7,12 @@ use super::providers::{self, Draft};
 use super::routes;
 use crate::catalog::ProviderId;
 use crate::catalog::date;
-use crate::catalog::file::{self, Decimal, Kind, Members, ModeEntry, ModelEntry, TierEntry};
+use crate::catalog::file::{
+    self, Decimal, Kind, Members, ModeEntry, ModelEntry, Status, TierEntry,
+};
 use crate::catalog::lookup::NAME_MAX;
 use crate::catalog::model::Model;
+use crate::catalog::names::Likeness;
 use crate::catalog::price::{self, Factor, Item, Mode, PicoDollars, Price, Rates, Tier};
 use crate::catalog::provider::Provider;
 use crate::catalog::report::{Reports, Scope};
@@ -56,6 +59,9 @@ fn model(
     for (position, alias) in entry.aliases.iter().flatten().enumerate() {
         check_id(alias, &["aliases", &position.to_string()], scope);
     }
+    if let Some(family) = &entry.family {
+        check_id(family, &["family"], scope);
+    }
     for (name, day) in [
         ("retires", &entry.retires),
         ("expires", &entry.expires),
@@ -91,6 +97,25 @@ fn model(
     }
 }
 
+/// The family that can be asked for in the place of this model: it is offered, and nothing sets it apart from the plain
+/// model of the family.
+pub(super) fn stands_for(model: &Model) -> Option<&str> {
+    let family = model.family.as_deref()?;
+    (model.status == Status::Active && model.variant.is_none()).then_some(family)
+}
+
+/// How near the model's id is to the name of its family.
+pub(super) fn likeness(model: &Model, family: &str) -> Likeness {
+    let last = model.id.rsplit('/').next().unwrap_or(&model.id);
+    if last.eq_ignore_ascii_case(family) {
+        Likeness::Same
+    } else if model.created.is_none() {
+        Likeness::Undated
+    } else {
+        Likeness::Dated
+    }
+}
+
 /// Where an alias is an id, or the alias of two models, one of the two could never be reached.
 fn check_aliases(models: &[Model], draft: &Draft, reports: &mut Reports<'_>) {
     let mut owner: HashMap<&str, &str> = models
@@ -121,7 +146,7 @@ fn check_aliases(models: &[Model], draft: &Draft, reports: &mut Reports<'_>) {
     }
 }
 
-fn seconds(day: &str) -> Result<i64, String> {
+pub(super) fn seconds(day: &str) -> Result<i64, String> {
     date::unix_seconds(day)
         .ok_or_else(|| format!("`{day}` is no day; write it as 2026-11-10, or 2026-11 for a month"))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::gather::Described;
 use super::routes::{self, Kinds};
-use super::{Overrides, site};
+use super::{Overrides, models, site};
 use crate::catalog::ProviderId;
 use crate::catalog::file::{self, ErrorEntry, File, Members, ModelEntry};
 use crate::catalog::model::Model;
@@ -115,7 +115,7 @@ fn provider(
         health: health.map(Into::into),
         out_of_credit: errors(scope, "out_of_credit"),
         bad_key: errors(scope, "bad_key"),
-        sources: sources(file),
+        sources: sources(file, scope),
     };
     (provider, kinds)
 }
@@ -197,17 +197,20 @@ fn answers(file: &File, name: &str, scope: &mut Scope<'_, '_>) -> Box<[Answer]> 
         .collect()
 }
 
-fn sources(file: &File) -> Box<[Source]> {
-    let source = |(id, entry): (&String, &file::SourceEntry)| Source {
-        id: id.as_str().into(),
-        title: entry.title.as_str().into(),
-        url: entry.url.as_str().into(),
-        date: entry.date.as_str().into(),
+fn sources(file: &File, scope: &mut Scope<'_, '_>) -> Box<[Source]> {
+    let mut source = |(id, entry): (&String, &file::SourceEntry)| {
+        scope.check(&["sources", id, "date"], models::seconds(&entry.date));
+        Source {
+            id: id.as_str().into(),
+            title: entry.title.as_str().into(),
+            url: entry.url.as_str().into(),
+            date: entry.date.as_str().into(),
+        }
     };
     file.sources
         .iter()
         .flat_map(|sources| &sources.0)
-        .map(source)
+        .map(&mut source)
         .collect()
 }
 
@@ -241,7 +244,7 @@ pub(super) fn names(drafts: &[Draft], reports: &mut Reports<'_>) -> HashMap<Box<
 /// The names for which the provider of `draft` comes first; `taken` has those of the providers before it.
 pub(super) fn default_for(
     draft: &Draft,
-    models: &[Model],
+    own: &[Model],
     taken: &mut HashMap<String, Box<str>>,
     reports: &mut Reports<'_>,
 ) -> HashSet<String> {
@@ -249,9 +252,12 @@ pub(super) fn default_for(
     for (position, name) in draft.default_for.iter().enumerate() {
         let position = position.to_string();
         let mut scope = reports.scope(&draft.layers);
-        let here = models
-            .iter()
-            .any(|model| *model.id == **name || model.aliases.iter().any(|a| **a == **name));
+        let called = |model: &Model| {
+            *model.id == **name
+                || model.aliases.iter().any(|alias| **alias == **name)
+                || models::stands_for(model) == Some(name)
+        };
+        let here = own.iter().any(called);
         if !here {
             scope.problem(
                 &["default_for", &position],

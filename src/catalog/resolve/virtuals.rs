@@ -45,6 +45,7 @@ pub(super) fn add(
                 Err(message) => scope.problem(&[&position.to_string()], message),
             }
         }
+        check_clash(catalog, name, &targets, &mut scope);
         virtuals.push(Virtual {
             name: name.as_str().into(),
             targets: targets.into(),
@@ -80,6 +81,28 @@ fn check_name(catalog: &Catalog, name: &str, scope: &mut Scope<'_, '_>) {
                 "`{left}:` is read as a provider, so this name is never reached; choose another"
             ),
         );
+    }
+}
+
+/// A name that is the id of a model takes that model from all who ask for it. An operator who wants that lists the model;
+/// one who does not list it has hit on the name by accident.
+fn check_clash(catalog: &Catalog, name: &str, targets: &[Target], scope: &mut Scope<'_, '_>) {
+    let is_id = |target: &&Target| {
+        let model = target.model().map(|model| catalog.model(model));
+        model.is_some_and(|model| model.id.eq_ignore_ascii_case(name))
+    };
+    let Ok(meant) = catalog.lookup(name, None) else {
+        return;
+    };
+    let clashing: Vec<_> = meant.iter().filter(is_id).collect();
+    let listed = clashing.iter().any(|target| targets.contains(target));
+    if let (Some(first), false) = (clashing.first(), listed) {
+        let provider = &catalog.provider(first.provider).id;
+        let message = format!(
+            "`{name}` is the id of a model of provider `{provider}`; choose another name, or list \
+             `{provider}:{name}` too, or take that model away"
+        );
+        scope.problem(&[], message);
     }
 }
 

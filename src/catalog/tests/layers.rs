@@ -55,7 +55,11 @@ fn models_and_surfaces_can_be_added_and_taken_away() {
         "surfaces": {"responses": null, "chat": {"query": "x=1"}},
         "models": {"gpt-4o": null, "o3": {"disabled": true}, "our-tune": {"aliases": ["tune"], "kind": "chat"}}}"#;
     let catalog = shipped_and(&[own]);
-    assert!(catalog.lookup("o3", None).is_err());
+    // What others have of the family is left.
+    assert_eq!(
+        targets(&catalog, "o3", None),
+        Ok(vec!["openrouter:openai/o3".to_owned()])
+    );
     assert_eq!(
         targets(&catalog, "openai:gpt-4o", None),
         Ok(vec!["openai:gpt-4o?".to_owned()])
@@ -89,7 +93,7 @@ fn a_provider_can_be_disabled() {
 #[test]
 fn a_virtual_model_is_replaced_or_taken_away() {
     let base = r#"{"virtual_models": {"a": ["gpt-4o"], "b": ["gpt-4o"]}}"#;
-    let over = r#"{"virtual_models": {"a": ["o3"], "b": null}}"#;
+    let over = r#"{"virtual_models": {"a": ["openai:o3"], "b": null}}"#;
     let catalog = shipped_and(&[base, over]);
     assert_eq!(
         targets(&catalog, "a", None),
@@ -209,7 +213,11 @@ fn a_few_lines_on_a_preset_make_a_provider() {
     assert_eq!(provider("gpu1").health.as_deref(), Some("/health"));
     assert_eq!(
         targets(&catalog, "gpt-4o", None),
-        Ok(vec!["openai:gpt-4o".to_owned(), "azure:prod-4o".to_owned()])
+        Ok(
+            ["openai:gpt-4o", "azure:prod-4o", "openrouter:openai/gpt-4o"]
+                .map(str::to_owned)
+                .to_vec()
+        )
     );
 }
 

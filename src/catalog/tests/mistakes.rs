@@ -213,6 +213,14 @@ fn names_of_models() {
         ],
     );
     check_models(
+        r#"{"m":{"family":""}}"#,
+        &[("0.json:2:16: models.m.family", "1 to 191 bytes")],
+    );
+    check_header(
+        r#""sources":{"s":{"title":"S","url":"https://a","date":"last week"}}"#,
+        &[("0.json:3:58: sources.s.date", "no day")],
+    );
+    check_models(
         r#"{"m":{"src":["nowhere"]}}"#,
         &[("0.json:2:23: models.m.src.0", "not in `sources`")],
     );
@@ -416,6 +424,21 @@ fn virtual_models() {
         r#""p:v":["small"]"#,
         &[("1.json:2:1: virtual_models.\"p:v\"", "read as a provider")],
     );
+    check(
+        "\"v\":[\"w\"],\n\"w\":[\"v\"]",
+        &[
+            ("1.json:2:6: virtual_models.v.0", "is a virtual model"),
+            ("1.json:3:6: virtual_models.w.0", "is a virtual model"),
+        ],
+    );
+    check(
+        r#""Small":["p:other"]"#,
+        &[(
+            "1.json:2:1: virtual_models.Small",
+            "is the id of a model of provider `p`; choose another name",
+        )],
+    );
+    check(r#""small":["p:other","p:small"]"#, &[]);
     check(
         r#""":["small"]"#,
         &[("1.json:2:1: virtual_models.\"\"", "1 to 256 bytes")],

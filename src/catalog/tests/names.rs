@@ -27,7 +27,7 @@ const BETA: &str = r#"{"provider": "beta", "rank": 2, "base_url": "http://127.0.
         "llama3.2:1b": {}}}"#;
 const VIRTUAL: &str = r#"{"virtual_models": {
     "fast": ["beta:shared", "small", "alpha:not-listed", "beta:shared"],
-    "Big": ["beta:both"],
+    "Big": ["beta:both", "alpha:Big"],
     "wide": ["both"]}}"#;
 
 fn own() -> Catalog {
@@ -75,7 +75,7 @@ fn a_virtual_model_is_its_list_in_order_without_duplicates() {
         &["beta:shared", "alpha:small", "alpha:not-listed?"],
     );
     // It comes before a model of the same name, and stands for all of a bare name's providers.
-    check(&catalog, "Big", &["beta:both"]);
+    check(&catalog, "Big", &["beta:both", "alpha:Big"]);
     check(&catalog, "wide", &["beta:both", "alpha:both"]);
 }
 
@@ -313,8 +313,9 @@ fn the_names_of_the_contract_mean_what_it_says() {
         &["openrouter:anthropic/claude-3.5-sonnet"],
     );
     check(&catalog, "ollama:llama3.2:1b", &["ollama:llama3.2:1b?"]);
-    check(&catalog, "gpt-4o", &["openai:gpt-4o"]);
-    check(&catalog, "GPT-4o", &["openai:gpt-4o"]);
+    let gpt_4o = ["openai:gpt-4o", "openrouter:openai/gpt-4o"];
+    check(&catalog, "gpt-4o", &gpt_4o);
+    check(&catalog, "GPT-4o", &gpt_4o);
     check(&catalog, "openai/gpt-4o", &["openrouter:openai/gpt-4o"]);
     check(
         &catalog,
@@ -333,6 +334,8 @@ fn the_names_of_the_contract_mean_what_it_says() {
             "openrouter:openai/gpt-oss-120b",
             "groq:openai/gpt-oss-120b",
             "hyperbolic:openai/gpt-oss-120b",
+            "together:openai/gpt-oss-120b",
+            "deepinfra:openai/gpt-oss-120b",
         ],
     );
     check(&catalog, "gpt-4o-2024-08-06", &["openai:gpt-4o-2024-08-06"]);
@@ -370,7 +373,7 @@ fn near_names_are_offered() {
     );
     assert_eq!(
         catalog
-            .nearest("claude-sonnet-4.5")
+            .nearest("claude-sonnet_4-5")
             .first()
             .map(String::as_str),
         Some("claude-sonnet-4-5")

@@ -22,16 +22,16 @@ const COUNTS: [(&str, usize, usize, usize); 19] = [
     ("hyperbolic", 32, 32, 0),
     ("inceptionlabs", 9, 9, 3),
     ("inference-net", 17, 17, 0),
-    ("mistral", 0, 0, 0),
-    ("xai", 0, 0, 0),
-    ("together", 0, 0, 0),
-    ("fireworks", 0, 0, 0),
-    ("cerebras", 0, 0, 0),
-    ("cohere", 0, 0, 0),
-    ("perplexity", 0, 0, 0),
-    ("deepinfra", 0, 0, 0),
-    ("moonshot", 0, 0, 0),
-    ("zai", 0, 0, 0),
+    ("mistral", 7, 0, 0),
+    ("xai", 4, 0, 0),
+    ("together", 14, 0, 0),
+    ("fireworks", 14, 0, 0),
+    ("cerebras", 1, 0, 0),
+    ("cohere", 4, 0, 0),
+    ("perplexity", 4, 0, 0),
+    ("deepinfra", 55, 0, 0),
+    ("moonshot", 6, 0, 0),
+    ("zai", 7, 0, 0),
 ];
 
 #[test]
@@ -176,6 +176,32 @@ fn tiers_modes_limits_and_dates_are_kept() {
     );
     let source = &catalog.provider(sonnet.provider).sources[usize::from(sonnet.sources[0])];
     assert_eq!((&*source.id, &*source.date), ("ll", "2026-11"));
+}
+
+#[test]
+fn every_price_has_a_source_and_every_source_a_date() {
+    let catalog = shipped();
+    for model in catalog
+        .models()
+        .iter()
+        .filter(|model| model.price.is_some())
+    {
+        let provider = catalog.provider(model.provider);
+        assert!(!model.sources.is_empty(), "{}:{}", provider.id, model.id);
+        for source in &model.sources {
+            let source = &provider.sources[usize::from(*source)];
+            assert!(
+                source.date.starts_with("2026-"),
+                "{}: {source:?}",
+                provider.id
+            );
+            assert!(
+                source.url.starts_with("https://"),
+                "{}: {source:?}",
+                provider.id
+            );
+        }
+    }
 }
 
 const NO_HEADERS: &[(&str, &str)] = &[];

@@ -13,10 +13,24 @@ struct Provider {
     aliases: Vec<&'static str>,
     rank: u32,
     author: Option<&'static str>,
-    /// Id → aliases, removed.
-    models: BTreeMap<&'static str, (Vec<&'static str>, bool)>,
+    models: BTreeMap<&'static str, Model>,
     default_for: BTreeSet<&'static str>,
 }
+
+#[derive(Clone, Debug)]
+struct Model {
+    aliases: Vec<&'static str>,
+    status: &'static str,
+    family: Option<&'static str>,
+    variant: Option<&'static str>,
+    snapshot: Option<&'static str>,
+}
+
+/// A model under a name of it: what decides which comes first, and what it is.
+type Found = (
+    (bool, bool, u8, usize, u8),
+    (&'static str, &'static str, String),
+);
 
 #[derive(Clone, Debug)]
 struct Twin {
@@ -30,21 +44,32 @@ const NAMES: [&str; 18] = [
     "m", "M", "n", "N", "mn", "Mn", "a/m", "A/m", "a/M", "b/n", "p/m", "p/M", "m:1", "M:1", "p:m",
     "a/m:1", "x", "a",
 ];
+/// Some of which are names of models too, and some in another case.
+const FAMILIES: [&str; 6] = ["m", "f", "F", "n", "a/m", "G"];
 const IDS: [&str; 4] = ["p", "q", "a", "s"];
 const ALIASES: [&str; 4] = ["P2", "b", "Q2", "x"];
 const AUTHORS: [&str; 3] = ["a", "B", "c"];
 
 fn providers() -> impl Strategy<Value = Vec<Provider>> {
+    let rest = (
+        select(vec!["active", "active", "active", "removed", "listed"]),
+        proptest::option::of(select(&FAMILIES[..])),
+        proptest::option::weighted(0.2, Just("free")),
+        proptest::option::of(Just("2026-01-01")),
+    );
     let models = btree_map(
         select(&NAMES[..]),
-        (btree_set(select(&NAMES[..]), 0..3), any::<bool>()),
+        (btree_set(select(&NAMES[..]), 0..3), rest),
         0..6,
     );
     let one = (
         0_u32..3,
         proptest::option::of(select(&AUTHORS[..])),
         models,
-        btree_set(select(&NAMES[..]), 0..2),
+        btree_set(
+            select(NAMES.iter().chain(&FAMILIES).copied().collect::<Vec<_>>()),
+            0..3,
+        ),
     );
     (vec(one, IDS.len()), 1..=IDS.len()).prop_map(|(parts, count)| {
         let mut defaults = BTreeSet::new();
@@ -63,9 +88,22 @@ fn providers() -> impl Strategy<Value = Vec<Provider>> {
                 };
                 let models: BTreeMap<_, _> = models
                     .into_iter()
-                    .map(|(id, (aliases, removed))| (id, (keep(aliases, &mut used), removed)))
+                    .map(|(id, (aliases, (status, family, variant, snapshot)))| {
+                        let aliases = keep(aliases, &mut used);
+                        let model = Model {
+                            aliases,
+                            status,
+                            family,
+                            variant,
+                            snapshot,
+                        };
+                        (id, model)
+                    })
                     .collect();
-                let has = |name: &&str| models.contains_key(*name) || used.contains(*name);
+                let of_family = |name: &str| models.values().any(|model| model.stands_for(name));
+                let has = |name: &&str| {
+                    models.contains_key(*name) || used.contains(*name) || of_family(name)
+                };
                 let default_for = chosen
                     .into_iter()
                     .filter(|name| has(name) && defaults.insert(*name))
@@ -86,7 +124,18 @@ fn providers() -> impl Strategy<Value = Vec<Provider>> {
 }
 
 fn twins() -> impl Strategy<Value = Twin> {
-    let entries = ["p:m", "q:anything", "m", "M", "a/m", "N", "b/n", "P2:M"];
+    let entries = [
+        "p:m",
+        "q:anything",
+        "m",
+        "M",
+        "a/m",
+        "N",
+        "b/n",
+        "P2:M",
+        "f",
+        "p:f",
+    ];
     let lists = btree_map(
         select(vec!["v", "V", "m", "a/M", "w:1"]),
         vec(select(entries.to_vec()), 1..4),
@@ -107,10 +156,16 @@ fn twins() -> impl Strategy<Value = Twin> {
         };
         let virtuals = lists.iter().map(|(name, entries)| (*name, good(entries)));
         let virtuals = virtuals
-            .filter(|(_, entries)| !entries.is_empty())
+            .filter(|(name, entries)| !entries.is_empty() && !plain.clashes(name, entries))
             .collect();
         Twin { virtuals, ..plain }
     })
+}
+
+impl Model {
+    fn stands_for(&self, family: &str) -> bool {
+        self.family == Some(family) && self.status == "active" && self.variant.is_none()
+    }
 }
 
 impl Twin {
@@ -119,12 +174,10 @@ impl Twin {
             let models: serde_json::Map<_, _> = provider
                 .models
                 .iter()
-                .map(|(id, (aliases, removed))| {
-                    let status = if *removed { "removed" } else { "active" };
-                    (
-                        (*id).to_owned(),
-                        serde_json::json!({"aliases": aliases, "status": status}),
-                    )
+                .map(|(id, model)| {
+                    let entry = serde_json::json!({"aliases": model.aliases, "status": model.status,
+                        "family": model.family, "variant": model.variant, "snapshot": model.snapshot});
+                    ((*id).to_owned(), entry)
                 })
                 .collect();
             let mut file = serde_json::json!({"provider": provider.id, "aliases": provider.aliases, "rank": provider.rank,
@@ -156,27 +209,48 @@ impl Twin {
         name: &str,
         same: fn(&str, &str) -> bool,
     ) -> Vec<(&'static str, &'static str, String)> {
-        let mut found = Vec::new();
+        let mut found: Vec<Found> = Vec::new();
+        let mut mixed = false;
         for (position, provider) in self.providers.iter().enumerate() {
-            for (id, (aliases, removed)) in &provider.models {
-                for (called, alias) in
-                    std::iter::once((id, false)).chain(aliases.iter().map(|alias| (alias, true)))
+            for (id, model) in &provider.models {
+                let author = id
+                    .split_once('/')
+                    .map_or(provider.author.unwrap_or("?"), |(author, _)| author);
+                let mut add = |called: &str, kind, likeness| {
+                    let not_default = !provider.default_for.contains(called);
+                    let removed = model.status == "removed";
+                    let order = (not_default, removed, kind, position, likeness);
+                    found.push((order, (provider.id, *id, author.to_owned())));
+                };
+                let other = |called: &str| {
+                    model
+                        .family
+                        .is_some_and(|family| !family.eq_ignore_ascii_case(called))
+                };
+                if same(id, name) {
+                    add(id, 0, 0);
+                    mixed |= other(id);
+                }
+                for alias in model.aliases.iter().filter(|alias| same(alias, name)) {
+                    add(alias, 1, 0);
+                    mixed |= other(alias);
+                }
+                if let Some(family) = model.family
+                    && same(family, name)
+                    && model.stands_for(family)
                 {
-                    if same(called, name) {
-                        let author = id
-                            .split_once('/')
-                            .map_or(provider.author.unwrap_or("?"), |(author, _)| author);
-                        let order = (
-                            !provider.default_for.contains(called),
-                            *removed,
-                            alias,
-                            position,
-                        );
-                        found.push((order, (provider.id, *id, author.to_owned())));
-                    }
+                    let last = id.split('/').next_back().unwrap_or_default();
+                    let likeness = match model.snapshot {
+                        _ if last.eq_ignore_ascii_case(family) => 0,
+                        None => 1,
+                        Some(_) => 2,
+                    };
+                    add(family, 2, likeness);
                 }
             }
         }
+        // A name that is a model's of another family is no family's.
+        found.retain(|(order, _)| order.2 < 2 || !mixed);
         found.sort();
         let mut seen = BTreeSet::new();
         found
@@ -233,6 +307,18 @@ impl Twin {
             }
         }
         all
+    }
+
+    /// Whether the name is the id of models none of which is listed.
+    fn clashes(&self, name: &str, entries: &[&str]) -> bool {
+        let is_id = |target: &&String| {
+            let (_, id) = target.split_once(':').expect("a provider");
+            id.eq_ignore_ascii_case(name)
+        };
+        let meant = self.lookup(name, None).unwrap_or_default();
+        let ids: Vec<_> = meant.iter().filter(is_id).collect();
+        let listed = self.expanded(entries);
+        !ids.is_empty() && !ids.iter().any(|id| listed.contains(id))
     }
 
     fn lookup(&self, name: &str, pinned: Option<&Provider>) -> Option<Vec<String>> {
@@ -304,11 +390,12 @@ impl Twin {
 fn asked() -> Vec<String> {
     let mut names: Vec<String> = NAMES
         .iter()
-        .chain(&["v", "V", "w:1", "W:1", "nothing", ""])
+        .chain(&FAMILIES)
+        .chain(&["v", "V", "w:1", "W:1", "g", "nothing", ""])
         .map(|n| (*n).to_owned())
         .collect();
     for left in ["p", "P2", "q", "b", "a", "c", "x", "nobody"] {
-        for rest in ["m", "M", "Mn", "a/m", "x/y:z", "v", "m:1", ""] {
+        for rest in ["m", "M", "Mn", "a/m", "x/y:z", "v", "m:1", "f", "g", ""] {
             names.push(format!("{left}:{rest}"));
             names.push(format!("{left}/{rest}"));
         }
