@@ -12,6 +12,7 @@
 mod access;
 mod ask;
 mod bodies;
+mod catalog;
 mod early_answer;
 mod errors;
 mod failover;
