@@ -1,9 +1,11 @@
 //! `tollgate check`: every mistake in configuration and catalog, at once; and where each value of the catalog came from.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::serve;
 use crate::catalog::{Catalog, Origins, origins};
+use crate::config::Config;
 use crate::server::reload::{self, Loaded};
 
 /// The longest value that is shown whole, in characters. Lists of facts have thousands.
@@ -27,7 +29,10 @@ pub struct Options {
 /// Every problem found; and a name whose origins are asked for and that means nothing.
 pub fn check(options: &Options) -> Result<(), Vec<String>> {
     let path = &options.file.config;
-    let loaded = serve::load(path)?;
+    let loaded = serve::load(path).map_err(|mut problems| {
+        problems.extend(of_the_catalog(path));
+        problems
+    })?;
     let catalog = reload::check(&loaded.files, &loaded.overrides)?;
     if let Some(name) = &options.origins {
         return tell(&loaded, &catalog, name.as_deref());
@@ -40,6 +45,15 @@ pub fn check(options: &Options) -> Result<(), Vec<String>> {
         catalog.models().len()
     );
     Ok(())
+}
+
+/// What is wrong with the catalog where the configuration has problems too, as long as it can be read.
+fn of_the_catalog(path: &Path) -> Vec<String> {
+    let Ok(config) = Config::load_values(path) else {
+        return Vec::new();
+    };
+    let checked = reload::check(&serve::files(&config), &serve::overrides(&config));
+    checked.err().unwrap_or_default()
 }
 
 fn tell(loaded: &Loaded, catalog: &Catalog, name: Option<&str>) -> Result<(), Vec<String>> {

@@ -36,10 +36,18 @@ async fn every_mistake_of_the_catalog_is_told_with_its_place() {
             "one",
             json!({"provider": "one", "base_url": "ftp://x", "surfaces": {"chat": {"path": "/c"}}}),
         )
-        .catalog("two", json!({"virtual_models": {"loop": ["loop"]}}));
+        .catalog("two", json!({"virtual_models": {"loop": ["loop"]}}))
+        // A mistake elsewhere hides none of them.
+        .config("providers.openai.keys", vec!["env:ABSENT_FOR_SURE"]);
     let ended = broken.run(&["check"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");
-    for part in ["one.json:", "base_url", "two.json:", "loop"] {
+    for part in [
+        "one.json:",
+        "base_url",
+        "two.json:",
+        "loop",
+        "ABSENT_FOR_SURE",
+    ] {
         assert!(ended.stderr.contains(part), "{part}: {}", ended.stderr);
     }
 }
