@@ -17,7 +17,7 @@
 
 use std::ops::Deref;
 
-use super::{Catalog, Model, ModelId, ProviderId, Virtual};
+use super::{Catalog, ModelId, ProviderId, Virtual};
 
 /// The longest name that is looked up, in bytes. The longest in use (ids of inference profiles) have some 150; a limit
 /// keeps the cost of a look-up, and of what errors and logs repeat of it, bounded.
@@ -156,9 +156,10 @@ impl Catalog {
         if let Some(found) = self.virtual_exact(name) {
             return Ok(stored(Form::Virtual, found.targets()));
         }
-        match self.model_names.exact(name) {
-            [] => {}
-            found => return Ok(stored(self.exact_form(name, found), found)),
+        match self.model_names.exact_or_family(name) {
+            ([], _) => {}
+            (found, false) => return Ok(stored(Form::Exact, found)),
+            (found, true) => return Ok(stored(Form::Family, found)),
         }
         if let Some(found) = self.virtual_any_case(name) {
             return Ok(stored(Form::AnyCase, found.targets()));
@@ -171,19 +172,6 @@ impl Catalog {
             return self.at_provider(provider, name, rest, Form::Slashed);
         }
         self.by_author(name).ok_or(Unresolved::Unknown)
-    }
-
-    /// Whether one of the targets, which `name` has, is called so itself or all are of the family of that name.
-    fn exact_form(&self, name: &str, targets: &[Target]) -> Form {
-        let called = |model: &Model| {
-            *model.id == *name || model.aliases.iter().any(|alias| **alias == *name)
-        };
-        let mut models = targets.iter().filter_map(Target::model);
-        if models.any(|model| called(self.model(model))) {
-            Form::Exact
-        } else {
-            Form::Family
-        }
     }
 
     /// The provider before the first `separator`, and what follows it.

@@ -48,12 +48,20 @@ pub(super) struct Named {
     pub(super) of_another_family: bool,
 }
 
+/// Where the targets of a name are.
+#[derive(Debug)]
+struct Slot {
+    range: Range<u32>,
+    /// No model has the name as its id or alias.
+    is_family: bool,
+}
+
 /// The finished table.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    exact: HashMap<Arc<str>, Range<u32>>,
+    exact: HashMap<Arc<str>, Slot>,
     /// By the name in ASCII lower case; only where some name is not in lower case.
-    folded: HashMap<Box<str>, Range<u32>>,
+    folded: HashMap<Box<str>, Slot>,
     targets: Vec<Target>,
 }
 
@@ -72,8 +80,8 @@ impl Names {
             .exact
             .reserve(named.chunk_by(|a, b| a.name == b.name).count());
         for same in named.chunk_by(|a, b| a.name == b.name) {
-            let range = table.add(same.iter());
-            table.exact.insert(Arc::clone(&same[0].name), range);
+            let slot = table.add(same.iter());
+            table.exact.insert(Arc::clone(&same[0].name), slot);
         }
         table.add_folded(named);
         table.targets.shrink_to_fit();
@@ -98,19 +106,22 @@ impl Names {
         for (folded, mut group) in groups {
             // One provider may have names that differ in case only: then the first of its ids.
             group.sort_unstable_by_key(|named| (named.order, named.target.model()));
-            let range = self.add(group.iter().copied());
-            self.folded.insert(folded, range);
+            let slot = self.add(group.iter().copied());
+            self.folded.insert(folded, slot);
         }
     }
 
     /// One target a provider: the first.
-    fn add<'n>(&mut self, same: impl Iterator<Item = &'n Named> + Clone) -> Range<u32> {
+    fn add<'n>(&mut self, same: impl Iterator<Item = &'n Named> + Clone) -> Slot {
         let start = self.targets.len();
         let taken = same.clone().any(|named| named.of_another_family);
+        let mut is_family = true;
         for named in same {
-            if taken && named.order.calls == Calls::Family {
+            let by_family = named.order.calls == Calls::Family;
+            if taken && by_family {
                 continue;
             }
+            is_family &= by_family;
             if !self.targets[start..]
                 .iter()
                 .any(|target| target.provider == named.target.provider)
@@ -120,7 +131,10 @@ impl Names {
         }
         // A catalog with 2³² names does not fit in the memory that would hold it; saturating keeps this total.
         let position = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        position(start)..position(self.targets.len())
+        Slot {
+            range: position(start)..position(self.targets.len()),
+            is_family,
+        }
     }
 
     /// The targets of exactly this name, in order.
@@ -128,18 +142,25 @@ impl Names {
         self.slice(self.exact.get(name))
     }
 
-    /// The targets of this name written in any case, in order.
-    pub(super) fn any_case(&self, name: &str) -> &[Target] {
-        let range = fold(name, |folded| {
-            self.folded.get(folded).or_else(|| self.exact.get(folded))
-        });
-        self.slice(range.flatten())
+    /// The targets of exactly this name, and whether it is a family's alone.
+    pub(super) fn exact_or_family(&self, name: &str) -> (&[Target], bool) {
+        let slot = self.exact.get(name);
+        (self.slice(slot), slot.is_some_and(|slot| slot.is_family))
     }
 
-    fn slice(&self, range: Option<&Range<u32>>) -> &[Target] {
-        range
-            .and_then(|range| self.targets.get(range.start as usize..range.end as usize))
-            .unwrap_or_default()
+    /// The targets of this name written in any case, in order.
+    pub(super) fn any_case(&self, name: &str) -> &[Target] {
+        let slot = fold(name, |folded| {
+            self.folded.get(folded).or_else(|| self.exact.get(folded))
+        });
+        self.slice(slot.flatten())
+    }
+
+    fn slice(&self, slot: Option<&Slot>) -> &[Target] {
+        slot.and_then(|Slot { range, .. }| {
+            self.targets.get(range.start as usize..range.end as usize)
+        })
+        .unwrap_or_default()
     }
 }
 

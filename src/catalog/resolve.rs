@@ -140,7 +140,8 @@ fn all_models(drafts: &mut [Draft], reports: &mut Reports<'_>) -> (Box<[Model]>,
             break;
         }
         let chosen = providers::default_for(draft, &models, &mut default_for, reports);
-        for model in models {
+        let stand_ins = models::stand_ins(&models);
+        for (model, stands_for) in models.into_iter().zip(stand_ins) {
             let id = ModelId(u32::try_from(all.len()).unwrap_or(u32::MAX));
             let removed = model.status == Status::Removed;
             let mut add = |name: Arc<str>, calls, likeness| {
@@ -163,12 +164,8 @@ fn all_models(drafts: &mut [Draft], reports: &mut Reports<'_>) -> (Box<[Model]>,
             for alias in &model.aliases {
                 add(Arc::clone(alias), Calls::Alias, Likeness::Same);
             }
-            if let Some(family) = models::stands_for(&model) {
-                add(
-                    family.into(),
-                    Calls::Family,
-                    models::likeness(&model, family),
-                );
+            if let (Some(likeness), Some(family)) = (stands_for, &model.family) {
+                add(Arc::from(&**family), Calls::Family, likeness);
             }
             all.push(model);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
@@ -15,6 +15,9 @@ use crate::catalog::report::Reports;
 
 /// Bytes of the digest that a version shows: enough that two catalogs of one site never share it.
 const VERSION_BYTES: usize = 8;
+
+/// Bytes that are collected before they are digested.
+const DIGEST_BUFFER: usize = 16 << 10;
 
 /// What several files say of one provider or preset.
 #[derive(Clone, Debug)]
@@ -152,8 +155,11 @@ pub(super) struct Digest(Sha256);
 
 impl Digest {
     pub(super) fn add(&mut self, said: &impl Serialize) {
+        // JSON is written a few bytes at a time, which would each cost as much as a whole block.
+        let mut buffered = BufWriter::with_capacity(DIGEST_BUFFER, &mut *self);
         // Writing to a digest cannot fail, and the types hold nothing that JSON cannot.
-        let _ = serde_json::to_writer(&mut *self, said);
+        let _ = serde_json::to_writer(&mut buffered, said);
+        let _ = buffered.flush();
     }
 
     /// In hexadecimal digits.

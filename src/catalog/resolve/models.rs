@@ -104,8 +104,25 @@ pub(super) fn stands_for(model: &Model) -> Option<&str> {
     (model.status == Status::Active && model.variant.is_none()).then_some(family)
 }
 
-/// How near the model's id is to the name of its family.
-pub(super) fn likeness(model: &Model, family: &str) -> Likeness {
+/// For each of a provider's models how near its id is to the name of its family, if it is the nearest: the one that is
+/// meant by that name.
+pub(super) fn stand_ins(models: &[Model]) -> Vec<Option<Likeness>> {
+    let mut nearest: HashMap<&str, (Likeness, usize)> = HashMap::new();
+    for (position, model) in models.iter().enumerate() {
+        if let Some(family) = stands_for(model) {
+            let candidate = (likeness(model, family), position);
+            let best = nearest.entry(family).or_insert(candidate);
+            *best = candidate.min(*best);
+        }
+    }
+    let mut stand_ins = vec![None; models.len()];
+    for (likeness, position) in nearest.into_values() {
+        stand_ins[position] = Some(likeness);
+    }
+    stand_ins
+}
+
+fn likeness(model: &Model, family: &str) -> Likeness {
     let last = model.id.rsplit('/').next().unwrap_or(&model.id);
     if last.eq_ignore_ascii_case(family) {
         Likeness::Same
