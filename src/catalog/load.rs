@@ -32,11 +32,17 @@ pub struct Files {
 pub(super) struct Source {
     name: Box<str>,
     text: Cow<'static, str>,
+    shipped: bool,
 }
 
 impl Source {
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Whether it is of the binary, and so has been looked at by the tests.
+    pub(super) fn is_shipped(&self) -> bool {
+        self.shipped
     }
 
     /// Without a byte order mark, which some editors write.
@@ -60,6 +66,7 @@ impl Files {
             files.sources.push(Source {
                 name: format!("builtin/{name}").into(),
                 text: Cow::Borrowed(text),
+                shipped: true,
             });
         }
         files
@@ -70,6 +77,7 @@ impl Files {
         self.sources.push(Source {
             name: name.into(),
             text: text.into(),
+            shipped: false,
         });
     }
 

@@ -18,6 +18,7 @@ mod near;
 mod origins;
 mod overlay;
 mod parse;
+mod paths;
 mod place;
 mod price;
 mod problem;

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::load::Files;
-use super::place::{self, EntryId, Index};
+use super::paths::{is_entry, is_whole, own_path};
+use super::place::{self, Index};
 use super::{Catalog, Target};
 
 /// Members of one provider, or of the virtual models, and where each stands.
@@ -180,46 +181,6 @@ impl<'f> Layers<'f> {
 fn string(index: &Index<'_>, name: &str) -> Option<String> {
     let (_, entry) = index.follow(&[name]);
     serde_json::from_str(index.value(entry?)).ok()
-}
-
-/// The path of a member that is laid over others on its own; `None` for what is inside a list or a value that is
-/// replaced whole.
-fn own_path(index: &Index<'_>, entry: EntryId) -> Option<Vec<String>> {
-    let mut around = Some(entry);
-    while let Some(id) = around {
-        if index.is_element(id) {
-            return None;
-        }
-        around = index.parent(id);
-    }
-    let path: Vec<String> = index.path(entry).into_iter().map(Into::into).collect();
-    let inside = (1..path.len()).any(|length| is_whole(&path[..length]));
-    (!inside).then_some(path)
-}
-
-/// Whether the value there is replaced whole although it may be an object.
-fn is_whole(path: &[String]) -> bool {
-    let path: Vec<_> = path.iter().map(String::as_str).collect();
-    matches!(
-        path[..],
-        ["facts" | "other_surfaces" | "sources", _]
-            | ["surfaces", _, "facts", _]
-            | ["models", _, "conflict", _]
-    )
-}
-
-/// Whether a `null` there takes away what earlier files say.
-fn is_entry(path: &[String]) -> bool {
-    let path: Vec<_> = path.iter().map(String::as_str).collect();
-    matches!(
-        path[..],
-        [
-            "facts" | "other_surfaces" | "headers" | "surfaces" | "models" | "virtual_models",
-            _
-        ] | ["surfaces", _, "facts" | "headers", _]
-            | ["models", _, "price" | "modes", _]
-            | ["models", _, "modes", _, "price", _]
-    )
 }
 
 /// What is in force, by path.

@@ -6,6 +6,7 @@ use serde_json::error::Category;
 
 use super::file::File;
 use super::load::Source;
+use super::paths;
 use super::place::{self, EntryId, Index};
 use super::problem::Problem;
 
@@ -16,7 +17,10 @@ const PROBLEMS_PER_FILE_MAX: usize = 50;
 /// The file, as far as it can be read; `None` when nothing of it can.
 pub(super) fn parse(source: &Source, problems: &mut Vec<Problem>) -> Option<File> {
     let error = match serde_json::from_str(source.text()) {
-        Ok(file) => return Some(file),
+        Ok(file) => {
+            find_idle_nulls(source, problems);
+            return Some(file);
+        }
         Err(error) => error,
     };
     // A mistake of shape may stand before one of syntax, which is the one that makes the text unreadable.
@@ -33,6 +37,27 @@ pub(super) fn parse(source: &Source, problems: &mut Vec<Problem>) -> Option<File
             problems.push(at(source, &syntax));
             None
         }
+    }
+}
+
+/// A `null` that would be read and change nothing, where the operator wanted to take something away. Those who never
+/// write the word pay nothing for it.
+fn find_idle_nulls(source: &Source, problems: &mut Vec<Problem>) {
+    if source.is_shipped() || !source.text().contains("null") {
+        return;
+    }
+    let index = Index::new(source.text());
+    for entry in paths::idle_nulls(&index) {
+        let (line, column) = index.line_and_column(entry);
+        problems.push(Problem {
+            file: source.name().into(),
+            line: Some(line),
+            column: Some(column),
+            path: place::dotted(&index.path(entry)),
+            message: "`null` takes entries away (a model, a surface, a price …), not this member; \
+                write another value, or leave it out"
+                .to_owned(),
+        });
     }
 }
 

@@ -325,12 +325,10 @@ fn a_base_url_from_outside_moves_every_surface_of_its_provider() {
 
 #[test]
 fn several_endpoints_share_the_path() {
-    let catalog = catalog(&[
-        r#"{"provider": "p", "preset": null, "base_url": "http://unused:1/v1",
+    let catalog = catalog(&[r#"{"provider": "p", "base_url": "http://unused:1/v1",
         "endpoints": [{"url": "http://10.0.0.1:8000/v1", "weight": 3},
                       {"url": "https://b.example/v1/", "name": "b", "host": "front.example"}],
-        "surfaces": {"chat": {"path": "/chat/completions"}}}"#,
-    ]);
+        "surfaces": {"chat": {"path": "/chat/completions"}}}"#]);
     let provider = &catalog.providers()[0];
     let endpoints: Vec<_> = provider
         .endpoints

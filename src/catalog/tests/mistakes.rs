@@ -63,6 +63,21 @@ fn text_that_is_no_json() {
 }
 
 #[test]
+fn a_null_that_takes_nothing_away() {
+    let base = provider(r#"{"m":{"price":{"input":"1"}},"n":{}}"#, "");
+    let over = r#"{"provider":"p","preset":null,"headers":{"x-a":null},"facts":{"f":null,"g":{"h":null}},
+"models":{"m":{"context":null,"price":{"input":null},"modes":{"batch":null}},"n":null},
+"endpoints":[{"url":"http://a","name":null}]}"#;
+    check(
+        &[&base, over],
+        &[
+            ("1.json:1:17: preset", "`null` takes entries away"),
+            ("1.json:2:16: models.m.context", "`null` takes entries away"),
+        ],
+    );
+}
+
+#[test]
 fn a_syntax_error_in_one_file_hides_nothing_in_another() {
     let wrong = provider("{\"m\":{\"price\":{\"input\":\"-1\"}}}", "");
     // `lost` may be what the broken file describes, so that nobody is told that it does not exist.

@@ -175,8 +175,18 @@ impl Twin {
                 .models
                 .iter()
                 .map(|(id, model)| {
-                    let entry = serde_json::json!({"aliases": model.aliases, "status": model.status,
-                        "family": model.family, "variant": model.variant, "snapshot": model.snapshot});
+                    let mut entry =
+                        serde_json::json!({"aliases": model.aliases, "status": model.status});
+                    let members = [
+                        ("family", model.family),
+                        ("variant", model.variant),
+                        ("snapshot", model.snapshot),
+                    ];
+                    for (name, value) in members {
+                        if let Some(value) = value {
+                            entry[name] = value.into();
+                        }
+                    }
                     ((*id).to_owned(), entry)
                 })
                 .collect();
