@@ -13,6 +13,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
         include_str!("../../catalog/deepinfra.json"),
     ),
     ("deepseek.json", include_str!("../../catalog/deepseek.json")),
+    ("families.json", include_str!("../../catalog/families.json")),
     (
         "fireworks.json",
         include_str!("../../catalog/fireworks.json"),

@@ -107,6 +107,9 @@ pub struct File {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("propertyNames" = {"minLength": 1, "maxLength": 191}))]
     pub models: Option<Members<String, Option<Box<ModelEntry>>>>,
+    /// What is to be said of families. Which family a model is of stands with the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub families: Option<Members<String, Option<FamilyEntry>>>,
     /// Names of the operator's own for ordered lists of 1 to 10 models.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("additionalProperties" = schema::list_of_models()))]
@@ -326,6 +329,37 @@ pub struct ModelEntry {
     /// A file between took this entry away: what the files before that one say of it does not count.
     #[serde(skip)]
     pub(super) anew: bool,
+}
+
+/// A family: the same model at several providers.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FamilyEntry {
+    /// What is the same at all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same: Option<Same>,
+    /// Its name no longer leads from one provider to another; its models stay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<bool>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<Box<str>>,
+    /// How far it can be trusted that they are the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conf: Option<Confidence>,
+    /// As that of a model.
+    #[serde(skip)]
+    pub(super) anew: bool,
+}
+
+/// What the models of a family have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Same {
+    /// The maker's own closed model, resold.
+    Model,
+    /// Open weights: quantisation, context, template and tool parsing can differ between hosts.
+    Weights,
 }
 
 /// Prices by what is counted.

@@ -71,6 +71,19 @@ impl ModelId {
     }
 }
 
+/// The same model at several providers, whose name leads to each of them.
+#[derive(Debug)]
+pub struct Family {
+    /// The name.
+    pub name: Box<str>,
+    /// What is the same at all of them; `None` where that is not known.
+    pub same: Option<file::Same>,
+    /// For people.
+    pub note: Option<Box<str>>,
+    /// How far it can be trusted that they are the same.
+    pub confidence: Option<file::Confidence>,
+}
+
 /// An operator's own name for an ordered list of models.
 #[derive(Debug)]
 pub struct Virtual {
@@ -88,6 +101,8 @@ pub struct Catalog {
     provider_names: HashMap<Box<str>, ProviderId>,
     models: Box<[Model]>,
     model_names: Names,
+    /// By name.
+    families: Box<[Family]>,
     virtuals: Box<[Virtual]>,
     /// Position in `virtuals`, by name.
     virtual_names: HashMap<Box<str>, usize>,
@@ -148,6 +163,12 @@ impl Catalog {
     #[must_use]
     pub fn model(&self, id: ModelId) -> &Model {
         &self.models[id.index()]
+    }
+
+    /// The families that files say something of, by name. A family that only its models name is not here.
+    #[must_use]
+    pub fn families(&self) -> &[Family] {
+        &self.families
     }
 
     /// All virtual models, by name.

@@ -10,10 +10,16 @@ use super::paths::{is_entry, is_whole, own_path};
 use super::place::{self, Index};
 use super::{Catalog, Target};
 
+/// The members that are of no provider, whichever file they stand in, and what they are called.
+const SHARED: [(&str, &str); 2] = [
+    ("families", "families"),
+    ("virtual_models", "virtual models"),
+];
+
 /// Members of one provider, or of the virtual models, and where each stands.
 #[derive(Debug)]
 pub struct Origins {
-    /// `provider openai`, `preset ollama`, `virtual models`.
+    /// `provider openai`, `preset ollama`, `families`, `virtual models`.
     pub title: String,
     /// The provider that the members are of, if they are of one.
     pub provider: Option<String>,
@@ -42,7 +48,7 @@ pub fn origins(files: &Files, catalog: &Catalog, name: Option<&str>) -> Option<V
     let Some(name) = name else {
         let providers = layers.providers.keys();
         let mut all: Vec<_> = providers.map(|id| layers.provider(id, &[])).collect();
-        all.push(layers.virtual_models(None));
+        all.extend(SHARED.map(|shared| layers.shared(shared, None)));
         all.retain(|origins| !origins.members.is_empty());
         return Some(all);
     };
@@ -56,7 +62,9 @@ pub fn origins(files: &Files, catalog: &Catalog, name: Option<&str>) -> Option<V
         return Some(vec![layers.preset(name)]);
     }
     let targets = catalog.lookup(name, None).ok()?;
-    let mut found = vec![layers.virtual_models(Some(name))];
+    let mut found: Vec<_> = SHARED
+        .map(|shared| layers.shared(shared, Some(name)))
+        .into();
     found.extend(
         targets
             .iter()
@@ -109,7 +117,9 @@ impl<'f> Layers<'f> {
             self.lay(&mut layered, *position, |path| path[0] != "template");
         }
         for position in own {
-            self.lay(&mut layered, *position, |path| path[0] != "virtual_models");
+            self.lay(&mut layered, *position, |path| {
+                SHARED.iter().all(|(member, _)| path[0] != *member)
+            });
         }
         Origins {
             title: format!("provider {id}"),
@@ -138,19 +148,20 @@ impl<'f> Layers<'f> {
         ))
     }
 
-    /// All virtual models, or the one of that name.
-    fn virtual_models(&self, name: Option<&str>) -> Origins {
+    /// The entries of a member that is of no provider, or the one of that name.
+    fn shared(&self, (member, title): (&str, &str), name: Option<&str>) -> Origins {
+        let is_called = |path: &[String], name: &str| {
+            path.get(1)
+                .is_none_or(|entry| entry.eq_ignore_ascii_case(name))
+        };
+        let wanted =
+            |path: &[String]| path[0] == member && name.is_none_or(|name| is_called(path, name));
         let mut layered = Layered::default();
         for position in 0..self.indexes.len() {
-            self.lay(&mut layered, position, |path| {
-                path[0] == "virtual_models"
-                    && name.is_none_or(|name| {
-                        path.get(1).is_none_or(|is| is.eq_ignore_ascii_case(name))
-                    })
-            });
+            self.lay(&mut layered, position, wanted);
         }
         Origins {
-            title: "virtual models".to_owned(),
+            title: title.to_owned(),
             provider: None,
             members: layered.members(&[]),
         }

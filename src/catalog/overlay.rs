@@ -6,7 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use super::file::{ErrorsEntry, File, HealthEntry, Members, ModeEntry, ModelEntry, SurfaceEntry};
+use super::file::{
+    ErrorsEntry, FamilyEntry, File, HealthEntry, Members, ModeEntry, ModelEntry, SurfaceEntry,
+};
+
+/// Families by name.
+pub(super) type Families = Members<String, Option<FamilyEntry>>;
 
 /// `later` over `earlier`.
 pub(super) fn overlay(mut earlier: File, later: File) -> File {
@@ -39,6 +44,7 @@ pub(super) fn overlay(mut earlier: File, later: File) -> File {
         sources,
         facts,
         models,
+        families,
         virtual_models,
     } = later;
     replace(&mut earlier.schema, schema);
@@ -68,6 +74,7 @@ pub(super) fn overlay(mut earlier: File, later: File) -> File {
     merge(&mut earlier.sources, sources, entries);
     merge(&mut earlier.facts, facts, entries);
     merge(&mut earlier.models, models, objects);
+    merge(&mut earlier.families, families, objects);
     merge(&mut earlier.virtual_models, virtual_models, entries);
     earlier
 }
@@ -83,6 +90,11 @@ pub(super) fn overlay_lists(
             None => earlier.remove(&name),
         };
     }
+}
+
+/// `later` over `earlier`, by name.
+pub(super) fn overlay_families(earlier: &mut Families, later: Families) {
+    objects(earlier, later);
 }
 
 fn replace<T>(earlier: &mut Option<T>, later: Option<T>) {
@@ -248,6 +260,30 @@ impl Entry for ModeEntry {
         replace(&mut self.multiplier, multiplier);
         merge(&mut self.price, price, entries);
         replace(&mut self.tiers, tiers);
+    }
+
+    fn is_anew(&self) -> bool {
+        self.anew
+    }
+
+    fn begin_anew(&mut self) {
+        self.anew = true;
+    }
+}
+
+impl Entry for FamilyEntry {
+    fn lay(&mut self, later: Self) {
+        let Self {
+            same,
+            disabled,
+            note,
+            conf,
+            anew: _,
+        } = later;
+        replace(&mut self.same, same);
+        replace(&mut self.disabled, disabled);
+        replace(&mut self.note, note);
+        replace(&mut self.conf, conf);
     }
 
     fn is_anew(&self) -> bool {

@@ -44,7 +44,13 @@ pub(super) fn is_entry(path: &[String]) -> bool {
     matches!(
         path[..],
         [
-            "facts" | "other_surfaces" | "headers" | "surfaces" | "models" | "virtual_models",
+            "facts"
+                | "other_surfaces"
+                | "headers"
+                | "surfaces"
+                | "models"
+                | "families"
+                | "virtual_models",
             _
         ] | ["surfaces", _, "facts" | "headers", _]
             | ["models", _, "price" | "modes", _]

@@ -1,5 +1,6 @@
 //! As written → as checked: [`Files`] → [`Catalog`], or all that is wrong with them. Reads no file and no environment.
 
+mod families;
 mod gather;
 mod models;
 mod providers;
@@ -7,7 +8,7 @@ mod routes;
 mod site;
 mod virtuals;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use self::gather::Layered;
@@ -72,6 +73,8 @@ pub fn resolve(files: &Files, overrides: &Overrides) -> Result<Catalog, Vec<Prob
     let Layered {
         providers,
         presets,
+        families,
+        family_layers,
         virtuals,
         virtual_layers,
         complete,
@@ -83,7 +86,10 @@ pub fn resolve(files: &Files, overrides: &Overrides) -> Result<Catalog, Vec<Prob
     for draft in &drafts {
         digest.add(&draft.provider.base_url);
     }
-    let (mut catalog, names) = assemble(digest.finish(), drafts, presets, &mut reports);
+    let disabled = families::disabled(&families);
+    let (mut catalog, names) = assemble(digest.finish(), drafts, presets, &disabled, &mut reports);
+    let mut scope = reports.scope(&family_layers);
+    catalog.families = families::families(&families, &catalog.models, complete, &mut scope);
     if !virtuals.is_empty() {
         let mut scope = reports.scope(&virtual_layers);
         virtuals::add(&mut catalog, &virtuals, complete, &mut scope);
@@ -103,10 +109,11 @@ fn assemble(
     version: Box<str>,
     mut drafts: Vec<Draft>,
     presets: Box<[Preset]>,
+    disabled: &HashSet<&str>,
     reports: &mut Reports<'_>,
 ) -> (Catalog, Vec<Arc<str>>) {
     let provider_names = providers::names(&drafts, reports);
-    let (models, mut named) = all_models(&mut drafts, reports);
+    let (models, mut named) = all_models(&mut drafts, disabled, reports);
     let model_names = Names::new(&mut named);
     let all_names: Vec<_> = named.into_iter().map(|named| named.name).collect();
     let catalog = Catalog {
@@ -115,6 +122,7 @@ fn assemble(
         provider_names,
         models,
         model_names,
+        families: Box::default(),
         virtuals: Box::default(),
         virtual_names: HashMap::new(),
         virtual_folded: HashMap::new(),
@@ -125,8 +133,13 @@ fn assemble(
     (catalog, all_names)
 }
 
-/// The models of all providers, which are in catalog order, and every name that one of them has.
-fn all_models(drafts: &mut [Draft], reports: &mut Reports<'_>) -> (Box<[Model]>, Vec<Named>) {
+/// The models of all providers, which are in catalog order, and every name that one of them has: those of families too,
+/// but for the `disabled`.
+fn all_models(
+    drafts: &mut [Draft],
+    disabled: &HashSet<&str>,
+    reports: &mut Reports<'_>,
+) -> (Box<[Model]>, Vec<Named>) {
     let mut all = Vec::new();
     let mut named = Vec::new();
     let mut default_for = HashMap::new();
@@ -140,7 +153,7 @@ fn all_models(drafts: &mut [Draft], reports: &mut Reports<'_>) -> (Box<[Model]>,
             break;
         }
         let chosen = providers::default_for(draft, &models, &mut default_for, reports);
-        let stand_ins = models::stand_ins(&models);
+        let stand_ins = families::stand_ins(&models, disabled);
         for (model, stands_for) in models.into_iter().zip(stand_ins) {
             let id = ModelId(u32::try_from(all.len()).unwrap_or(u32::MAX));
             let removed = model.status == Status::Removed;

@@ -42,6 +42,7 @@ pub fn render(file: &File) -> String {
         sources,
         facts,
         models,
+        families,
         virtual_models,
     } = file;
     let mut members = Lines::default();
@@ -72,6 +73,7 @@ pub fn render(file: &File) -> String {
     members.entries("sources", sources.as_ref());
     members.entries("facts", facts.as_ref());
     members.entries("models", models.as_ref());
+    members.entries("families", families.as_ref());
     members.entries("virtual_models", virtual_models.as_ref());
     let mut text = members.close('{', '}');
     text.push('\n');

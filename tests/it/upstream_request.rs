@@ -190,7 +190,7 @@ fn is_versioned(row: &str, surface: &str) -> bool {
     ) && matches!(surface, "messages" | "count_tokens")
 }
 
-/// The names of the files in a folder of the catalog, the schema aside.
+/// The names of the files in a folder of the catalog, those aside that describe no provider.
 fn files(folder: &str) -> Vec<String> {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let entries = std::fs::read_dir(path).expect("the catalog");
@@ -203,7 +203,7 @@ fn files(folder: &str) -> Vec<String> {
         name.strip_suffix(".json").map(str::to_owned)
     };
     let mut names: Vec<String> = entries.filter_map(name).collect();
-    names.retain(|name| name != "schema");
+    names.retain(|name| !["families", "schema"].contains(&name.as_str()));
     names.sort();
     names
 }

@@ -1,4 +1,4 @@
-//! All files read and laid over one another: one description for each provider, and the virtual models.
+//! All files read and laid over one another: one description for each provider, the families, the virtual models.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::catalog::file::File;
 use crate::catalog::load::Files;
-use crate::catalog::overlay::{overlay, overlay_lists};
+use crate::catalog::overlay::{Families, overlay, overlay_families, overlay_lists};
 use crate::catalog::parse;
 use crate::catalog::report::Reports;
 
@@ -32,6 +32,8 @@ pub(super) struct Described {
 pub(super) struct Layered {
     pub(super) providers: BTreeMap<String, Described>,
     pub(super) presets: BTreeMap<String, Described>,
+    pub(super) families: Families,
+    pub(super) family_layers: Vec<usize>,
     pub(super) virtuals: BTreeMap<String, Vec<String>>,
     pub(super) virtual_layers: Vec<usize>,
     /// Whether every file could be read: what a lost file would have said is not missed.
@@ -66,6 +68,10 @@ impl Layered {
     fn add(&mut self, position: usize, mut file: File, reports: &mut Reports<'_>) {
         // For editors only.
         file.schema = None;
+        if let Some(families) = file.families.take() {
+            overlay_families(&mut self.families, families);
+            self.family_layers.push(position);
+        }
         if let Some(lists) = file.virtual_models.take() {
             overlay_lists(&mut self.virtuals, lists);
             self.virtual_layers.push(position);
@@ -113,6 +119,7 @@ impl Layered {
         for (id, described) in &self.providers {
             digest.add(&(id, &described.file));
         }
+        digest.add(&self.families);
         digest.add(&self.virtuals);
         digest
     }

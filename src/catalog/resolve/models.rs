@@ -7,12 +7,9 @@ use super::providers::{self, Draft};
 use super::routes;
 use crate::catalog::ProviderId;
 use crate::catalog::date;
-use crate::catalog::file::{
-    self, Decimal, Kind, Members, ModeEntry, ModelEntry, Status, TierEntry,
-};
+use crate::catalog::file::{self, Decimal, Kind, Members, ModeEntry, ModelEntry, TierEntry};
 use crate::catalog::lookup::NAME_MAX;
 use crate::catalog::model::Model;
-use crate::catalog::names::Likeness;
 use crate::catalog::price::{self, Factor, Item, Mode, PicoDollars, Price, Rates, Tier};
 use crate::catalog::provider::Provider;
 use crate::catalog::report::{Reports, Scope};
@@ -94,42 +91,6 @@ fn model(
         status: entry.status.unwrap_or_default(),
         retires: entry.retires,
         confidence: entry.conf,
-    }
-}
-
-/// The family that can be asked for in the place of this model: it is offered, and nothing sets it apart from the plain
-/// model of the family.
-pub(super) fn stands_for(model: &Model) -> Option<&str> {
-    let family = model.family.as_deref()?;
-    (model.status == Status::Active && model.variant.is_none()).then_some(family)
-}
-
-/// For each of a provider's models how near its id is to the name of its family, if it is the nearest: the one that is
-/// meant by that name.
-pub(super) fn stand_ins(models: &[Model]) -> Vec<Option<Likeness>> {
-    let mut nearest: HashMap<&str, (Likeness, usize)> = HashMap::new();
-    for (position, model) in models.iter().enumerate() {
-        if let Some(family) = stands_for(model) {
-            let candidate = (likeness(model, family), position);
-            let best = nearest.entry(family).or_insert(candidate);
-            *best = candidate.min(*best);
-        }
-    }
-    let mut stand_ins = vec![None; models.len()];
-    for (likeness, position) in nearest.into_values() {
-        stand_ins[position] = Some(likeness);
-    }
-    stand_ins
-}
-
-fn likeness(model: &Model, family: &str) -> Likeness {
-    let last = model.id.rsplit('/').next().unwrap_or(&model.id);
-    if last.eq_ignore_ascii_case(family) {
-        Likeness::Same
-    } else if model.created.is_none() {
-        Likeness::Undated
-    } else {
-        Likeness::Dated
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::gather::Described;
 use super::routes::{self, Kinds};
-use super::{Overrides, models, site};
+use super::{Overrides, families, models, site};
 use crate::catalog::ProviderId;
 use crate::catalog::file::{self, ErrorEntry, File, Members, ModelEntry};
 use crate::catalog::model::Model;
@@ -255,7 +255,7 @@ pub(super) fn default_for(
         let called = |model: &Model| {
             *model.id == **name
                 || model.aliases.iter().any(|alias| **alias == **name)
-                || models::stands_for(model) == Some(name)
+                || families::stands_for(model) == Some(name)
         };
         let here = own.iter().any(called);
         if !here {

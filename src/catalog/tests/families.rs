@@ -1,6 +1,7 @@
 //! Families: the same model at several providers under one name.
 
-use super::super::{Form, Unresolved};
+use super::super::file::Same;
+use super::super::{Form, Model, Unresolved};
 use super::{catalog, shipped_and, targets};
 use crate::catalog::Catalog;
 
@@ -121,6 +122,40 @@ fn a_virtual_model_may_list_a_family_and_be_called_like_one() {
     let lists = r#"{"virtual_models": {"sonnet-4.5": ["maker:sonnet-4-5-20250929"]}}"#;
     let other = catalog(&[MAKER, HOST, lists]);
     check(&other, "sonnet-4.5", &["maker:sonnet-4-5-20250929"]);
+}
+
+#[test]
+fn the_operator_switches_a_family_off() {
+    let off = r#"{"families": {"sonnet-4.5": {"disabled": true}, "big": {"disabled": true}, "small": {"same": "weights", "note": "N"}}}"#;
+    let catalog = catalog(&[MAKER, HOST, off]);
+    assert_eq!(
+        targets(&catalog, "sonnet-4.5", None),
+        Err(Unresolved::Unknown)
+    );
+    check(&catalog, "big", &["maker:big"]);
+    check(&catalog, "small", &["host:maker/small"]);
+    let [small] = catalog.families() else {
+        panic!("{:?}", catalog.families());
+    };
+    assert_eq!((&*small.name, small.same), ("small", Some(Same::Weights)));
+    let on = r#"{"families": {"sonnet-4.5": null}}"#;
+    let catalog = self::catalog(&[MAKER, HOST, off, on]);
+    check(
+        &catalog,
+        "sonnet-4.5",
+        &["host:maker/sonnet-4.5", "maker:sonnet-4-5"],
+    );
+}
+
+#[test]
+fn what_is_shipped_of_families_is_of_families_that_there_are() {
+    let catalog = shipped_and(&[]);
+    assert_eq!(catalog.families().len(), 203);
+    for family in catalog.families() {
+        let is_of = |model: &Model| model.family.as_deref() == Some(&*family.name);
+        assert!(catalog.models().iter().any(is_of), "{family:?}");
+        assert!(family.same.is_some(), "{family:?}");
+    }
 }
 
 /// A family that is shipped, how many providers it is reached at, and the first of them.

@@ -22,13 +22,14 @@ pub(super) fn file() -> impl Strategy<Value = Value> {
         of(entries(select(vec!["chat", "messages"]), of(surface()))),
         of(entries(select(vec!["f", "g"]), fact())),
         of(entries(select(vec!["m", "n.1"]), of(model()))),
+        of(entries(select(vec!["f", "g"]), of(family()))),
         of(entries(
             select(vec!["v", "w"]),
             of(vec(select(vec!["m", "p:o"]), 1..3)),
         )),
     );
     (scalars, maps).prop_map(|((rank, name, aliases, disabled), maps)| {
-        let (headers, surfaces, facts, models, virtuals) = maps;
+        let (headers, surfaces, facts, models, families, virtuals) = maps;
         object([
             ("provider", Some(json!("p"))),
             ("rank", rank.map(Value::from)),
@@ -39,6 +40,7 @@ pub(super) fn file() -> impl Strategy<Value = Value> {
             ("surfaces", surfaces),
             ("facts", facts),
             ("models", models),
+            ("families", families),
             ("virtual_models", virtuals),
         ])
     })
@@ -61,6 +63,16 @@ fn entries<V: Into<Value> + std::fmt::Debug>(
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value.into()));
         Value::Object(members.collect::<Map<_, _>>())
+    })
+}
+
+fn family() -> impl Strategy<Value = Value> {
+    let parts = (of(select(vec!["model", "weights"])), of(any::<bool>()));
+    parts.prop_map(|(same, disabled)| {
+        object([
+            ("same", same.map(Value::from)),
+            ("disabled", disabled.map(Value::from)),
+        ])
     })
 }
 

@@ -385,6 +385,21 @@ fn routes_and_endpoints() {
 }
 
 #[test]
+fn families() {
+    let base = provider(r#"{"m":{"family":"f"}}"#, "");
+    let off = r#"{"families":{"f":{"disabled":true},"g":{"disabled":true}}}"#;
+    check(
+        &[&base, off],
+        &[("1.json:1:36: families.g", "no model is of a family `g`")],
+    );
+    let same = r#"{"families":{"f":{"same":"wights"}}}"#;
+    check(
+        &[&base, same],
+        &[("1.json:1:19: families.f.same", "unknown variant")],
+    );
+}
+
+#[test]
 fn two_defaults_for_one_name() {
     let file = |id: &str| {
         format!(

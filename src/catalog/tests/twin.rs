@@ -36,6 +36,8 @@ type Found = (
 struct Twin {
     /// In catalog order.
     providers: Vec<Provider>,
+    /// Families that are switched off.
+    off: BTreeSet<&'static str>,
     virtuals: BTreeMap<&'static str, Vec<&'static str>>,
 }
 
@@ -141,8 +143,16 @@ fn twins() -> impl Strategy<Value = Twin> {
         vec(select(entries.to_vec()), 1..4),
         0..3,
     );
-    (providers(), lists).prop_map(|(providers, lists)| {
+    let off = btree_set(select(&FAMILIES[..]), 0..2);
+    (providers(), lists, off).prop_map(|(providers, lists, off)| {
+        let is_of = |family: &&str| {
+            let mut models = providers
+                .iter()
+                .flat_map(|provider| provider.models.values());
+            models.any(|model| model.family == Some(family))
+        };
         let plain = Twin {
+            off: off.into_iter().filter(is_of).collect(),
             providers,
             virtuals: BTreeMap::new(),
         };
@@ -198,7 +208,13 @@ impl Twin {
             }
             file.to_string()
         };
-        let virtuals = serde_json::json!({"virtual_models": self.virtuals}).to_string();
+        let off: BTreeMap<_, _> = self
+            .off
+            .iter()
+            .map(|family| (family, serde_json::json!({"disabled": true})))
+            .collect();
+        let virtuals =
+            serde_json::json!({"virtual_models": self.virtuals, "families": off}).to_string();
         self.providers.iter().map(file).chain([virtuals]).collect()
     }
 
@@ -248,6 +264,7 @@ impl Twin {
                 if let Some(family) = model.family
                     && same(family, name)
                     && model.stands_for(family)
+                    && !self.off.contains(family)
                 {
                     let last = id.split('/').next_back().unwrap_or_default();
                     let likeness = match model.snapshot {
