@@ -11,7 +11,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
 /// Pieces that are handed over and not yet written, at most.
-const PIECES_UNWRITTEN: usize = 2;
+pub const PIECES_UNWRITTEN: usize = 2;
 
 /// A body of no more pieces than this fits the pipe, so that nobody needs to count them.
 pub const PIECES_UNCOUNTED: usize = 3;

@@ -30,6 +30,7 @@ use tokio::time::Sleep;
 
 use super::body::Tail;
 use super::flow::{self, Flow};
+use crate::upstream::peer;
 
 /// The largest error answer that is kept while a next candidate is tried, in bytes. A larger one
 /// is let go, and the failure is reported in Tollgate's own words if no other answer comes.
@@ -37,6 +38,14 @@ const WITHHELD_MAX: usize = 64 * 1024;
 
 /// How long the body of a failed answer is waited for before the next candidate is tried.
 const WITHHELD_WAIT: Duration = Duration::from_millis(500);
+
+/// How long a piece may be on its way to the upstream. Pingora gives each of them
+/// [`peer::WRITE_TIMEOUT`]; when that is over it sends no more of the body, and only an answer that is
+/// already on its way can still come. It is given the rest of this time.
+const GIVEN_UP: Duration = Duration::from_secs(4);
+const _: () = assert!(
+    GIVEN_UP.as_millis() > flow::PIECES_UNWRITTEN as u128 * peer::WRITE_TIMEOUT.as_millis()
+);
 
 /// Why the replay session ended an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -242,7 +251,8 @@ impl Shared {
         let (silence, cause) = if state.answering {
             (state.last_activity + state.deadlines.idle, Cause::Idle)
         } else if state.flow.as_ref().is_some_and(|flow| flow.unwritten() > 0) {
-            (state.activity() + state.deadlines.idle, Cause::FirstByte)
+            let silence = state.deadlines.idle.min(GIVEN_UP);
+            (state.activity() + silence, Cause::FirstByte)
         } else if state.handed_over() {
             (
                 state.activity() + state.deadlines.first_byte,

@@ -14,14 +14,14 @@ use crate::config;
 /// How long an upstream may take none of a piece of the body before the attempt looks whether it
 /// has answered instead (RFC 9110, section 15.5.14: it may answer before it has read the body).
 /// Together with `PIECE_MAX_H2` this asks for 43 KiB a second of a connection.
-const WRITE_TIMEOUT: Duration = Duration::from_millis(1_500);
+pub const WRITE_TIMEOUT: Duration = Duration::from_millis(1_500);
 
 /// The largest piece of a body handed to an HTTP/2 upstream at once, in bytes; it must be through
 /// within the write timeout.
 pub const PIECE_MAX_H2: usize = 64 * 1024;
 
 /// The same for an HTTP/1.1 upstream.
-pub const PIECE_MAX_H1: usize = 512 * 1024;
+pub const PIECE_MAX_H1: usize = 128 * 1024;
 
 /// What all connections to upstreams have in common.
 #[derive(Clone, Debug)]

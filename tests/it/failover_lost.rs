@@ -251,19 +251,23 @@ async fn the_time_to_the_first_byte_begins_when_the_request_has_been_sent() {
 /// write timeout, in the middle of a body that no socket buffer holds, is not sent the rest of it.
 #[tokio::test]
 async fn a_provider_that_stops_taking_the_body_for_long_is_given_up() {
-    let pair = Pair::start(|gateway| gateway.config("timeouts.total", "4s")).await;
+    let pair = Pair::start(|gateway| gateway).await;
     let pausing = behave()
         .read_until(MIB as u64)
         .step(upstream::Step::Pause(Duration::from_millis(2500)))
         .read()
         .send(good());
-    let (response, reached) = pair.meet(pausing, "on", LARGE).await;
-    assert_eq!(
-        (response.status, reached),
-        (504, Reached(1, 0)),
-        "{:?}",
-        attempts(&response)
-    );
+    // The times are the default ones, ten minutes; the body is not waited for that long. What was delivered in part only
+    // may go elsewhere in mode `safe` too.
+    for (mode, expected) in [
+        ("on", (200, Reached(1, 1))),
+        ("safe", (200, Reached(1, 1))),
+        ("off", (504, Reached(1, 0))),
+    ] {
+        let (response, reached) = pair.meet(pausing.clone(), mode, LARGE).await;
+        let told = attempts(&response);
+        assert_eq!((response.status, reached), expected, "{mode}: {told:?}");
+    }
     assert!(!pair.first.delivery().complete);
 }
 
