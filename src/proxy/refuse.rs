@@ -142,7 +142,7 @@ async fn read_out(session: &mut Session) -> bool {
 
 /// The header of an answer of our own.
 fn own_header(status: u16, length: usize) -> Result<ResponseHeader> {
-    let mut header = ResponseHeader::build(status, Some(8))?;
+    let mut header = ResponseHeader::build_no_case(status, Some(8))?;
     header.insert_header(CONTENT_TYPE, JSON.clone())?;
     header.insert_header(CONTENT_LENGTH, length)?;
     Ok(header)

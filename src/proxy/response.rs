@@ -3,11 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
 use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
-    HeaderMap, HeaderName, TRANSFER_ENCODING,
+    HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
+use http::response;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 
@@ -17,14 +17,17 @@ use crate::credentials::Source;
 use crate::live::Live;
 use crate::routing::plan::UpstreamModel;
 
-// As text: Pingora keeps each name as it is written, and copies what it is given as a `HeaderName`.
-const REQUEST_ID: &str = "Tollgate-Request-Id";
-const MODEL: &str = "Tollgate-Model";
-const ATTEMPTS: &str = "Tollgate-Attempts";
-const CREDENTIAL: &str = "Tollgate-Credential";
-const EDITS: &str = "Tollgate-Edits";
-const REJECTED: &str = "Tollgate-Rejected-Models";
-const SERVER_TIMING: &str = "Server-Timing";
+const REQUEST_ID: HeaderName = HeaderName::from_static("tollgate-request-id");
+const MODEL: HeaderName = HeaderName::from_static("tollgate-model");
+const ATTEMPTS: HeaderName = HeaderName::from_static("tollgate-attempts");
+const CREDENTIAL: HeaderName = HeaderName::from_static("tollgate-credential");
+const EDITS: HeaderName = HeaderName::from_static("tollgate-edits");
+const REJECTED: HeaderName = HeaderName::from_static("tollgate-rejected-models");
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// The headers that an answer is given: those above, and the two that Pingora adds. Room is made for
+/// them at once.
+const GIVEN: usize = 10;
 
 /// What a page of another origin may read.
 static EXPOSED: HeaderValue = HeaderValue::from_static(
@@ -38,43 +41,67 @@ static EXPOSED: HeaderValue = HeaderValue::from_static(
 /// # Errors
 /// Pingora's, when a header cannot be set.
 pub fn identify(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
-    response.insert_header(REQUEST_ID, ctx.id.to_header())?;
-    if ctx.seen.origin {
-        response.append_header(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone())?;
-    }
-    Ok(())
+    edited(response, |headers| name_request(headers, ctx))
 }
 
 /// Turns the upstream's header into the client's.
 ///
 /// # Errors
-/// Pingora's, when a header cannot be set.
+/// Pingora's, when the reason phrase cannot be kept.
 pub fn decorate(
     response: &mut ResponseHeader,
     ctx: &mut RequestContext,
     now: Instant,
 ) -> Result<()> {
-    let source = ctx
-        .routed
-        .as_ref()
-        .map(|routed| routed.plan.credential().source);
-    clean(response, source);
-    identify(response, ctx)?;
-    if let Some(routed) = ctx.routed.as_deref_mut() {
-        let took = now.saturating_duration_since(ctx.started);
-        describe(response, &ctx.live, routed, took, now)?;
+    edited(response, |headers| {
+        let source = ctx
+            .routed
+            .as_ref()
+            .map(|routed| routed.plan.credential().source);
+        clean(headers, source);
+        name_request(headers, ctx);
+        if let Some(routed) = ctx.routed.as_deref_mut() {
+            let took = now.saturating_duration_since(ctx.started);
+            describe(headers, &ctx.live, routed, took, now);
+        }
+    })
+}
+
+/// Edits the headers of a response as a plain map.
+///
+/// Pingora keeps a second map beside it, of the names as an HTTP/1.1 upstream wrote them, and pays
+/// for both with every header. That one is let go: names go out in lower case, as over HTTP/2 (they
+/// mean the same in any case: RFC 9110, section 5.1).
+fn edited(response: &mut ResponseHeader, edit: impl FnOnce(&mut HeaderMap)) -> Result<()> {
+    let usual = response.status.canonical_reason();
+    let phrase = response.get_reason_phrase();
+    let phrase = phrase.filter(|_| phrase != usual).map(str::to_owned);
+    let blank = ResponseHeader::from(http::Response::new(()).into_parts().0);
+    let mut parts = response::Parts::from(std::mem::replace(response, blank));
+    parts.headers.reserve(GIVEN);
+    edit(&mut parts.headers);
+    *response = ResponseHeader::from(parts);
+    if phrase.is_some() {
+        response.set_reason_phrase(phrase.as_deref())?;
     }
     Ok(())
 }
 
-fn clean(response: &mut ResponseHeader, source: Option<Source>) {
+fn name_request(headers: &mut HeaderMap, ctx: &RequestContext) {
+    headers.insert(REQUEST_ID, ctx.id.to_header());
+    if ctx.seen.origin {
+        headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone());
+    }
+}
+
+fn clean(headers: &mut HeaderMap, source: Option<Source>) {
     let on_gateway = source == Some(Source::Gateway);
     let unwanted = |name: &&HeaderName| is_unwanted(name.as_str(), on_gateway);
-    while let Some(name) = response.headers.keys().find(unwanted).cloned() {
-        response.remove_header(&name);
+    while let Some(name) = headers.keys().find(unwanted).cloned() {
+        headers.remove(&name);
     }
-    while let Some(name) = of_one_hop(&response.headers) {
-        response.remove_header(&name);
+    while let Some(name) = of_one_hop(headers) {
+        headers.remove(&name);
     }
 }
 
@@ -117,32 +144,31 @@ fn speaks_of_limits(name: &str) -> bool {
 }
 
 fn describe(
-    response: &mut ResponseHeader,
+    headers: &mut HeaderMap,
     live: &Live,
     routed: &mut Routed,
     took: Duration,
     now: Instant,
-) -> Result<()> {
+) {
     let mut words = String::with_capacity(128);
     write_candidate(live, routed, routed.plan.candidate_index(), &mut words);
-    response.insert_header(MODEL, text(&words))?;
+    headers.insert(MODEL, text(&words));
     words.clear();
     write_attempts(live, routed, &mut words);
     let shown = text(&words);
-    response.insert_header(ATTEMPTS, shown.clone())?;
+    headers.insert(ATTEMPTS, shown.clone());
     let credential = HeaderValue::from_static(routed.plan.credential().source.name());
-    response.insert_header(CREDENTIAL, credential)?;
+    headers.insert(CREDENTIAL, credential);
     if let Some(edits) = &routed.current.edits {
-        response.insert_header(EDITS, edits.clone())?;
+        headers.insert(EDITS, edits.clone());
     }
     if let Some(rejected) = &routed.rejected {
-        response.insert_header(REJECTED, rejected.clone())?;
+        headers.insert(REJECTED, rejected.clone());
     }
     words.clear();
     write_timing(took, routed.upstream_time_at(now), &mut words);
-    response.append_header(SERVER_TIMING, text(&words))?;
+    headers.append(SERVER_TIMING, text(&words));
     routed.shown = Some(shown);
-    Ok(())
 }
 
 /// The attempts as they are shown.
@@ -248,8 +274,22 @@ mod tests {
         ] {
             response.append_header(name.to_owned(), "x").expect("set");
         }
-        clean(&mut response, Some(Source::Gateway));
+        edited(&mut response, |headers| {
+            clean(headers, Some(Source::Gateway))
+        })
+        .expect("edited");
         let left: Vec<&str> = response.headers.keys().map(HeaderName::as_str).collect();
         assert_eq!(left, ["x-request-id"]);
+    }
+
+    #[test]
+    fn status_and_reason_stay_as_the_upstream_said() {
+        let mut response = ResponseHeader::build(404, None).expect("a header");
+        response
+            .set_reason_phrase(Some("Nothing here"))
+            .expect("set");
+        edited(&mut response, |_| {}).expect("edited");
+        assert_eq!(response.status, 404);
+        assert_eq!(response.get_reason_phrase(), Some("Nothing here"));
     }
 }
