@@ -1,8 +1,8 @@
 //! Everything that a reload replaces, as one value: the catalog, the providers made ready for
 //! requests, and the limits of a request. A request pins it at its first byte.
 //!
-//! What is measured (the health of keys, addresses, connections) lives outside and is handed in,
-//! so that a reload does not forget it.
+//! What is measured (the health of keys, addresses, what endpoints speak, whose turn it is) lives
+//! outside and is handed in, so that a reload does not forget it.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,13 +21,14 @@ use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::failover::{Mode, Rules};
 use crate::secret::SecretRef;
 use crate::upstream::dns::Resolver;
+use crate::upstream::measured::Measured;
 use crate::upstream::peer::Transport;
 use crate::upstream::{self, Endpoint, EndpointParts, Route, Times, Upstream};
 
 /// One immutable bundle.
 pub struct Live {
-    /// What is served.
-    pub catalog: Catalog,
+    /// What is served. Shared with those who keep it for later.
+    pub catalog: Arc<Catalog>,
     /// The catalog's version as a header or label.
     pub version: Box<str>,
     /// When something else is tried.
@@ -85,6 +86,7 @@ pub struct Lasting {
     pub resolver: Resolver,
     /// Counts.
     pub metrics: Arc<Metrics>,
+    measured: Measured,
     keys: Mutex<HashMap<[u8; 32], Arc<KeyHealth>>>,
 }
 
@@ -95,6 +97,7 @@ impl Lasting {
         Self {
             resolver,
             metrics,
+            measured: Measured::default(),
             keys: Mutex::default(),
         }
     }
@@ -126,7 +129,7 @@ impl fmt::Display for Mistake {
 /// # Errors
 /// Every mistake found.
 pub fn build(
-    catalog: Catalog,
+    catalog: Arc<Catalog>,
     config: &Config,
     path: &Path,
     lasting: &Lasting,
@@ -239,6 +242,7 @@ impl<'a> Builder<'a> {
                 keys,
                 provider.key_optional,
                 times,
+                self.lasting.measured.turns(&provider.id),
             ),
             total: timeouts.total,
             enabled: own.is_none_or(|own| own.enabled),
@@ -277,14 +281,20 @@ impl<'a> Builder<'a> {
             ));
             return None;
         };
+        let tls = entry.scheme == catalog::Scheme::Https;
+        let sni = provider.tls_name.as_deref().unwrap_or(&entry.host);
         Some(Endpoint::new(EndpointParts {
             name: &entry.name,
-            tls: entry.scheme == catalog::Scheme::Https,
-            sni: provider.tls_name.as_deref().unwrap_or(&entry.host),
+            tls,
+            sni,
             authority,
             host: self.lasting.resolver.host(&entry.host, entry.port),
             ca: ca.cloned(),
             transport: Transport::of(&self.config.upstream),
+            seen: self
+                .lasting
+                .measured
+                .endpoint(tls, sni, &entry.host, entry.port),
         }))
     }
 

@@ -17,8 +17,13 @@ pub struct Snapshot<T> {
 impl<T> Snapshot<T> {
     /// Starts with `first`.
     pub fn new(first: T) -> Self {
+        Self::shared(Arc::new(first))
+    }
+
+    /// Starts with `first`, which others keep too.
+    pub fn shared(first: Arc<T>) -> Self {
         Self {
-            current: ArcSwap::from_pointee(first),
+            current: ArcSwap::new(first),
         }
     }
 
@@ -28,8 +33,8 @@ impl<T> Snapshot<T> {
     }
 
     /// Replaces the whole value at once; it has already passed every check.
-    pub fn publish(&self, next: T) {
-        self.current.store(Arc::new(next));
+    pub fn publish(&self, next: impl Into<Arc<T>>) {
+        self.current.store(next.into());
     }
 }
 

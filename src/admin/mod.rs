@@ -1,7 +1,8 @@
-//! The operator's listener: metrics, health, readiness, reload. Never on a public listener. Absent: what it reports and
+//! The operator's listener: metrics, health, readiness, reload, rollback. Never on a public listener. Absent: what it reports and
 //! does, which is asked of [`Control`].
 
 mod guard;
+mod versions;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use serde::Serialize;
 use crate::metrics::{self, Metrics};
 
 pub use guard::Guard;
+pub use versions::{NoRollback, Version};
 
 use guard::Refusal;
 
@@ -30,6 +32,12 @@ pub trait Control: Send + Sync {
     /// Reads configuration and catalog again. Returns the version of the catalog in use afterwards, or all problems
     /// found, in which case nothing has changed.
     async fn reload(&self) -> Result<String, Vec<String>>;
+
+    /// Goes back to the catalog before the one in use, or to the kept one of that version; returns its version.
+    async fn rollback(&self, to: Option<String>) -> Result<String, NoRollback>;
+
+    /// The versions of the catalog that are kept, newest first.
+    async fn versions(&self) -> Vec<Version>;
 }
 
 /// Whether requests can be served, and if not, why.
@@ -67,6 +75,8 @@ enum Route {
     Ready,
     Metrics,
     Reload,
+    Versions,
+    Rollback,
 }
 
 impl Route {
@@ -76,14 +86,16 @@ impl Route {
             "/readyz" => Some(Self::Ready),
             "/metrics" => Some(Self::Metrics),
             "/reload" => Some(Self::Reload),
+            "/catalog/versions" => Some(Self::Versions),
+            "/catalog/rollback" => Some(Self::Rollback),
             _ => None,
         }
     }
 
     fn allow(self) -> &'static str {
         match self {
-            Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
-            Self::Reload => "POST",
+            Self::Health | Self::Ready | Self::Metrics | Self::Versions => "GET, HEAD",
+            Self::Reload | Self::Rollback => "POST",
         }
     }
 }
@@ -102,7 +114,7 @@ impl AdminApp {
 
     async fn answer(&self, request: &RequestHeader) -> Response<Vec<u8>> {
         let Some(route) = Route::of(request.uri.path()) else {
-            let message = "unknown path; there are /healthz, /readyz, /metrics and POST /reload";
+            let message = "unknown path; there are /healthz, /readyz, /metrics, /catalog/versions, POST /reload and POST /catalog/rollback";
             return error(StatusCode::NOT_FOUND, "unknown_path", message);
         };
         let method = if request.method == Method::HEAD {
@@ -130,11 +142,16 @@ impl AdminApp {
         match (route, allowed) {
             (Route::Health, _) => json(StatusCode::OK, &Health { ok: true }),
             (Route::Ready, allowed) => ready(&self.control.readiness(), allowed.is_ok()),
-            (Route::Metrics | Route::Reload, Err(refusal)) => refused(refusal),
+            (_, Err(refusal)) => refused(refusal),
             (Route::Metrics, Ok(())) => {
                 respond(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render())
             }
             (Route::Reload, Ok(())) => reloaded(self.control.reload().await),
+            (Route::Versions, Ok(())) => versions::listed(&self.control.versions().await),
+            (Route::Rollback, Ok(())) => match versions::asked_for(request.uri.query()) {
+                Ok(to) => versions::rolled_back(self.control.rollback(to).await),
+                Err(message) => error(StatusCode::BAD_REQUEST, "invalid_request", message),
+            },
         }
     }
 }

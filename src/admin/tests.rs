@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{AdminApp, Control, Guard, Readiness};
+use super::{AdminApp, Control, Guard, NoRollback, Readiness, Version};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 
@@ -41,6 +41,25 @@ impl Control for Process {
         } else {
             Err(vec!["acme.json:7:3: models: not \"an\" object".to_owned()])
         }
+    }
+
+    async fn rollback(&self, to: Option<String>) -> Result<String, NoRollback> {
+        match to.as_deref() {
+            _ if !self.files_are_good.load(Ordering::SeqCst) => {
+                Err(NoRollback::Problems(vec!["no key".to_owned()]))
+            }
+            None => Ok("c0ffee0".to_owned()),
+            Some("c0ffee1") => Ok("c0ffee1".to_owned()),
+            Some(_) => Err(NoRollback::NotKept),
+        }
+    }
+
+    async fn versions(&self) -> Vec<Version> {
+        vec![Version {
+            version: "c0ffee".to_owned(),
+            since: "2026-01-02T03:04:05Z".to_owned(),
+            in_use: true,
+        }]
     }
 }
 
@@ -199,6 +218,41 @@ async fn a_reload_answers_with_its_outcome() {
 }
 
 #[tokio::test]
+async fn a_rollback_goes_to_the_version_before_or_to_one_that_is_named() {
+    let admin = Admin::new(Guard::Loopback);
+    let (status, body) = admin.post("/catalog/rollback").await;
+    let done = "{\"rolled_back\":true,\"catalog\":\"c0ffee0\"}\n";
+    assert_eq!((status, body.as_str()), (200, done));
+    let (status, body) = admin.post("/catalog/rollback?version=c0ffee1").await;
+    assert!(status == 200 && body.contains("c0ffee1"), "{status} {body}");
+    let (status, body) = admin.post("/catalog/rollback?version=other").await;
+    assert!(
+        status == 409 && body.contains("\"not_kept\""),
+        "{status} {body}"
+    );
+    for query in ["?version=", "?version=a%20b", "?to=c0ffee1", "?c0ffee1"] {
+        let (status, body) = admin.post(&format!("/catalog/rollback{query}")).await;
+        assert!(
+            status == 400 && body.contains("/catalog/versions"),
+            "{query}: {status} {body}"
+        );
+    }
+    admin.process.files_are_good.store(false, Ordering::SeqCst);
+    let (status, body) = admin.post("/catalog/rollback").await;
+    let problem = "{\"rolled_back\":false,\"problems\":[\"no key\"]}\n";
+    assert_eq!((status, body.as_str()), (422, problem));
+}
+
+#[tokio::test]
+async fn the_versions_that_are_kept_are_listed() {
+    let admin = Admin::new(Guard::Loopback);
+    let (status, body) = admin.get("/catalog/versions").await;
+    let kept = "{\"versions\":[{\"version\":\"c0ffee\",\"since\":\"2026-01-02T03:04:05Z\",\"in_use\":true}]}\n";
+    assert_eq!((status, body.as_str()), (200, kept));
+    assert_eq!(admin.get("/catalog/rollback").await.0, 405);
+}
+
+#[tokio::test]
 async fn a_head_request_gets_the_head_alone() {
     let admin = Admin::new(Guard::Loopback);
     let answer = admin
@@ -262,6 +316,8 @@ async fn a_token_is_asked_for_where_there_is_one() {
         "{status} {body}"
     );
     assert_eq!(admin.post("/reload").await.0, 401);
+    assert_eq!(admin.post("/catalog/rollback").await.0, 401);
+    assert_eq!(admin.get("/catalog/versions").await.0, 401);
     assert_eq!(
         admin.get("/readyz").await,
         (200, "{\"ready\":true}\n".to_owned())

@@ -7,6 +7,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
 
+use sha2::{Digest as _, Sha256};
+
 use super::builtin;
 use super::place;
 use super::problem::Problem;
@@ -99,6 +101,14 @@ impl Files {
         }
     }
 
+    /// The files that [`Self::add_folder`] reads, as they are now; none where they cannot be listed.
+    #[must_use]
+    pub fn listed(folder: &Path) -> Vec<PathBuf> {
+        let mut paths = json_files(folder).unwrap_or_default();
+        paths.extend(json_files(&folder.join(PRESETS)).unwrap_or_default());
+        paths
+    }
+
     fn add_file(&mut self, path: &Path) {
         let name = path.display().to_string();
         let problem = match read(path) {
@@ -133,6 +143,29 @@ impl Files {
             &path.display().to_string(),
             format!("{what} ({error})"),
         ));
+    }
+
+    /// The same for the same texts under the same names, so that what was made of them once is not made again. Holds
+    /// in this process only.
+    #[must_use]
+    pub fn digest(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        let mut add = |part: &[u8]| {
+            digest.update(part.len().to_le_bytes());
+            digest.update(part);
+        };
+        for source in &self.sources {
+            add(source.name.as_bytes());
+            match &source.text {
+                // What is compiled in never changes: its place says which text it is, and costs nothing.
+                Cow::Borrowed(text) => add(&text.as_ptr().addr().to_le_bytes()),
+                Cow::Owned(text) => add(text.as_bytes()),
+            }
+        }
+        for problem in &self.problems {
+            add(problem.to_string().as_bytes());
+        }
+        digest.finalize().into()
     }
 
     pub(super) fn sources(&self) -> &[Source] {
@@ -209,6 +242,32 @@ mod tests {
 
     fn messages(files: &Files) -> Vec<String> {
         files.problems().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_digest_is_of_names_and_texts_and_what_could_not_be_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let digest = |files: &[(&str, &str)]| {
+            let mut all = Files::builtin();
+            for (name, text) in files {
+                all.add_text(name, (*text).to_owned());
+            }
+            all.digest()
+        };
+        let one = digest(&[("a", "{}"), ("b", "{}")]);
+        assert_eq!(one, digest(&[("a", "{}"), ("b", "{}")]));
+        for other in [
+            &[("a", "{}"), ("b", "{ }")][..],
+            &[("b", "{}"), ("a", "{}")],
+            &[("a", "{}b"), ("", "{}")],
+            &[("a", "{}")],
+        ] {
+            assert_ne!(one, digest(other), "{other:?}");
+        }
+        let mut unreadable = Files::builtin();
+        unreadable.add_folder(&folder.path().join("absent"));
+        assert_ne!(unreadable.digest(), Files::builtin().digest());
+        assert_ne!(Files::empty().digest(), Files::builtin().digest());
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! The subcommands. Each is a call of the library; what they print is for people, or JSON.
 
 pub mod accounts;
+pub mod admin;
 pub mod check;
 pub mod keys;
+pub mod running;
 pub mod serve;
 
 use std::path::PathBuf;
@@ -42,6 +44,13 @@ enum Command {
     Check(check::Options),
     /// Print the JSON Schema of catalog files
     Schema,
+    /// Have the running gateway read configuration and catalog again
+    Reload(admin::Gateway),
+    /// Manage the catalogs of the running gateway
+    Catalog {
+        #[command(subcommand)]
+        command: running::CatalogCommand,
+    },
     /// Run everything locally: prints an access key and the lines to paste
     Dev(dev::Options),
     /// Manage access keys
@@ -70,6 +79,9 @@ pub fn run() -> ExitCode {
             print!("{}", catalog::schema());
             Ok(())
         }
+        Command::Check(file) => check::check(&file.config),
+        Command::Reload(gateway) => running::reload(&gateway),
+        Command::Catalog { command } => running::catalog(&command),
         Command::Dev(options) => dev::run(&options),
         Command::Keys { file, command } => serve::with_store(&file.config, async |store, out| {
             keys::run(command, store, Timestamp::now(), out).await

@@ -112,7 +112,7 @@ pub async fn open(
     routed.current.length = laid.length;
     let pieces = laid.pieces.into_vec();
     routed.current.edits = laid.names;
-    routed.current.permit = picked.endpoint.leave_to_connect().await;
+    routed.current.permit = picked.endpoint.seen().leave_to_connect().await;
     set_out(routed, upstream, pieces, &mut peer);
     Ok(peer)
 }

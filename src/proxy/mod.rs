@@ -163,7 +163,7 @@ impl ProxyHttp for Gateway {
         fault::injected(session, "upstream_request_filter");
         let http2 = request.version == http::Version::HTTP_2;
         if let Some(routed) = ctx.routed.as_deref_mut() {
-            routed.endpoint(&ctx.live).saw_http2(http2);
+            routed.endpoint(&ctx.live).seen().saw_http2(http2);
             routed.current.permit = None;
             routed.replay.set_piece_max(if http2 {
                 peer::PIECE_MAX_H2

@@ -3,24 +3,25 @@
 //! Pingora's services are started here rather than by its `Server`, because that one sleeps its
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
+mod history;
 mod listen;
 pub mod reload;
 mod signals;
 mod status;
+mod watch;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use log::{error, info, warn};
+use log::{error, info};
 use pingora::apps::HttpServerOptions;
 use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
 use pingora_proxy::HttpProxy;
 use pingora_runtime::{Runtime, RuntimeBuilder};
-use tokio::sync::watch;
+use tokio::sync::watch as channel;
 
 use crate::admin::{AdminApp, Guard};
 use crate::config::{AdminAddress, Config};
@@ -58,12 +59,11 @@ pub struct Running {
     pub reloader: Arc<Reloader>,
     metrics: Arc<Metrics>,
     access_log: Arc<AccessLog>,
-    stop: watch::Sender<bool>,
+    stop: channel::Sender<bool>,
     drain: Duration,
     control: Option<tokio::runtime::Runtime>,
     workers: Option<Runtime>,
     signals: Option<Signals>,
-    _watcher: Option<Box<dyn notify::Watcher + Send>>,
 }
 
 /// Starts a gateway.
@@ -79,10 +79,9 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let lasting = Arc::new(Lasting::new(resolver, Arc::clone(&metrics)));
     let mut paths = config.catalog.paths.clone();
     paths.push(loaded.path.clone());
-    let first = control.block_on(async { reload::build(loaded, &lasting) })?;
-    metrics.catalog_in_use(&first.version);
-    let live = Arc::new(Snapshot::new(first));
-    let reloader = Arc::new(Reloader::new(load, lasting, Arc::clone(&live)));
+    let reloader = control.block_on(async { Reloader::new(load, loaded, lasting) })?;
+    let reloader = Arc::new(reloader);
+    let live = Arc::clone(reloader.live());
 
     let store = control
         .block_on(Store::open_file(&config.store.path))
@@ -93,7 +92,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let memory = ReplayMemory::new(config.limits.replay_total);
     watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
 
-    let (stop, stopping) = watch::channel(false);
+    let (stop, stopping) = channel::channel(false);
     let mut assembly = Assembly {
         config: &config,
         sockets: Sockets::default(),
@@ -110,7 +109,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
             seed().map_err(one)?,
         ))
     };
-    let status = Status::new(&live, &keys, &reloader, stop.subscribe());
+    let status = Status::new(&keys, &reloader, stop.subscribe());
     let public = assembly.serve_public(gateway)?;
     let admin = assembly.serve_admin(&control, &metrics, status)?;
     let workers = assembly.workers;
@@ -118,11 +117,10 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     control.spawn(store::watch(Arc::new(store), keys, async move {
         let _ = stopped.wait_for(|stopping| *stopping).await;
     }));
-    let watcher = config
-        .catalog
-        .watch
-        .then(|| watch_files(&control, &paths, &reloader))
-        .flatten();
+    if config.catalog.watch {
+        let _entered = control.enter();
+        watch::watch(&paths, Arc::clone(&reloader));
+    }
     let signals = {
         let _entered = control.enter();
         Signals::new().map_err(one)?
@@ -144,7 +142,6 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         control: Some(control),
         workers: Some(workers),
         signals: Some(signals),
-        _watcher: watcher,
     })
 }
 
@@ -190,26 +187,11 @@ fn workers(threads: usize) -> Runtime {
         .build()
 }
 
-fn watch_files(
-    control: &tokio::runtime::Runtime,
-    paths: &[PathBuf],
-    reloader: &Arc<Reloader>,
-) -> Option<Box<dyn notify::Watcher + Send>> {
-    let _entered = control.enter();
-    match reload::watch(paths, Arc::clone(reloader)) {
-        Ok(watcher) => Some(Box::new(watcher)),
-        Err(error) => {
-            warn!("files are not watched ({error}); reload with SIGHUP");
-            None
-        }
-    }
-}
-
 struct Assembly<'a> {
     config: &'a Config,
     sockets: Sockets,
     workers: Runtime,
-    stopping: watch::Receiver<bool>,
+    stopping: channel::Receiver<bool>,
 }
 
 impl Assembly<'_> {

@@ -1,21 +1,22 @@
 //! Reads configuration and catalog again and publishes them as one. A file that is wrong changes
 //! nothing: it is logged with its place, and counted.
+//!
+//! The last versions of the catalog are kept: what their files say is not read into a catalog
+//! again, and an operator can go back to one of them.
 
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use log::{error, info, warn};
-use notify::{RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use jiff::Timestamp;
+use log::{debug, error, info, warn};
+use sha2::{Digest as _, Sha256};
 
+use super::history::{History, Kept, NotKept};
 use crate::catalog::{Catalog, Files, Overrides, resolve};
 use crate::config::Config;
-use crate::live::{self, Lasting, Live};
+use crate::live::{self, Lasting, Live, Mistake};
 use crate::snapshot::Snapshot;
-
-/// Changes that come within this time of one another are one reload: editors write in steps.
-const DEBOUNCE: Duration = Duration::from_millis(200);
 
 /// What a load reads.
 pub struct Loaded {
@@ -29,25 +30,77 @@ pub struct Loaded {
     pub overrides: Overrides,
 }
 
+impl Loaded {
+    /// The same for the same catalog.
+    fn inputs(&self) -> Inputs {
+        let mut digest = Sha256::new().chain_update(self.files.digest());
+        for (provider, url) in &self.overrides.base_urls {
+            for part in [provider, url] {
+                digest.update(part.len().to_le_bytes());
+                digest.update(part);
+            }
+        }
+        digest.finalize().into()
+    }
+}
+
+/// Digest of what a catalog is made of.
+type Inputs = [u8; 32];
+
 /// Reads everything anew; every problem as a line for people.
 pub type Load = dyn Fn() -> Result<Loaded, Vec<String>> + Send + Sync;
-
-/// Builds what requests see.
-///
-/// # Errors
-/// Every problem, as lines for people.
-pub fn build(loaded: Loaded, lasting: &Lasting) -> Result<Live, Vec<String>> {
-    let catalog = check(&loaded.files, &loaded.overrides)?;
-    live::build(catalog, &loaded.config, &loaded.path, lasting)
-        .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
-}
 
 /// Checks a catalog.
 ///
 /// # Errors
 /// Every problem, as lines for people.
 pub fn check(files: &Files, overrides: &Overrides) -> Result<Catalog, Vec<String>> {
-    resolve(files, overrides).map_err(|problems| problems.iter().map(ToString::to_string).collect())
+    resolve(files, overrides).map_err(|problems| lines(&problems))
+}
+
+fn build(
+    catalog: Arc<Catalog>,
+    loaded: &Loaded,
+    lasting: &Lasting,
+) -> Result<Arc<Live>, Vec<String>> {
+    live::build(catalog, &loaded.config, &loaded.path, lasting)
+        .map(Arc::new)
+        .map_err(|mistakes: Vec<Mistake>| lines(&mistakes))
+}
+
+fn lines(problems: &[impl fmt::Display]) -> Vec<String> {
+    problems.iter().map(ToString::to_string).collect()
+}
+
+/// Why files are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// An operator asks for it: what the files say is in use afterwards, also after a rollback.
+    Operator,
+    /// SIGHUP, which may only be about the access log: a rollback is not undone.
+    Signal,
+    /// A file changed, or seems to have: no reload when all say what they said.
+    Change,
+}
+
+/// Why there was no rollback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoRollback {
+    /// No such version is kept, or it is the one in use.
+    NotKept,
+    /// It does not go with the configuration: every problem, as a line for people.
+    Mistakes(Vec<String>),
+}
+
+/// A version of the catalog that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// Its name.
+    pub version: Box<str>,
+    /// When it was taken into use first, of late.
+    pub since: Timestamp,
+    /// Whether it is the one in use.
+    pub in_use: bool,
 }
 
 /// The one who reloads. Reloads are made one after another.
@@ -55,41 +108,75 @@ pub struct Reloader {
     load: Box<Load>,
     lasting: Arc<Lasting>,
     live: Arc<Snapshot<Live>>,
-    turn: Mutex<()>,
+    state: Mutex<State>,
+}
+
+struct State {
+    history: History<Arc<Live>>,
+    /// What was read last, without the texts.
+    read: Arc<Loaded>,
+    read_inputs: Inputs,
+    /// That of it which is in use.
+    good: Arc<Loaded>,
+    /// What a rollback went back from: as long as the files say it, it is not taken up again.
+    passed_over: Option<Inputs>,
 }
 
 impl Reloader {
-    /// Publishes into `live` what `load` reads.
-    #[must_use]
-    pub fn new(load: Box<Load>, lasting: Arc<Lasting>, live: Arc<Snapshot<Live>>) -> Self {
-        Self {
+    /// Publishes what `first` says, and from then on what `load` reads.
+    ///
+    /// # Errors
+    /// Every problem with `first`.
+    pub fn new(
+        load: Box<Load>,
+        mut first: Loaded,
+        lasting: Arc<Lasting>,
+    ) -> Result<Self, Vec<String>> {
+        let inputs = first.inputs();
+        let catalog = Arc::new(check(&first.files, &first.overrides)?);
+        let live = build(catalog, &first, &lasting)?;
+        lasting.metrics.catalog_in_use(&live.version);
+        first.files = Files::empty();
+        let first = Arc::new(first);
+        let state = State {
+            history: History::new(kept(&live, inputs)),
+            read: Arc::clone(&first),
+            read_inputs: inputs,
+            good: first,
+            passed_over: None,
+        };
+        Ok(Self {
             load,
             lasting,
-            live,
-            turn: Mutex::new(()),
-        }
+            live: Arc::new(Snapshot::shared(live)),
+            state: Mutex::new(state),
+        })
     }
 
-    /// Reads and publishes; blocks on files.
+    /// What requests pin.
+    #[must_use]
+    pub fn live(&self) -> &Arc<Snapshot<Live>> {
+        &self.live
+    }
+
+    /// Reads and publishes; blocks on files. Returns the version in use afterwards.
     ///
     /// # Errors
     /// Every problem; nothing has changed then.
-    pub fn reload(&self) -> Result<Box<str>, Vec<String>> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let built = (self.load)().and_then(|loaded| build(loaded, &self.lasting));
-        match built {
-            Ok(next) => {
-                let version = next.version.clone();
-                let changed = self.live.pin().version != version;
+    pub fn reload(&self, cause: Cause) -> Result<Box<str>, Vec<String>> {
+        let mut state = self.lock();
+        match self.next(&mut state, cause) {
+            Ok(Some((next, inputs))) => {
                 self.lasting.metrics.reloaded(true);
-                self.lasting.metrics.catalog_in_use(&version);
-                self.live.publish(next);
-                info!(
-                    "reloaded; the catalog is {version}{}",
-                    if changed { "" } else { " as before" }
-                );
+                let before = state.history.current().version.clone();
+                let version = next.version.clone();
+                self.publish(&next);
+                state.history.publish(kept(&next, inputs));
+                state.good = Arc::clone(&state.read);
+                info!("{}", told(&state, &before, &version));
                 Ok(version)
             }
+            Ok(None) => Ok(state.history.current().version.clone()),
             Err(problems) => {
                 self.lasting.metrics.reloaded(false);
                 for problem in &problems {
@@ -100,109 +187,113 @@ impl Reloader {
             }
         }
     }
+
+    /// What is to be published, and what its catalog was made of; nothing when nothing has changed.
+    fn next(
+        &self,
+        state: &mut State,
+        cause: Cause,
+    ) -> Result<Option<(Arc<Live>, Inputs)>, Vec<String>> {
+        let mut loaded = (self.load)()?;
+        let inputs = loaded.inputs();
+        if cause == Cause::Change
+            && (inputs, &loaded.config) == (state.read_inputs, &state.read.config)
+        {
+            debug!("the files say what they said before");
+            return Ok(None);
+        }
+        if cause == Cause::Operator || state.passed_over.is_some_and(|past| past != inputs) {
+            state.passed_over = None;
+        }
+        let files = std::mem::replace(&mut loaded.files, Files::empty());
+        (state.read, state.read_inputs) = (Arc::new(loaded), inputs);
+        let known = if state.passed_over.is_some() {
+            Some(state.history.current())
+        } else {
+            state.history.made_of(&inputs)
+        };
+        let (catalog, inputs) = match known {
+            Some(kept) => (Arc::clone(&kept.value.catalog), kept.inputs),
+            None => (Arc::new(check(&files, &state.read.overrides)?), inputs),
+        };
+        let live = build(catalog, &state.read, &self.lasting)?;
+        Ok(Some((live, inputs)))
+    }
+
+    /// Goes back to the catalog before the one in use, or to the one of that version. It stays until the files of the
+    /// catalog change, or an operator asks for a reload. The configuration stays.
+    ///
+    /// # Errors
+    /// When no such version is kept, or it does not go with the configuration; nothing has changed then.
+    pub fn rollback(&self, to: Option<&str>) -> Result<Box<str>, NoRollback> {
+        let mut state = self.lock();
+        let position = state
+            .history
+            .other(to)
+            .map_err(|NotKept| NoRollback::NotKept)?;
+        let before = state.history.current().version.clone();
+        let target = state.history.at(position);
+        let (catalog, inputs) = (Arc::clone(&target.value.catalog), target.inputs);
+        let next = build(catalog, &state.good, &self.lasting).map_err(NoRollback::Mistakes)?;
+        self.publish(&next);
+        let version = next.version.clone();
+        state.history.go_to(position, next);
+        let read = state.read_inputs;
+        state.passed_over = (inputs != read).then_some(read);
+        warn!(
+            "rolled back from {before}; the catalog is {version} until its files change, or POST /reload takes them up"
+        );
+        Ok(version)
+    }
+
+    /// The versions that can be gone back to, and the one in use: newest first. Waits for a reload under way.
+    #[must_use]
+    pub fn versions(&self) -> Vec<Version> {
+        let state = self.lock();
+        let version = |(kept, in_use): (&Kept<_>, bool)| Version {
+            version: kept.version.clone(),
+            since: kept.since,
+            in_use,
+        };
+        state.history.all().map(version).collect()
+    }
+
+    fn publish(&self, next: &Arc<Live>) {
+        self.lasting.metrics.catalog_in_use(&next.version);
+        self.live.publish(Arc::clone(next));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn kept(live: &Arc<Live>, inputs: Inputs) -> Kept<Arc<Live>> {
+    Kept {
+        version: live.version.clone(),
+        inputs,
+        since: Timestamp::now(),
+        value: Arc::clone(live),
+    }
+}
+
+/// The line in the log.
+fn told(state: &State, before: &str, now: &str) -> String {
+    if state.passed_over.is_some() {
+        return format!(
+            "reloaded; the catalog stays {now}, as rolled back to: its files are unchanged (POST /reload takes them up)"
+        );
+    }
+    let as_before = if before == now { " as before" } else { "" };
+    format!("reloaded; the catalog is {now}{as_before}")
 }
 
 /// Reloads off the caller's thread.
-pub async fn reload(reloader: Arc<Reloader>) -> Result<Box<str>, Vec<String>> {
-    tokio::task::spawn_blocking(move || reloader.reload())
-        .await
-        .unwrap_or_else(|_| Err(vec!["the reload ended before its time".to_owned()]))
-}
-
-/// Reloads whenever one of `paths` (files, or folders with their JSON files) changes, for as long
-/// as the returned watcher lives. Folders are watched, because editors replace files; what else is
-/// written in them (a log, a store) is passed over.
 ///
 /// # Errors
-/// The system's, when there is nothing to watch with.
-pub fn watch(paths: &[PathBuf], reloader: Arc<Reloader>) -> notify::Result<impl Watcher + use<>> {
-    let watched: Vec<Watched> = paths.iter().map(|path| Watched::new(path)).collect();
-    let (changed, mut changes) = mpsc::channel(1);
-    let meant = watched.clone();
-    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let is_meant = |event: &notify::Event| {
-            let mut paths = event.paths.iter();
-            !event.kind.is_access()
-                && paths.any(|path| meant.iter().any(|watched| watched.means(path)))
-        };
-        if event.is_ok_and(|event| is_meant(&event)) {
-            // One that waits stands for all that come until it is taken.
-            let _ = changed.try_send(());
-        }
-    })?;
-    for watched in &watched {
-        let depth = if watched.file.is_some() {
-            RecursiveMode::NonRecursive
-        } else {
-            RecursiveMode::Recursive
-        };
-        watcher.watch(&watched.folder, depth)?;
-    }
-    tokio::spawn(async move {
-        while changes.recv().await.is_some() {
-            tokio::time::sleep(DEBOUNCE).await;
-            while changes.try_recv().is_ok() {}
-            // What was wrong has been logged and counted.
-            let _ = reload(Arc::clone(&reloader)).await;
-        }
-    });
-    Ok(watcher)
-}
-
-/// A folder, or one file of it.
-#[derive(Clone, Debug)]
-struct Watched {
-    folder: PathBuf,
-    file: Option<PathBuf>,
-}
-
-impl Watched {
-    fn new(path: &Path) -> Self {
-        if path.is_dir() {
-            return Self {
-                folder: path.to_owned(),
-                file: None,
-            };
-        }
-        let folder = path
-            .parent()
-            .filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).to_owned();
-        let file = path.file_name().map(|name| folder.join(name));
-        Self { folder, file }
-    }
-
-    fn means(&self, path: &Path) -> bool {
-        match &self.file {
-            Some(file) => path == file,
-            None => {
-                let is_json = path
-                    .extension()
-                    .is_some_and(|extension| extension == "json");
-                // A file that came in a folder of its own is announced by the folder.
-                path.starts_with(&self.folder) && (is_json || path.is_dir())
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_is_read_again_is_watched() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let catalog = folder.path().join("catalog");
-        std::fs::create_dir(&catalog).expect("a folder");
-        let config = folder.path().join("tollgate.toml");
-        let watched = [Watched::new(&config), Watched::new(&catalog)];
-        let means = |path: PathBuf| watched.iter().any(|watched| watched.means(&path));
-        assert!(means(config));
-        assert!(means(catalog.join("mine.json")));
-        for other in ["access.log", "tollgate.db-wal", "tollgate.toml.swp"] {
-            assert!(!means(folder.path().join(other)), "{other}");
-        }
-        assert!(!means(catalog.join("mine.json~")));
-    }
+/// As [`Reloader::reload`].
+pub async fn reload(reloader: Arc<Reloader>, cause: Cause) -> Result<Box<str>, Vec<String>> {
+    tokio::task::spawn_blocking(move || reloader.reload(cause))
+        .await
+        .unwrap_or_else(|_| Err(vec!["the reload ended before its time".to_owned()]))
 }

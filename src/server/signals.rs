@@ -7,7 +7,7 @@ use log::{info, warn};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::reload::{self, Reloader};
+use super::reload::{self, Cause, Reloader};
 use crate::log::access::AccessLog;
 
 /// The signals that are handled. They are from the moment this is made: whoever sees that the
@@ -53,7 +53,7 @@ async fn again(reloader: &Arc<Reloader>, access_log: &AccessLog) {
     }
     access_log.reopen();
     // What was wrong has been logged and counted.
-    let _ = reload::reload(Arc::clone(reloader)).await;
+    let _ = reload::reload(Arc::clone(reloader), Cause::Signal).await;
     tell(&[NotifyState::Ready]);
 }
 

@@ -5,15 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::reload::{self, Reloader};
+use super::reload::{self, Cause, Reloader};
 use crate::access::Keyring;
-use crate::admin::{Control, Readiness};
-use crate::live::Live;
+use crate::admin::{Control, NoRollback, Readiness, Version};
 use crate::snapshot::Snapshot;
 
 /// A view on the running gateway.
 pub struct Status {
-    live: Arc<Snapshot<Live>>,
     keys: Arc<Snapshot<Keyring>>,
     reloader: Arc<Reloader>,
     stopping: watch::Receiver<bool>,
@@ -23,13 +21,11 @@ impl Status {
     /// A view on what these hold.
     #[must_use]
     pub fn new(
-        live: &Arc<Snapshot<Live>>,
         keys: &Arc<Snapshot<Keyring>>,
         reloader: &Arc<Reloader>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
-            live: Arc::clone(live),
             keys: Arc::clone(keys),
             reloader: Arc::clone(reloader),
             stopping,
@@ -41,7 +37,7 @@ impl Status {
 impl Control for Status {
     fn readiness(&self) -> Readiness {
         Readiness {
-            catalog: Some(self.live.pin().version.to_string()),
+            catalog: Some(self.reloader.live().pin().version.to_string()),
             access_keys: self.keys.pin().len() as u64,
             // The keys come from the store, and stay in memory when it fails: requests go on.
             store: true,
@@ -50,8 +46,35 @@ impl Control for Status {
     }
 
     async fn reload(&self) -> Result<String, Vec<String>> {
-        reload::reload(Arc::clone(&self.reloader))
+        reload::reload(Arc::clone(&self.reloader), Cause::Operator)
             .await
             .map(String::from)
+    }
+
+    async fn rollback(&self, to: Option<String>) -> Result<String, NoRollback> {
+        let reloader = Arc::clone(&self.reloader);
+        let done = tokio::task::spawn_blocking(move || reloader.rollback(to.as_deref())).await;
+        match done {
+            Ok(Ok(version)) => Ok(version.into()),
+            Ok(Err(reload::NoRollback::NotKept)) => Err(NoRollback::NotKept),
+            Ok(Err(reload::NoRollback::Mistakes(problems))) => Err(NoRollback::Problems(problems)),
+            Err(_) => Err(NoRollback::Problems(vec![
+                "the rollback ended before its time".to_owned(),
+            ])),
+        }
+    }
+
+    async fn versions(&self) -> Vec<Version> {
+        let reloader = Arc::clone(&self.reloader);
+        let kept = tokio::task::spawn_blocking(move || reloader.versions()).await;
+        kept.unwrap_or_default().into_iter().map(version).collect()
+    }
+}
+
+fn version(kept: reload::Version) -> Version {
+    Version {
+        version: kept.version.into(),
+        since: format!("{:.0}", kept.since),
+        in_use: kept.in_use,
     }
 }

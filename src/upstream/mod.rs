@@ -4,11 +4,12 @@
 //! Not here: which provider is chosen (`routing`) and what it is asked (`proxy`).
 
 pub mod dns;
+pub mod measured;
 pub mod peer;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::header::{HeaderName, HeaderValue};
@@ -19,16 +20,12 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::WrappedX509;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::credentials::{Key, Scheme};
 use crate::surface::{self, Surface};
 use dns::Host;
+use measured::Seen;
 use peer::Transport;
-
-/// Connections that may be in the making at one time to an endpoint that speaks HTTP/2. The
-/// others wait for these and then share them.
-const CONNECTS_MAX: usize = 8;
 
 /// The times of one provider's attempts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +53,7 @@ pub struct Upstream {
     pub keyless: bool,
     /// The times of its attempts.
     pub times: Times,
-    next: AtomicUsize,
+    next: Arc<AtomicUsize>,
 }
 
 /// One endpoint (replica) of a provider.
@@ -71,8 +68,7 @@ pub struct Endpoint {
     sni: Box<str>,
     ca: Option<Arc<CaType>>,
     transport: Transport,
-    protocol: AtomicU8,
-    connects: Arc<Semaphore>,
+    seen: Arc<Seen>,
 }
 
 /// How a surface of a provider is asked, beside what the catalog says of it.
@@ -102,6 +98,8 @@ pub struct EndpointParts<'a> {
     pub ca: Option<Arc<CaType>>,
     /// How to connect.
     pub transport: Transport,
+    /// What is known of it.
+    pub seen: Arc<Seen>,
 }
 
 /// An address picked for an attempt.
@@ -117,7 +115,7 @@ pub struct Picked<'a> {
 }
 
 impl Upstream {
-    /// A provider without traffic yet.
+    /// A provider whose endpoints take turns by the count `turns`.
     #[must_use]
     pub fn new(
         id: &str,
@@ -126,6 +124,7 @@ impl Upstream {
         keys: Box<[Arc<Key>]>,
         keyless: bool,
         times: Times,
+        turns: Arc<AtomicUsize>,
     ) -> Self {
         Self {
             id: id.into(),
@@ -134,7 +133,7 @@ impl Upstream {
             keys,
             keyless,
             times,
-            next: AtomicUsize::new(0),
+            next: turns,
         }
     }
 
@@ -193,13 +192,8 @@ impl Upstream {
     }
 }
 
-/// What an endpoint was seen to speak.
-const UNKNOWN: u8 = 0;
-const HTTP_1: u8 = 1;
-const HTTP_2: u8 = 2;
-
 impl Endpoint {
-    /// An endpoint that nobody has connected to.
+    /// An endpoint that is made of these.
     #[must_use]
     pub fn new(parts: EndpointParts<'_>) -> Self {
         Self {
@@ -210,26 +204,14 @@ impl Endpoint {
             sni: parts.sni.into(),
             ca: parts.ca,
             transport: parts.transport,
-            protocol: AtomicU8::new(if parts.tls { UNKNOWN } else { HTTP_1 }),
-            connects: Arc::new(Semaphore::new(CONNECTS_MAX)),
+            seen: parts.seen,
         }
     }
 
-    /// Notes which HTTP version a connection came to speak.
-    pub fn saw_http2(&self, http2: bool) {
-        let seen = if http2 { HTTP_2 } else { HTTP_1 };
-        if self.protocol.load(Ordering::Relaxed) != seen {
-            self.protocol.store(seen, Ordering::Relaxed);
-        }
-    }
-
-    /// Leave to connect. HTTP/1.1 has a connection for every request; where HTTP/2 may be spoken
-    /// the first requests connect and those behind them share the connection.
-    pub async fn leave_to_connect(&self) -> Option<OwnedSemaphorePermit> {
-        if self.protocol.load(Ordering::Relaxed) == HTTP_1 {
-            return None;
-        }
-        Arc::clone(&self.connects).acquire_owned().await.ok()
+    /// What is known of it from talking to it.
+    #[must_use]
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 }
 

@@ -1,13 +1,11 @@
-//! Reloading configuration and catalog: by signal, by file watch, under load; a mistake changes nothing.
+//! Reloading configuration and catalog by signal and by the admin listener; a mistake changes nothing.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::support::bodies;
-use crate::support::client;
 use crate::support::gateway::{custom, gateway};
 use crate::support::upstream::{self, Reply};
 use crate::support::wait;
@@ -48,109 +46,56 @@ async fn a_hangup_brings_a_new_catalog_and_a_mistake_changes_nothing() {
     assert_eq!(metrics.sum("tollgate_reloads_total", &[]), 2.0);
 }
 
-#[tokio::test]
-async fn a_changed_file_is_a_reload() {
+/// A reload that is asked for while another runs reads the files after it was asked for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reloads_asked_for_at_one_time_each_see_what_was_written_before() {
     let upstream = upstream::h1().reply(Reply::json(200, "{}")).start().await;
     let gateway = gateway()
+        .config("catalog.watch", false)
         .custom(custom("house").model("small"), &upstream)
         .start()
         .await;
-    gateway.write_catalog(
-        "more",
-        &json!({"virtual_models": {"fresh": ["house:small"]}}),
-    );
-    gateway
-        .log_until("the reload", |line| line.contains("reloaded"))
-        .await;
-    assert_eq!(
-        gateway.chat(bodies::chat("fresh").build()).await.status,
-        200
-    );
-}
-
-/// Two versions of a catalog send one name to two providers; each request must be wholly on one of them.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn swaps_under_load_fail_no_request_and_split_none() {
-    let one = upstream::h1()
-        .reply(Reply::json(200, r#"{"model":"house:small"}"#))
-        .start()
-        .await;
-    let two = upstream::h1()
-        .reply(Reply::json(200, r#"{"model":"barn:large"}"#))
-        .start()
-        .await;
-    let gateway = gateway()
-        .config("catalog.watch", false)
-        .config("catalog.builtin", false)
-        .catalog("house", provider("house", "small", &one))
-        .catalog("barn", provider("barn", "large", &two))
-        .credentials("house", 1)
-        .credentials("barn", 1)
-        .virtual_model("either", &["house:small"])
-        .start()
-        .await;
     let gateway = Arc::new(gateway);
-    let over = Arc::new(AtomicBool::new(false));
-    let served = Arc::new(AtomicU64::new(0));
-    let clients: Vec<_> = (0..16)
-        .map(|_| {
-            let (gateway, over, served) =
-                (Arc::clone(&gateway), Arc::clone(&over), Arc::clone(&served));
+    let operators: Vec<_> = (0..8)
+        .map(|number| {
+            let gateway = Arc::clone(&gateway);
             tokio::spawn(async move {
-                let mut connection = client::h1(gateway.address()).await;
-                let request = gateway.post(
-                    "/v1/chat/completions",
-                    bodies::chat("either").size(2_000).build(),
-                );
-                while !over.load(Ordering::Relaxed) {
-                    let answer = connection.send(&request).await;
-                    assert_eq!(answer.status, 200, "{}", answer.text());
-                    let told = answer.header("tollgate-model").expect("a model").to_owned();
-                    let sent = answer.json()["model"].as_str().expect("a model").to_owned();
-                    assert_eq!(told, sent, "a request on two versions");
-                    served.fetch_add(1, Ordering::Relaxed);
+                for round in 0..4 {
+                    let name = format!("fresh-{number}-{round}");
+                    let file = json!({"virtual_models": {&name: ["house:small"]}});
+                    gateway.write_catalog(&name, &file);
+                    let reload = gateway.post_admin("/reload").await;
+                    assert_eq!(reload.status, 200, "{}", reload.text());
+                    let answer = gateway.chat(bodies::chat(&name).build()).await;
+                    assert_eq!(answer.status, 200, "{name}: {}", answer.text());
                 }
             })
         })
         .collect();
-    let end = Instant::now() + Duration::from_secs(5);
-    let mut swaps = 0_u64;
-    while Instant::now() < end {
-        let target = if swaps.is_multiple_of(2) {
-            "barn:large"
-        } else {
-            "house:small"
-        };
-        gateway.write_catalog(
-            "virtual-either",
-            &json!({"virtual_models": {"either": [target]}}),
-        );
-        gateway.signal("HUP");
-        swaps += 1;
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    over.store(true, Ordering::Relaxed);
-    for client in clients {
-        wait::within("a client", client)
+    for operator in operators {
+        wait::within("an operator", operator)
             .await
-            .expect("no request failed");
+            .expect("each saw its file");
     }
-    let metrics = gateway.metrics().await;
-    assert_eq!(metrics.sum("tollgate_reload_failures_total", &[]), 0.0);
-    assert!(
-        metrics.sum("tollgate_reloads_total", &[]) >= 50.0,
-        "{swaps} swaps asked for"
-    );
-    assert!(served.load(Ordering::Relaxed) > 100);
 }
 
-/// A provider that needs no preset.
-fn provider(id: &str, model: &str, upstream: &upstream::Upstream) -> serde_json::Value {
-    json!({
-        "provider": id,
-        "base_url": format!("{}/v1", upstream.origin()),
-        "auth": "bearer",
-        "surfaces": {"chat": {"path": "/chat/completions"}},
-        "models": {model: {"kind": "chat"}},
-    })
+#[tokio::test]
+async fn of_many_hangups_the_last_one_is_not_lost() {
+    let upstream = upstream::h1().reply(Reply::json(200, "{}")).start().await;
+    let gateway = gateway()
+        .config("catalog.watch", false)
+        .custom(custom("house").model("small"), &upstream)
+        .start()
+        .await;
+    for number in 0..20 {
+        let name = format!("fresh-{number}");
+        gateway.write_catalog("more", &json!({"virtual_models": {name: ["house:small"]}}));
+        gateway.signal("HUP");
+    }
+    let last = async {
+        while gateway.chat(bodies::chat("fresh-19").build()).await.status != 200 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    wait::within("the last one", last).await;
 }

@@ -92,6 +92,16 @@ impl Gateway {
         client::send(self.admin, &request).await
     }
 
+    /// Posts nothing to the admin listener.
+    pub async fn post_admin(&self, target: &str) -> Response {
+        client::send(self.admin, &self.to_admin(target)).await
+    }
+
+    /// A request without a body to the admin listener.
+    pub fn to_admin(&self, target: &str) -> Request {
+        client::post(target, Bytes::new()).header("host", &self.admin.to_string())
+    }
+
     /// The metrics as they stand.
     pub async fn metrics(&self) -> Metrics {
         let response = self.ask_admin("/metrics").await;

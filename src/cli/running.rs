@@ -1,0 +1,94 @@
+//! `tollgate reload`, `tollgate catalog rollback` and `tollgate catalog versions`: what a running gateway serves.
+
+use clap::Subcommand;
+
+use super::admin::{Answer, Gateway};
+
+/// What can be done with the catalogs of a running gateway.
+#[derive(Clone, Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Go back to the catalog before, until its files change or `tollgate reload`
+    Rollback {
+        /// Which gateway
+        #[command(flatten)]
+        gateway: Gateway,
+        /// One that is kept, in place of the one before
+        version: Option<String>,
+    },
+    /// List the catalogs that are kept, newest first
+    Versions {
+        /// Which gateway
+        #[command(flatten)]
+        gateway: Gateway,
+    },
+}
+
+/// Has configuration and catalog read again.
+///
+/// # Errors
+/// Every problem; nothing has changed then.
+pub fn reload(gateway: &Gateway) -> Result<(), Vec<String>> {
+    let answer = good(gateway.ask("POST", "/reload")?)?;
+    println!("Reloaded; the catalog is {}.", word(&answer, "catalog"));
+    Ok(())
+}
+
+/// Does what was asked.
+///
+/// # Errors
+/// What the gateway says against it, or that there is none.
+pub fn catalog(command: &CatalogCommand) -> Result<(), Vec<String>> {
+    match command {
+        CatalogCommand::Rollback { gateway, version } => rollback(gateway, version.as_deref()),
+        CatalogCommand::Versions { gateway } => versions(gateway),
+    }
+}
+
+fn rollback(gateway: &Gateway, version: Option<&str>) -> Result<(), Vec<String>> {
+    let target = match version {
+        None => "/catalog/rollback".to_owned(),
+        Some(version) if version.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            format!("/catalog/rollback?version={version}")
+        }
+        Some(version) => {
+            return Err(vec![format!(
+                "{version} is no version; `tollgate catalog versions` lists them"
+            )]);
+        }
+    };
+    let answer = good(gateway.ask("POST", &target)?)?;
+    println!(
+        "Rolled back; the catalog is {} until its files change, or `tollgate reload`.",
+        word(&answer, "catalog")
+    );
+    Ok(())
+}
+
+fn versions(gateway: &Gateway) -> Result<(), Vec<String>> {
+    let answer = good(gateway.ask("GET", "/catalog/versions")?)?;
+    for kept in answer.body["versions"].as_array().into_iter().flatten() {
+        let in_use = if kept["in_use"] == true {
+            "  in use"
+        } else {
+            ""
+        };
+        println!(
+            "{}  since {}{in_use}",
+            kept["version"].as_str().unwrap_or_default(),
+            kept["since"].as_str().unwrap_or_default()
+        );
+    }
+    Ok(())
+}
+
+fn good(answer: Answer) -> Result<Answer, Vec<String>> {
+    if answer.status == 200 {
+        Ok(answer)
+    } else {
+        Err(answer.problems())
+    }
+}
+
+fn word<'a>(answer: &'a Answer, name: &str) -> &'a str {
+    answer.body[name].as_str().unwrap_or_default()
+}
