@@ -1,17 +1,20 @@
 //! Folders → [`Files`]: the texts, in the order in which they are laid over one another. What stands in them is read
-//! by `parse` and checked by `resolve`; nothing here watches for changes.
+//! by `parse` and checked by `resolve`; nothing here watches for changes. A text that was read before can be left where
+//! it is, and known by its digest alone, until somebody needs it.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::string::FromUtf8Error;
+use std::time::SystemTime;
 
 use sha2::{Digest as _, Sha256};
 
 use super::builtin;
 use super::place;
 use super::problem::Problem;
+use super::seen::{Seen, Stamp};
 
 /// The largest file that is read. A hundred thousand models are a third of it; what is larger is not a catalog.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -21,6 +24,9 @@ const SCHEMA: &str = "schema.json";
 
 /// The folder, inside a catalog folder, that is read after it.
 const PRESETS: &str = "presets";
+
+/// SHA-256 of a text.
+pub(super) type Digest = [u8; 32];
 
 /// The texts of a catalog, first to last; a later one is laid over the earlier ones.
 #[derive(Debug, Default)]
@@ -33,11 +39,33 @@ pub struct Files {
 #[derive(Debug)]
 pub(super) struct Source {
     name: Box<str>,
-    text: Cow<'static, str>,
+    text: Text,
+    digest: Digest,
     shipped: bool,
 }
 
+#[derive(Debug)]
+enum Text {
+    Here(Cow<'static, str>),
+    /// In this file, which said the same when it was read before.
+    Left(PathBuf),
+}
+
 impl Source {
+    fn new(name: Box<str>, text: Cow<'static, str>) -> Self {
+        let digest = match &text {
+            // What is compiled in never changes: its place says which text it is, and costs nothing.
+            Cow::Borrowed(text) => Sha256::digest(text.as_ptr().addr().to_le_bytes()),
+            Cow::Owned(text) => Sha256::digest(text),
+        };
+        Self {
+            name,
+            text: Text::Here(text),
+            digest: digest.into(),
+            shipped: false,
+        }
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -47,9 +75,13 @@ impl Source {
         self.shipped
     }
 
-    /// Without a byte order mark, which some editors write.
+    /// Without a byte order mark, which some editors write. Nothing, which is no catalog file, where it was left.
     pub(super) fn text(&self) -> &str {
-        self.text.strip_prefix('\u{feff}').unwrap_or(&self.text)
+        let text = match &self.text {
+            Text::Here(text) => text,
+            Text::Left(_) => "",
+        };
+        text.strip_prefix('\u{feff}').unwrap_or(text)
     }
 }
 
@@ -65,10 +97,11 @@ impl Files {
     pub fn builtin() -> Self {
         let mut files = Self::empty();
         for (name, text) in builtin::FILES {
+            let name = format!("builtin/{name}").into();
+            let source = Source::new(name, Cow::Borrowed(text));
             files.sources.push(Source {
-                name: format!("builtin/{name}").into(),
-                text: Cow::Borrowed(text),
                 shipped: true,
+                ..source
             });
         }
         files
@@ -76,28 +109,48 @@ impl Files {
 
     /// Lays `text` over what is there; `name` is how problems call it.
     pub fn add_text(&mut self, name: &str, text: impl Into<Cow<'static, str>>) {
-        self.sources.push(Source {
-            name: name.into(),
-            text: text.into(),
-            shipped: false,
-        });
+        self.sources.push(Source::new(name.into(), text.into()));
     }
 
     /// Lays the `*.json` files of `folder` over what is there, by name, then those of the folder `presets` inside it.
     /// What cannot be read is kept as a problem, for `resolve` to report with all others.
     pub fn add_folder(&mut self, folder: &Path) {
+        self.add_files(folder, |files, path| {
+            let _ = files.add_file(path);
+        });
+    }
+
+    /// As [`Self::add_folder`], but files that have not changed since they were `seen` are left where they are, for
+    /// [`Self::fetch`].
+    pub fn add_folder_seen(&mut self, folder: &Path, seen: &Seen) {
+        self.add_files(folder, |files, path| files.add_file_seen(path, seen));
+    }
+
+    fn add_files(&mut self, folder: &Path, mut add: impl FnMut(&mut Self, &Path)) {
         match json_files(folder) {
-            Ok(paths) => paths.iter().for_each(|path| self.add_file(path)),
+            Ok(paths) => paths.iter().for_each(|path| add(self, path)),
             Err(error) => self.cannot_read(folder, &error),
         }
         match json_files(&folder.join(PRESETS)) {
-            Ok(paths) => paths.iter().for_each(|path| self.add_file(path)),
+            Ok(paths) => paths.iter().for_each(|path| add(self, path)),
             Err(error)
                 if matches!(
                     error.kind(),
                     io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
                 ) => {}
             Err(error) => self.cannot_read(&folder.join(PRESETS), &error),
+        }
+    }
+
+    /// Reads what was left, before it is resolved. The digest is of what was read, should a file have changed meanwhile.
+    pub fn fetch(&mut self) {
+        for source in std::mem::take(&mut self.sources) {
+            match source.text {
+                Text::Left(path) => {
+                    let _ = self.add_file(&path);
+                }
+                Text::Here(_) => self.sources.push(source),
+            }
         }
     }
 
@@ -109,11 +162,15 @@ impl Files {
         paths
     }
 
-    fn add_file(&mut self, path: &Path) {
+    /// The digest of its text, where it has one.
+    fn add_file(&mut self, path: &Path) -> Option<Digest> {
         let name = path.display().to_string();
         let problem = match read(path) {
-            Ok(Contents::Text(text)) if is_schema(path, &text) => return,
-            Ok(Contents::Text(text)) => return self.add_text(&name, text),
+            Ok(Contents::Text(text)) if is_schema(path, &text) => return None,
+            Ok(Contents::Text(text)) => {
+                self.add_text(&name, text);
+                return self.sources.last().map(|source| source.digest);
+            }
             Ok(Contents::NotUtf8(error)) => not_utf8(&name, &error),
             Ok(Contents::TooLarge) => {
                 let mib = FILE_BYTES_MAX >> 20;
@@ -126,9 +183,30 @@ impl Files {
                 &name,
                 "not a regular file; remove it or give it another name",
             ),
-            Err(error) => return self.cannot_read(path, &error),
+            Err(error) => {
+                self.cannot_read(path, &error);
+                return None;
+            }
         };
         self.problems.push(problem);
+        None
+    }
+
+    fn add_file_seen(&mut self, path: &Path, seen: &Seen) {
+        let now = SystemTime::now();
+        // What is wrong with it is told when it is read.
+        let stamp = Stamp::of(path).ok().flatten();
+        let known = stamp.and_then(|stamp| seen.digest(path, &stamp));
+        if let Some(digest) = known {
+            self.sources.push(Source {
+                name: path.display().to_string().into(),
+                text: Text::Left(path.to_owned()),
+                digest,
+                shipped: false,
+            });
+        } else if let (Some(digest), Some(stamp)) = (self.add_file(path), stamp) {
+            seen.note(path, stamp, now, digest);
+        }
     }
 
     fn cannot_read(&mut self, path: &Path, error: &io::Error) {
@@ -156,11 +234,7 @@ impl Files {
         };
         for source in &self.sources {
             add(source.name.as_bytes());
-            match &source.text {
-                // What is compiled in never changes: its place says which text it is, and costs nothing.
-                Cow::Borrowed(text) => add(&text.as_ptr().addr().to_le_bytes()),
-                Cow::Owned(text) => add(text.as_bytes()),
-            }
+            add(&source.digest);
         }
         for problem in &self.problems {
             add(problem.to_string().as_bytes());
@@ -268,6 +342,52 @@ mod tests {
         unreadable.add_folder(&folder.path().join("absent"));
         assert_ne!(unreadable.digest(), Files::builtin().digest());
         assert_ne!(Files::empty().digest(), Files::builtin().digest());
+    }
+
+    #[test]
+    fn what_has_not_changed_is_left_until_it_is_needed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let old = SystemTime::now() - std::time::Duration::from_secs(60);
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).expect("a file");
+            path
+        };
+        let seen = Seen::default();
+        let load = || {
+            let mut files = Files::empty();
+            files.add_folder_seen(folder.path(), &seen);
+            files
+        };
+        let texts = |files: &Files| {
+            let texts = files
+                .sources()
+                .iter()
+                .map(|source| source.text().to_owned());
+            texts.collect::<Vec<_>>()
+        };
+        // No clock can be turned back here to make the files old: what is known of them is.
+        for (name, text) in [("a.json", "[1]"), ("b.json", "[2]")] {
+            let path = write(name, text);
+            let stamp = Stamp::of(&path).expect("there").expect("a file");
+            let later = old + std::time::Duration::from_secs(120);
+            seen.note(&path, stamp, later, Sha256::digest(text).into());
+        }
+        let mut files = load();
+        assert_eq!(texts(&files), ["", ""], "left");
+        let left = files.digest();
+        files.fetch();
+        assert_eq!(texts(&files), ["[1]", "[2]"]);
+        assert_eq!(files.digest(), left);
+
+        write("b.json", "[3]");
+        let mut files = load();
+        assert_eq!(texts(&files), ["", "[3]"], "changed");
+        assert_ne!(files.digest(), left);
+        fs::remove_file(folder.path().join("a.json")).expect("removed");
+        files.fetch();
+        assert_eq!(texts(&files), ["[3]"]);
+        assert_eq!(files.problems().len(), 1, "gone meanwhile");
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod provider;
 mod report;
 mod resolve;
 mod schema;
+mod seen;
 mod url;
 pub mod write;
 
@@ -40,6 +41,7 @@ pub use problem::Problem;
 pub use provider::{Answer, Auth, Endpoint, Preset, Provider, Route, Source};
 pub use resolve::{Overrides, resolve};
 pub use schema::schema;
+pub use seen::Seen;
 pub use url::Scheme;
 
 use names::Names;

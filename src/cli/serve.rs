@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::catalog::{Files, Overrides};
+use crate::catalog::{Files, Overrides, Seen};
 use crate::cli::keys::CliError;
 use crate::config::Config;
 use crate::log::logger;
@@ -18,7 +18,8 @@ pub fn serve(path: &Path) -> Result<(), Vec<String>> {
     let config = configuration(path)?;
     logger::init(config.log.level);
     let path = path.to_owned();
-    let running = server::start(Box::new(move || load(&path)))?;
+    let seen = Seen::default();
+    let running = server::start(Box::new(move || load_again(&path, &seen)))?;
     running.run();
     Ok(())
 }
@@ -28,9 +29,16 @@ pub fn serve(path: &Path) -> Result<(), Vec<String>> {
 /// # Errors
 /// Every problem in the configuration.
 pub fn load(path: &Path) -> Result<Loaded, Vec<String>> {
+    let mut loaded = load_again(path, &Seen::default())?;
+    loaded.files.fetch();
+    Ok(loaded)
+}
+
+/// As [`load`]; catalog files that have not changed since they were `seen` are left where they are.
+fn load_again(path: &Path, seen: &Seen) -> Result<Loaded, Vec<String>> {
     let config = configuration(path)?;
     Ok(Loaded {
-        files: files(&config),
+        files: files_seen(&config, seen),
         overrides: overrides(&config),
         path: path.to_owned(),
         config,
@@ -44,13 +52,19 @@ fn configuration(path: &Path) -> Result<Config, Vec<String>> {
 /// The catalog's texts, in the order in which they are laid over one another.
 #[must_use]
 pub fn files(config: &Config) -> Files {
+    let mut files = files_seen(config, &Seen::default());
+    files.fetch();
+    files
+}
+
+fn files_seen(config: &Config, seen: &Seen) -> Files {
     let mut files = if config.catalog.builtin {
         Files::builtin()
     } else {
         Files::empty()
     };
     for path in &config.catalog.paths {
-        files.add_folder(path);
+        files.add_folder_seen(path, seen);
     }
     files
 }

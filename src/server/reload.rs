@@ -24,7 +24,7 @@ pub struct Loaded {
     pub config: Config,
     /// The file it came from, for messages.
     pub path: PathBuf,
-    /// The catalog's texts.
+    /// The catalog's texts; those seen before may have been left where they are.
     pub files: Files,
     /// Base URLs that stand in for the catalog's.
     pub overrides: Overrides,
@@ -132,6 +132,7 @@ impl Reloader {
         mut first: Loaded,
         lasting: Arc<Lasting>,
     ) -> Result<Self, Vec<String>> {
+        first.files.fetch();
         let inputs = first.inputs();
         let catalog = Arc::new(check(&first.files, &first.overrides)?);
         let live = build(catalog, &first, &lasting)?;
@@ -195,7 +196,7 @@ impl Reloader {
         cause: Cause,
     ) -> Result<Option<(Arc<Live>, Inputs)>, Vec<String>> {
         let mut loaded = (self.load)()?;
-        let inputs = loaded.inputs();
+        let mut inputs = loaded.inputs();
         if cause == Cause::Change
             && (inputs, &loaded.config) == (state.read_inputs, &state.read.config)
         {
@@ -204,6 +205,11 @@ impl Reloader {
         }
         if cause == Cause::Operator || state.passed_over.is_some_and(|past| past != inputs) {
             state.passed_over = None;
+        }
+        if state.passed_over.is_none() && state.history.made_of(&inputs).is_none() {
+            // Should a file have changed since, this is about what it says now.
+            loaded.files.fetch();
+            inputs = loaded.inputs();
         }
         let files = std::mem::replace(&mut loaded.files, Files::empty());
         (state.read, state.read_inputs) = (Arc::new(loaded), inputs);
