@@ -1,5 +1,5 @@
 //! What a model's name costs on the request path, and what loading the catalog costs off it: on the shipped catalog,
-//! and on one with 100,000 models more, which a look-up must not notice.
+//! on one with 100,000 models more, which a look-up must not notice, and on generated ones of two sizes.
 
 #![allow(
     clippy::expect_used,
@@ -28,11 +28,23 @@ const NAMES: [(&str, &str); 7] = [
     ("miss", "gtp-4o-minni"),
 ];
 
+/// Models of the generated catalogs that are compared. The bar: 1.3 times the time of the first in the last.
+const SIZES: [usize; 2] = [1_000, 100_000];
+
+/// Different names that are asked for in turn, as many in each size.
+const ASKED: usize = 1_000;
+
 fn large() -> Files {
+    let mut files = Files::builtin();
+    files.add_text("large.json", generated(GENERATED));
+    files
+}
+
+fn generated(models: usize) -> String {
     let mut text = String::from(
         r#"{"provider":"large","base_url":"http://127.0.0.1:1","surfaces":{"chat":{"path":"/c"}},"models":{"#,
     );
-    for n in 0..GENERATED {
+    for n in 0..models {
         let comma = if n == 0 { "" } else { "," };
         let _ = write!(
             text,
@@ -41,9 +53,7 @@ fn large() -> Files {
         text.push_str(r#""output":["text"],"context":131072,"max_output":8192,"price":{"input":"0.15","output":"0.6"}}"#);
     }
     text.push_str("}}");
-    let mut files = Files::builtin();
-    files.add_text("large.json", text);
-    files
+    text
 }
 
 fn build(files: &Files) -> Catalog {
@@ -74,8 +84,35 @@ fn lookups(criterion: &mut Criterion, size: &str, catalog: &Catalog) {
     group.finish();
 }
 
+/// The same number of names in catalogs of different sizes: one again and again, and all in turn.
+fn sizes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("lookup_by_size");
+    for size in SIZES {
+        let mut files = Files::empty();
+        files.add_text("generated.json", generated(size));
+        let catalog = build(&files);
+        let names: Vec<String> = (0..ASKED)
+            .map(|n| format!("acme/model-{}", n * (size / ASKED)))
+            .collect();
+        let find = |name: &str| {
+            catalog
+                .lookup(black_box(name), None)
+                .map(|targets| targets.len())
+        };
+        group.bench_function(format!("one_name/{size}"), |bencher| {
+            bencher.iter(|| find(&names[ASKED / 2]));
+        });
+        let mut turn = names.iter().cycle();
+        group.bench_function(format!("names_in_turn/{size}"), |bencher| {
+            bencher.iter(|| turn.next().map(|name| find(name)));
+        });
+    }
+    group.finish();
+}
+
 fn all(criterion: &mut Criterion) {
     let large = large();
+    sizes(criterion);
     lookups(criterion, "shipped", &build(&Files::builtin()));
     lookups(criterion, "100k", &build(&large));
     let mut group = criterion.benchmark_group("load");

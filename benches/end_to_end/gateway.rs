@@ -25,7 +25,7 @@ pub struct Addresses {
 }
 
 /// Writes the configuration into `folder`: one worker thread, the embedded store, an access log,
-/// and the full built-in catalog with `openai` at the mock upstream.
+/// and the full built-in catalog with `openai` at the mock upstream, beneath what is in `catalog`.
 pub fn write_config(folder: &Path, addresses: Addresses) -> io::Result<PathBuf> {
     let Addresses {
         listen,
@@ -34,7 +34,9 @@ pub fn write_config(folder: &Path, addresses: Addresses) -> io::Result<PathBuf> 
     } = addresses;
     let store = folder.join("tollgate.db");
     let log = folder.join("gateway-access.log");
-    let (store, log) = (store.display(), log.display());
+    let catalog = folder.join("catalog");
+    fs::create_dir_all(&catalog)?;
+    let (store, log, catalog) = (store.display(), log.display(), catalog.display());
     let text = format!(
         r#"
 [server]
@@ -48,6 +50,9 @@ address = "{admin}"
 
 [store]
 path = "{store}"
+
+[catalog]
+paths = ["{catalog}"]
 
 [log]
 access = "{log}"

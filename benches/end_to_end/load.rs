@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
@@ -58,19 +58,28 @@ async fn connection(load: Load, sent: Arc<AtomicU32>) -> io::Result<Vec<u64>> {
     let (read, mut write) = stream.split();
     let mut reader = Reader::new(read);
     while sent.fetch_add(1, Relaxed) < load.requests {
-        let started = Instant::now();
-        write.write_all(&load.request).await?;
-        let head = reader.head().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        let mut answer = Answer::default();
-        reader
-            .body(head.framing, |piece| answer.take(piece))
-            .await?;
-        if head.status != 200 || answer.length != JSON.len() {
-            return Err(answer.unexpected(head.status));
-        }
-        latencies.push(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX));
+        latencies.push(exchange(&mut reader, &mut write, &load.request).await?);
     }
     Ok(latencies)
+}
+
+/// One request and its answer, which must be the mock upstream's; how long it took, in nanoseconds.
+pub async fn exchange(
+    reader: &mut Reader<impl AsyncRead + Unpin>,
+    write: &mut (impl AsyncWrite + Unpin),
+    request: &[u8],
+) -> io::Result<u64> {
+    let started = Instant::now();
+    write.write_all(request).await?;
+    let head = reader.head().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut answer = Answer::default();
+    reader
+        .body(head.framing, |piece| answer.take(piece))
+        .await?;
+    if head.status != 200 || answer.length != JSON.len() {
+        return Err(answer.unexpected(head.status));
+    }
+    Ok(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// The length of an answer, and its beginning for the message when it is not the right one.

@@ -30,6 +30,7 @@ mod report;
 mod request;
 mod stats;
 mod subject;
+mod swaps;
 mod upstream;
 
 use std::env;
@@ -40,6 +41,7 @@ use std::process::ExitCode;
 use options::{Options, USAGE};
 use process::Pins;
 use subject::Stage;
+use swaps::Swaps;
 use tokio::signal::unix::{SignalKind, signal};
 use upstream::{Stream, Upstream};
 
@@ -121,6 +123,14 @@ async fn measure(options: &Options, pins: Option<Pins>) -> io::Result<()> {
         let turns = many_streams::turns(options, stream, &upstream, &stage, progress).await?;
         text.push_str(&report::streams::table(stream, &turns));
         report::streams::json(&machine, stream, &turns)
+    } else if let Some(rate) = options.swaps {
+        let swaps = Swaps {
+            rate,
+            models: options.models,
+        };
+        let rounds = swaps::rounds(options, swaps, &upstream, &stage, progress).await?;
+        text.push_str(&report::swaps::table(swaps, &rounds));
+        report::swaps::json(&machine, swaps, &rounds)
     } else {
         let measured = measure::cases(options, &upstream, &stage, progress).await?;
         text.extend(measured.iter().map(report::cases::table));

@@ -18,6 +18,8 @@ Measures the gateway beside a bare Pingora proxy and beside nginx.
     --streams N        instead of the cases: N streams at once through each proxy
     --events N         events of each of these streams (default 100)
     --interval-ms N    time between two events of such a stream (default 100)
+    --swaps N          instead of the cases: N swaps of the catalog a second beside requests, for 30 s
+    --models N         models that the catalog has then beside the shipped ones (default none)
     --gateway FILE     another gateway binary
     --bare FILE        another binary for the bare proxy, called as this one calls itself
     --nginx-gathers-bodies   nginx with `proxy_request_buffering on`
@@ -36,6 +38,9 @@ pub struct Options {
     pub streams: Option<u32>,
     pub events: u32,
     pub interval: Duration,
+    /// Swaps of the catalog a second, where they are what is measured.
+    pub swaps: Option<u32>,
+    pub models: u32,
     pub gateway: Option<OsString>,
     pub bare: Option<OsString>,
     pub nginx_gathers_bodies: bool,
@@ -52,6 +57,8 @@ impl Default for Options {
             streams: None,
             events: 100,
             interval: Duration::from_millis(100),
+            swaps: None,
+            models: 0,
             gateway: None,
             bare: None,
             nginx_gathers_bodies: false,
@@ -78,6 +85,8 @@ impl Options {
                 "--interval-ms" => {
                     options.interval = Duration::from_millis(number(&value()?)?.into());
                 }
+                "--swaps" => options.swaps = Some(number(&value()?)?),
+                "--models" => options.models = number(&value()?)?,
                 "--gateway" => options.gateway = Some(value()?.into()),
                 "--bare" => options.bare = Some(value()?.into()),
                 "--nginx-gathers-bodies" => options.nginx_gathers_bodies = true,

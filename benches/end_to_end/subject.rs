@@ -36,6 +36,8 @@ impl Kind {
 pub struct Subject {
     pub kind: Kind,
     pub address: SocketAddr,
+    /// The gateway's admin listener.
+    pub admin: Option<SocketAddr>,
     /// None for [`Kind::Direct`].
     process: Option<Process>,
 }
@@ -54,6 +56,7 @@ impl Stage<'_> {
         Subject {
             kind: Kind::Direct,
             address: self.upstream,
+            admin: None,
             process: None,
         }
     }
@@ -61,7 +64,7 @@ impl Stage<'_> {
     /// Starts a proxy, with the access key that it wants, if it wants one.
     pub async fn start(&self, kind: Kind) -> io::Result<(Subject, Option<String>)> {
         let address = free_address()?;
-        let mut key = None;
+        let (mut key, mut admin) = (None, None);
         let (program, arguments) = match kind {
             Kind::Direct => return Ok((self.direct(), None)),
             Kind::Gateway => {
@@ -70,10 +73,11 @@ impl Stage<'_> {
                     .gateway
                     .clone()
                     .unwrap_or_else(|| gateway::PROGRAM.into());
-                let admin = free_address()?;
+                let free = free_address()?;
+                admin = Some(free);
                 let addresses = gateway::Addresses {
                     listen: address,
-                    admin,
+                    admin: free,
                     upstream: self.upstream,
                 };
                 let config = gateway::write_config(self.folder, addresses)?;
@@ -99,6 +103,7 @@ impl Stage<'_> {
             Subject {
                 kind,
                 address,
+                admin,
                 process,
             },
             key,

@@ -1,5 +1,5 @@
 //! Two versions of a catalog are published in turn, a hundred times a second, while requests are made: none fails, and
-//! each is wholly on one version.
+//! each is wholly on one version. Files with mistakes between them change nothing.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,6 +20,8 @@ const CLIENTS: usize = 64;
 /// A hundred a second for twenty seconds; a machine that is too slow for that takes longer.
 const SWAPS: u64 = 2_000;
 const PERIOD: Duration = Duration::from_millis(10);
+/// After this many swaps each a file with a mistake is tried.
+const MISTAKES_EVERY: u64 = 100;
 /// What a client waits for between two requests, so that the tests beside this one get their share of the machine.
 const PAUSE: Duration = Duration::from_millis(40);
 
@@ -104,8 +106,15 @@ async fn a_hundred_swaps_a_second_fail_no_request_and_split_none() {
     assert_eq!(delivered.iter().sum::<usize>() as u64, served);
     assert!(delivered.iter().all(|count| *count > 0), "{delivered:?}");
     let metrics = gateway.metrics().await;
-    assert_eq!(metrics.sum("tollgate_reload_failures_total", &[]), 0.0);
-    assert_eq!(metrics.sum("tollgate_reloads_total", &[]), SWAPS as f64);
+    let mistakes = SWAPS / MISTAKES_EVERY;
+    assert_eq!(
+        metrics.sum("tollgate_reload_failures_total", &[]),
+        mistakes as f64
+    );
+    assert_eq!(
+        metrics.sum("tollgate_reloads_total", &[]),
+        (SWAPS + mistakes) as f64
+    );
     check_log(&gateway, served).await;
 }
 
@@ -150,8 +159,26 @@ async fn swap(gateway: &Gateway, files: &[Value; 2]) -> BTreeSet<String> {
         assert_ne!(now, last, "swap {swap} published what was there");
         versions.insert(now.clone());
         last = now;
+        if swap % MISTAKES_EVERY == 0 {
+            mistake(gateway, &mut admin).await;
+            let ready = gateway.ask_admin("/readyz").await.json();
+            assert_eq!(ready["catalog"], last, "a mistake changes nothing");
+        }
     }
     versions
+}
+
+async fn mistake(gateway: &Gateway, admin: &mut client::H1) {
+    gateway.write_catalog("mistake", &json!({"virtual_models": {"own": ["own"]}}));
+    let answer = admin.send(&gateway.to_admin("/reload")).await;
+    assert_eq!(answer.status, 422, "{}", answer.text());
+    assert!(
+        answer.text().contains("mistake.json:1:"),
+        "{}",
+        answer.text()
+    );
+    let file = gateway.folder().join("catalog/mistake.json");
+    std::fs::remove_file(file).expect("removed");
 }
 
 /// The log names one version for each model.

@@ -2,6 +2,7 @@
 
 pub mod cases;
 pub mod streams;
+pub mod swaps;
 
 use std::fs;
 
