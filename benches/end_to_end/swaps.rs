@@ -14,7 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, interval, interval_at};
+use tokio::time::{MissedTickBehavior, interval, interval_at, sleep};
 
 use crate::http1::Reader;
 use crate::load;
@@ -158,6 +158,7 @@ async fn one(
 }
 
 /// The catalog folder: one file that is swapped, beside those that stay.
+#[derive(Clone)]
 struct Files {
     swapped: PathBuf,
     unfinished: PathBuf,
@@ -178,7 +179,7 @@ impl Files {
         Ok(files)
     }
 
-    /// One of two versions.
+    /// One of two versions. Blocks, for as long as the file system wants to.
     fn put(&self, second: bool) -> io::Result<()> {
         let model = if second { "gpt-4o" } else { "gpt-4o-mini" };
         let text = format!(r#"{{"virtual_models":{{"house":["openai:{model}"]}}}}"#);
@@ -215,7 +216,15 @@ struct Swapper {
 impl Swapper {
     async fn connect(gateway: &Subject, files: Files) -> io::Result<Swapper> {
         let admin = gateway.admin.ok_or(io::ErrorKind::NotConnected)?;
-        let stream = TcpStream::connect(admin).await?;
+        let stream = loop {
+            // It listens a moment after the public listener, which has been waited for.
+            match TcpStream::connect(admin).await {
+                Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+                    sleep(Duration::from_millis(5)).await;
+                }
+                connected => break connected?,
+            }
+        };
         stream.set_nodelay(true)?;
         let (read, write) = stream.into_split();
         Ok(Swapper {
@@ -231,7 +240,8 @@ impl Swapper {
     /// The answer must name another version than the one before.
     async fn swap(&mut self) -> io::Result<()> {
         self.second = !self.second;
-        self.files.put(self.second)?;
+        let (files, second) = (self.files.clone(), self.second);
+        tokio::task::spawn_blocking(move || files.put(second)).await??;
         self.write.write_all(self.request.as_bytes()).await?;
         let head = self.reader.head().await?;
         let head = head.ok_or(io::ErrorKind::UnexpectedEof)?;

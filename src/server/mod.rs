@@ -4,6 +4,7 @@
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
 mod history;
+mod lane;
 mod listen;
 pub mod reload;
 mod signals;

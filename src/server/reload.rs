@@ -13,6 +13,7 @@ use log::{debug, error, info, warn};
 use sha2::{Digest as _, Sha256};
 
 use super::history::{History, Kept, NotKept};
+use super::lane::Lane;
 use crate::catalog::{Catalog, Files, Overrides, resolve};
 use crate::config::Config;
 use crate::live::{self, Lasting, Live, Mistake};
@@ -109,6 +110,7 @@ pub struct Reloader {
     lasting: Arc<Lasting>,
     live: Arc<Snapshot<Live>>,
     state: Mutex<State>,
+    lane: Lane,
 }
 
 struct State {
@@ -126,7 +128,7 @@ impl Reloader {
     /// Publishes what `first` says, and from then on what `load` reads.
     ///
     /// # Errors
-    /// Every problem with `first`.
+    /// Every problem with `first`, or that the system gives no thread.
     pub fn new(
         load: Box<Load>,
         mut first: Loaded,
@@ -151,6 +153,7 @@ impl Reloader {
             lasting,
             live: Arc::new(Snapshot::shared(live)),
             state: Mutex::new(state),
+            lane: Lane::new("reload").map_err(|error| vec![error.to_string()])?,
         })
     }
 
@@ -252,6 +255,15 @@ impl Reloader {
         Ok(version)
     }
 
+    /// Does `job`, which may take its time, on the thread of reloads; nothing when it panicked.
+    pub async fn aside<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Option<T> {
+        let reloader = Arc::clone(self);
+        self.lane.run(move || job(&reloader)).await
+    }
+
     /// The versions that can be gone back to, and the one in use: newest first. Waits for a reload under way.
     #[must_use]
     pub fn versions(&self) -> Vec<Version> {
@@ -298,8 +310,7 @@ fn told(state: &State, before: &str, now: &str) -> String {
 ///
 /// # Errors
 /// As [`Reloader::reload`].
-pub async fn reload(reloader: Arc<Reloader>, cause: Cause) -> Result<Box<str>, Vec<String>> {
-    tokio::task::spawn_blocking(move || reloader.reload(cause))
-        .await
-        .unwrap_or_else(|_| Err(vec!["the reload ended before its time".to_owned()]))
+pub async fn reload(reloader: &Arc<Reloader>, cause: Cause) -> Result<Box<str>, Vec<String>> {
+    let done = reloader.aside(move |reloader| reloader.reload(cause)).await;
+    done.unwrap_or_else(|| Err(vec!["the reload ended before its time".to_owned()]))
 }

@@ -53,7 +53,7 @@ async fn again(reloader: &Arc<Reloader>, access_log: &AccessLog) {
     }
     access_log.reopen();
     // What was wrong has been logged and counted.
-    let _ = reload::reload(Arc::clone(reloader), Cause::Signal).await;
+    let _ = reload::reload(reloader, Cause::Signal).await;
     tell(&[NotifyState::Ready]);
 }
 

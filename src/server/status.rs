@@ -46,27 +46,30 @@ impl Control for Status {
     }
 
     async fn reload(&self) -> Result<String, Vec<String>> {
-        reload::reload(Arc::clone(&self.reloader), Cause::Operator)
+        reload::reload(&self.reloader, Cause::Operator)
             .await
             .map(String::from)
     }
 
     async fn rollback(&self, to: Option<String>) -> Result<String, NoRollback> {
-        let reloader = Arc::clone(&self.reloader);
-        let done = tokio::task::spawn_blocking(move || reloader.rollback(to.as_deref())).await;
+        let done = self
+            .reloader
+            .aside(move |reloader| reloader.rollback(to.as_deref()))
+            .await;
         match done {
-            Ok(Ok(version)) => Ok(version.into()),
-            Ok(Err(reload::NoRollback::NotKept)) => Err(NoRollback::NotKept),
-            Ok(Err(reload::NoRollback::Mistakes(problems))) => Err(NoRollback::Problems(problems)),
-            Err(_) => Err(NoRollback::Problems(vec![
+            Some(Ok(version)) => Ok(version.into()),
+            Some(Err(reload::NoRollback::NotKept)) => Err(NoRollback::NotKept),
+            Some(Err(reload::NoRollback::Mistakes(problems))) => {
+                Err(NoRollback::Problems(problems))
+            }
+            None => Err(NoRollback::Problems(vec![
                 "the rollback ended before its time".to_owned(),
             ])),
         }
     }
 
     async fn versions(&self) -> Vec<Version> {
-        let reloader = Arc::clone(&self.reloader);
-        let kept = tokio::task::spawn_blocking(move || reloader.versions()).await;
+        let kept = self.reloader.aside(Reloader::versions).await;
         kept.unwrap_or_default().into_iter().map(version).collect()
     }
 }

@@ -82,7 +82,7 @@ async fn follow(
             again(notices, &watched);
         }
         // What was wrong has been logged and counted.
-        let _ = reload(Arc::clone(&reloader), Cause::Change).await;
+        let _ = reload(&reloader, Cause::Change).await;
     }
 }
 
