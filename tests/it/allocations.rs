@@ -33,16 +33,16 @@ const WARM_UP: usize = 100;
 const BATCHES: usize = 50;
 const BATCH: usize = 20;
 
-/// Allocations and reallocations of one request of 1 KiB.
-const BUDGET: u64 = 160;
-/// What the count may vary by.
-const MARGIN: u64 = 3;
+/// Allocations and reallocations of one request of 1 KiB, `model` last, on connections that are open. Most are Pingora's.
+const BUDGET: f64 = 138.0;
+/// What the count may vary by, in both directions: one that has become much lower is a new budget.
+const MARGIN: f64 = 3.0;
 
 /// As `openai` knows it; the prefix has to be taken out of the body.
 const MODEL: &str = "openai:gpt-4o-mini";
 
 /// What the stock Python SDK of OpenAI sends along.
-const SDK: [(&str, &str); 14] = [
+const SDK: [(&str, &str); 13] = [
     ("Accept-Encoding", "gzip, deflate"),
     ("Connection", "keep-alive"),
     ("Accept", "application/json"),
@@ -56,13 +56,12 @@ const SDK: [(&str, &str); 14] = [
     ("X-Stainless-Async", "false"),
     ("x-stainless-retry-count", "0"),
     ("x-stainless-read-timeout", "600"),
-    ("x-stainless-helper-method", "create"),
 ];
 
 /// A gateway that counts its allocations, before one provider.
 struct Counted {
     gateway: Gateway,
-    upstream: Upstream,
+    _upstream: Upstream,
     client: H1,
     counter: TcpStream,
 }
@@ -84,7 +83,7 @@ impl Counted {
             client: client::h1(gateway.address()).await,
             counter: TcpStream::connect(address).expect("the counter"),
             gateway,
-            upstream,
+            _upstream: upstream,
         }
     }
 
@@ -162,23 +161,29 @@ fn a_request_keeps_to_its_budget() {
     }
     run(async {
         let made = Counted::new().await.per_request(body(1024, 5)).await;
-        eprintln!("{made} allocations a request");
         assert!(
-            made <= (BUDGET + MARGIN) as f64,
-            "{made} allocations a request"
+            (made - BUDGET).abs() <= MARGIN,
+            "{made} allocations a request, where {BUDGET} are planned: find what is new, or lower the budget"
         );
-        assert!(made >= (BUDGET - MARGIN) as f64, "{made}: lower the budget");
     });
 }
 
 #[test]
-fn a_body_of_many_members_needs_no_more() {
+fn neither_members_nor_bytes_of_a_body_cost_allocations() {
     run(async {
         let mut counted = Counted::new().await;
-        let few = counted.per_request(body(1024, 5)).await;
-        let many = counted.per_request(body(1024, 40)).await;
-        let large = counted.per_request(body(16 * 1024, 5)).await;
-        let larger = counted.per_request(body(128 * 1024, 5)).await;
-        eprintln!("{few} {many} {large} {larger}");
+        for (size, few, many) in [(1024, 5, 40), (16 * 1024, 5, 800)] {
+            let with_few = counted.per_request(body(size, few)).await;
+            let with_many = counted.per_request(body(size, many)).await;
+            assert!(
+                (with_many - with_few).abs() <= MARGIN,
+                "{size} bytes: {with_few} allocations with {few} members, {with_many} with {many}"
+            );
+            // A longer body may come in more pieces, each with a buffer of Pingora's.
+            assert!(
+                (with_few - BUDGET).abs() <= 3.0 * MARGIN,
+                "{size} bytes: {with_few}"
+            );
+        }
     });
 }
