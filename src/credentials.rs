@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use http::header::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
 /// The longest time for which a key is set aside by one answer.
@@ -45,6 +45,9 @@ impl Source {
         matches!(self, Self::Gateway | Self::Byok)
     }
 }
+
+// As text: Pingora copies what it is given as a `HeaderName`.
+const AUTHORIZATION: &str = "authorization";
 
 /// How a provider wants its key.
 #[derive(Clone, Debug, PartialEq, Eq)]

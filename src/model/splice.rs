@@ -10,6 +10,7 @@ use std::fmt;
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 
 use super::scan::{Found, Member, Members, Occurrence, string_value};
 
@@ -29,6 +30,9 @@ pub struct Edit {
     /// The bytes that come in their place.
     pub with: Bytes,
 }
+
+/// The edits that [`name_model`] makes, which are rarely more than one.
+pub type Edits = SmallVec<[Edit; 1]>;
 
 /// Why [`name_model`] makes no edits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +63,10 @@ impl std::error::Error for CannotEdit {}
 /// # Errors
 ///
 /// [`CannotEdit`] if `model` or `models` is repeated, or if `body` ends right behind `models`.
-pub fn name_model(body: &[u8], members: &Members, name: &str) -> Result<Vec<Edit>, CannotEdit> {
+pub fn name_model(body: &[u8], members: &Members, name: &str) -> Result<Edits, CannotEdit> {
     let model = sole(members, Member::Model)?;
     let models = sole(members, Member::Models)?;
-    let mut edits = Vec::new();
+    let mut edits = Edits::new();
     match (model, models) {
         (Some(model), _) => {
             if string_value(body, model).is_none_or(|written| written != name) {
@@ -199,10 +203,17 @@ enum Shape {
     Many(Vec<Bytes>),
 }
 
+impl Default for Pieces {
+    /// None.
+    fn default() -> Self {
+        Self(Shape::Many(Vec::new()))
+    }
+}
+
 impl Pieces {
     fn one(piece: Bytes) -> Self {
         if piece.is_empty() {
-            Self(Shape::Many(Vec::new()))
+            Self::default()
         } else {
             Self(Shape::One([piece]))
         }
@@ -213,15 +224,6 @@ impl Pieces {
     pub fn as_slice(&self) -> &[Bytes] {
         match &self.0 {
             Shape::One(piece) => piece,
-            Shape::Many(pieces) => pieces,
-        }
-    }
-
-    /// The pieces as a list of their own, in order.
-    #[must_use]
-    pub fn into_vec(self) -> Vec<Bytes> {
-        match self.0 {
-            Shape::One(piece) => piece.into(),
             Shape::Many(pieces) => pieces,
         }
     }

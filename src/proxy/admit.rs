@@ -55,8 +55,10 @@ impl Gateway {
         let header = session.req_header();
         ctx.seen = Seen::of(&header.headers);
         let live = ctx.live.clone();
-        let path = header.uri.path().to_owned();
-        let address = address::parse(&path, |name| live.catalog.provider_by_name(name).is_some());
+        // Shares its bytes, as does the header that goes upstream.
+        let uri = header.uri.clone();
+        let path = uri.path();
+        let address = address::parse(path, |name| live.catalog.provider_by_name(name).is_some());
         ctx.dialect = dialect(&address, ctx.seen);
         if let Err(ambiguous) = framing::check(session) {
             session.set_keepalive(None);
@@ -71,7 +73,7 @@ impl Gateway {
                 self.plan(session, ctx, surface, provider).await?;
                 Ok(Next::Proxy)
             }
-            Address::Unknown => Err(unknown_path(&path).into()),
+            Address::Unknown => Err(unknown_path(path).into()),
         }
     }
 
@@ -207,6 +209,7 @@ fn route(
     }
     let deadline = ctx.started + live.total(candidates[0].provider);
     let asked = names[0].as_ref().into();
+    drop(names);
     let streamed = members::streamed(members);
     let Some(plan) = Plan::new(candidates, live.attempts) else {
         return Err(Rejection::new(

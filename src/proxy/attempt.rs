@@ -4,7 +4,6 @@
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::Bytes;
 use http::header::RETRY_AFTER;
 use log::debug;
 use pingora::http::ResponseHeader;
@@ -19,6 +18,7 @@ use super::replay::{Cause, Deadlines};
 use crate::credentials::Source;
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
+use crate::model::splice::Pieces;
 use crate::routing::failover::{self, Happened, Left, Sent, Verdict};
 use crate::upstream::{Endpoint, Upstream, peer};
 
@@ -110,10 +110,9 @@ pub async fn open(
         }
     };
     routed.current.length = laid.length;
-    let pieces = laid.pieces.into_vec();
     routed.current.edits = laid.names;
     routed.current.permit = picked.endpoint.seen().leave_to_connect().await;
-    set_out(routed, upstream, pieces, &mut peer);
+    set_out(routed, upstream, laid.pieces, &mut peer);
     Ok(peer)
 }
 
@@ -126,7 +125,7 @@ async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result
         idle: left,
         total: routed.deadline,
     };
-    routed.replay.rewind(Vec::new(), deadlines, now);
+    routed.replay.rewind(Pieces::default(), deadlines, now);
     tokio::select! {
         () = tokio::time::sleep(wait) => Ok(()),
         read = session.downstream_session.read_body_or_idle(true) => read.map(drop),
@@ -134,7 +133,7 @@ async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result
 }
 
 /// Starts the attempt's clock.
-fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Vec<Bytes>, peer: &mut HttpPeer) {
+fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Pieces, peer: &mut HttpPeer) {
     let now = Instant::now();
     let left = routed
         .deadline

@@ -13,7 +13,7 @@ use crate::access::policy::{Step, Verdict};
 use crate::catalog::{Form, ProviderId, Target, Unresolved};
 use crate::credentials::{Key, KeyHealth, Source};
 use crate::live::Live;
-use crate::routing::plan::{Candidate, Credential, UpstreamModel};
+use crate::routing::plan::{Candidate, Candidates, Credential, Credentials, UpstreamModel};
 use crate::surface::Surface;
 
 /// Candidates of one request at the most. Names that expand to more are cut; ten attempts are made
@@ -41,7 +41,7 @@ pub struct Ask<'a> {
 #[derive(Debug)]
 pub struct Found {
     /// In the order in which they are tried; at least one.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Candidates,
     /// `Tollgate-Rejected-Models`.
     pub rejected: Option<HeaderValue>,
 }
@@ -54,7 +54,7 @@ pub fn find(ask: &Ask<'_>, names: &[Cow<'_, str>]) -> Result<Found, Rejection> {
     let mut search = Search {
         ask,
         own_key: None,
-        candidates: Vec::with_capacity(names.len()),
+        candidates: Candidates::new(),
         rejected: Vec::new(),
         denied: None,
         mute: Vec::new(),
@@ -71,7 +71,7 @@ struct Search<'a> {
     ask: &'a Ask<'a>,
     /// The client's own key and the one provider it is bound to.
     own_key: Option<(ProviderId, Arc<Key>)>,
-    candidates: Vec<Candidate>,
+    candidates: Candidates,
     rejected: Vec<String>,
     /// The last refusal by policy.
     denied: Option<(Verdict, String)>,
@@ -145,7 +145,7 @@ impl Search<'_> {
         self.candidates.push(Candidate {
             provider,
             model,
-            credentials: credentials.into(),
+            credentials,
         });
         Ok(())
     }
@@ -157,14 +157,10 @@ impl Search<'_> {
     }
 
     /// The credentials for one model of a provider, those that were set aside last.
-    fn credentials(
-        &mut self,
-        provider: ProviderId,
-        model: &str,
-    ) -> Result<Vec<Credential>, Rejection> {
+    fn credentials(&mut self, provider: ProviderId, model: &str) -> Result<Credentials, Rejection> {
         let upstream = self.ask.live.upstream(provider);
         let steps = self.ask.caller.policy.steps_for(&upstream.id, model);
-        let mut found = Vec::with_capacity(upstream.keys.len().max(1));
+        let mut found = Credentials::new();
         let own = self.own_key(provider)?;
         if let Some(key) = &own
             && !steps.contains(&Step::Request)

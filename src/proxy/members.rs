@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use super::reject::{Code, Rejection};
 use crate::model::scan::{Kind, Member, Members, model_list, string_value};
 
@@ -16,6 +18,9 @@ const OTHERS: [Member; 7] = [
     Member::PromptCacheKey,
     Member::SessionId,
 ];
+
+/// The names that a body asks for; nearly always one.
+pub type Names<'a> = SmallVec<[Cow<'a, str>; 1]>;
 
 /// Refuses a body that names its model twice, or in a way that some parsers overlook: under a key
 /// written with escapes, or in other letter case.
@@ -73,8 +78,8 @@ fn twofold(members: &Members, member: Member) -> Option<&'static str> {
 ///
 /// # Errors
 /// [`Code::InvalidRequest`] when there is none, or one is not a string.
-pub fn names<'a>(members: &Members, body: &'a [u8]) -> Result<Vec<Cow<'a, str>>, Rejection> {
-    let mut names = Vec::with_capacity(1);
+pub fn names<'a>(members: &Members, body: &'a [u8]) -> Result<Names<'a>, Rejection> {
+    let mut names = Names::new();
     if let Some(found) = members.get(Member::Model) {
         let name = string_value(body, found.last()).filter(|name| !name.is_empty());
         names.push(name.ok_or_else(|| {

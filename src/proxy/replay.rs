@@ -30,6 +30,7 @@ use tokio::time::Sleep;
 
 use super::body::Tail;
 use super::flow::{self, Flow};
+use crate::model::splice::Pieces;
 use crate::upstream::peer;
 
 /// The largest error answer that is kept while a next candidate is tried, in bytes. A larger one
@@ -92,7 +93,7 @@ pub struct Shared {
 }
 
 struct State {
-    pieces: Vec<Bytes>,
+    pieces: Pieces,
     next: usize,
     offset: usize,
     piece_max: usize,
@@ -115,7 +116,7 @@ impl Shared {
     pub fn new(tail: Option<Box<Tail>>, deadlines: Deadlines) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
-                pieces: Vec::new(),
+                pieces: Pieces::default(),
                 next: 0,
                 offset: 0,
                 piece_max: usize::MAX,
@@ -138,7 +139,7 @@ impl Shared {
     }
 
     /// Begins an attempt: the body from its first byte, with that attempt's edits applied.
-    pub fn rewind(&self, pieces: Vec<Bytes>, deadlines: Deadlines, now: Instant) {
+    pub fn rewind(&self, pieces: Pieces, deadlines: Deadlines, now: Instant) {
         let mut state = self.lock();
         state.pieces = pieces;
         state.next = 0;
@@ -158,6 +159,7 @@ impl Shared {
         state.last_activity = Instant::now();
         let pieces: usize = state
             .pieces
+            .as_slice()
             .iter()
             .map(|piece| piece.len().div_ceil(bytes))
             .sum();
@@ -216,7 +218,7 @@ impl Shared {
 
     fn next_piece(&self) -> Option<Bytes> {
         let mut state = self.lock();
-        let piece = state.pieces.get(state.next)?.clone();
+        let piece = state.pieces.as_slice().get(state.next)?.clone();
         let rest = piece.slice(state.offset..);
         if state.flow.is_some() {
             // A body of few pieces is handed over as soon as the upstream is connected.
@@ -239,7 +241,7 @@ impl Shared {
 
     fn pieces_left(&self) -> bool {
         let state = self.lock();
-        state.next < state.pieces.len()
+        state.next < state.pieces.as_slice().len()
     }
 
     /// The next point in time at which this attempt ends, and why.
@@ -424,7 +426,8 @@ impl Replay {
 impl State {
     /// Whether the whole body was handed over in this attempt.
     fn handed_over(&self) -> bool {
-        self.next >= self.pieces.len() && self.tail.as_ref().is_none_or(|tail| tail.ended())
+        self.next >= self.pieces.as_slice().len()
+            && self.tail.as_ref().is_none_or(|tail| tail.ended())
     }
 
     fn counted(&self, piece: Bytes) -> Bytes {
@@ -637,7 +640,7 @@ impl CustomSession for Replay {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        self.shared.lock().pieces.is_empty() && self.shared.replayable()
+        self.shared.lock().pieces.as_slice().is_empty() && self.shared.replayable()
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {

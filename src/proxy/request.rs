@@ -4,10 +4,13 @@
 //! Each attempt begins from the client's header: remove, then set.
 
 use http::Uri;
-use http::header::{CONTENT_LENGTH, HOST, HeaderName, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING};
+use http::header::{
+    CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+};
 use pingora::http::RequestHeader;
-use pingora::{Error, ErrorType, OkOrErr, OrErr, Result};
+use pingora::{Error, ErrorType, OrErr, Result};
 use pingora_proxy::Session;
+use smallvec::SmallVec;
 
 use super::Gateway;
 use super::context::RequestContext;
@@ -42,8 +45,8 @@ impl Gateway {
         let stripped = query.and_then(presented::strip_query);
         let to = Upstreamed {
             endpoint: routed.endpoint(live),
-            route: route.or_err(ErrorType::InternalError, "a candidate without a route")?,
-            described: described.or_err(ErrorType::InternalError, "a candidate without a route")?,
+            route: route.ok_or_else(no_route)?,
+            described: described.ok_or_else(no_route)?,
             model: routed.model(live),
             query: stripped.as_deref().or(query),
             credential: routed.plan.credential(),
@@ -51,6 +54,15 @@ impl Gateway {
         };
         rewrite(request, &to)
     }
+}
+
+// Pingora's `or_err` would make the error of an `Option` first, and throw it away.
+fn no_route() -> Box<Error> {
+    Error::explain(ErrorType::InternalError, "a candidate without a route")
+}
+
+fn no_path() -> Box<Error> {
+    Error::explain(ErrorType::InvalidHTTPHeader, "no path for this model")
 }
 
 /// What an upstream's header is made from.
@@ -89,15 +101,22 @@ pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
     }
     if let Some(length) = to.length {
         request.remove_header(&TRANSFER_ENCODING);
-        request.insert_header(CONTENT_LENGTH, length)?;
+        request.insert_header(CONTENT_LENGTH, number(length))?;
     }
     Ok(())
+}
+
+/// As `HeaderValue::from`, with one allocation less.
+fn number(number: u64) -> HeaderValue {
+    let digits = HeaderValue::from_str(itoa::Buffer::new().format(number));
+    digits.unwrap_or_else(|_| HeaderValue::from(number))
 }
 
 fn remove(request: &mut RequestHeader, source: Source) -> Result<()> {
     let on_gateway = source == Source::Gateway;
     let unwanted = |name: &&HeaderName| is_unwanted(name.as_str(), on_gateway);
-    let unwanted: Vec<HeaderName> = request.headers.keys().filter(unwanted).cloned().collect();
+    let unwanted: SmallVec<[HeaderName; 4]> =
+        request.headers.keys().filter(unwanted).cloned().collect();
     for name in &unwanted {
         request.remove_header(name);
     }
@@ -135,8 +154,7 @@ fn uri(to: &Upstreamed<'_>) -> Result<Uri> {
     if let Some(fixed) = to.route.fixed.as_ref().filter(|_| query.is_empty()) {
         return Ok(Uri::from(fixed.clone()));
     }
-    let path = to.described.path(to.model);
-    let path = path.or_err(ErrorType::InvalidHTTPHeader, "no path for this model")?;
+    let path = to.described.path(to.model).ok_or_else(no_path)?;
     let target = target(
         &path,
         [to.described.query.as_deref().unwrap_or_default(), query],

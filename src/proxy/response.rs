@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_EXPOSE_HEADERS, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
     HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
@@ -150,12 +151,16 @@ fn describe(
     took: Duration,
     now: Instant,
 ) {
-    let mut words = String::with_capacity(128);
+    // One allocation for all three values: each is a part of the same bytes.
+    let mut words = String::with_capacity(256);
     write_candidate(live, routed, routed.plan.candidate_index(), &mut words);
-    headers.insert(MODEL, text(&words));
-    words.clear();
+    let model = words.len();
     write_attempts(live, routed, &mut words);
-    let shown = text(&words);
+    let attempts = words.len();
+    write_timing(took, routed.upstream_time_at(now), &mut words);
+    let words = Bytes::from(words);
+    let shown = value(words.slice(model..attempts));
+    headers.insert(MODEL, value(words.slice(..model)));
     headers.insert(ATTEMPTS, shown.clone());
     let credential = HeaderValue::from_static(routed.plan.credential().source.name());
     headers.insert(CREDENTIAL, credential);
@@ -165,9 +170,7 @@ fn describe(
     if let Some(rejected) = &routed.rejected {
         headers.insert(REJECTED, rejected.clone());
     }
-    words.clear();
-    write_timing(took, routed.upstream_time_at(now), &mut words);
-    headers.append(SERVER_TIMING, text(&words));
+    headers.append(SERVER_TIMING, value(words.slice(attempts..)));
     routed.shown = Some(shown);
 }
 
@@ -222,6 +225,16 @@ pub fn text(value: &str) -> HeaderValue {
     plain.flatten().unwrap_or_else(|| masked(value))
 }
 
+/// As [`text`], of bytes that are UTF-8 and are shared rather than copied.
+fn value(bytes: Bytes) -> HeaderValue {
+    let plain = bytes
+        .is_ascii()
+        .then(|| HeaderValue::from_maybe_shared(bytes.clone()).ok());
+    plain
+        .flatten()
+        .unwrap_or_else(|| masked(&String::from_utf8_lossy(&bytes)))
+}
+
 fn masked(value: &str) -> HeaderValue {
     let visible = |letter: char| {
         if letter == ' ' || letter.is_ascii_graphic() {
@@ -253,6 +266,8 @@ mod tests {
     fn what_a_client_wrote_is_made_safe_for_a_header() {
         assert_eq!(text("openai:gpt-4o"), "openai:gpt-4o");
         assert_eq!(text("a\r\nb: ü"), "a??b: ?");
+        assert_eq!(value(Bytes::from("openai:gpt-4o")), "openai:gpt-4o");
+        assert_eq!(value(Bytes::from("a\r\nb: ü")), "a??b: ?");
     }
 
     #[test]

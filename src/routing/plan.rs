@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use crate::catalog::{ModelId, ProviderId};
 use crate::credentials::{Key, Source};
 
@@ -38,13 +40,19 @@ pub struct Candidate {
     /// The model there.
     pub model: UpstreamModel,
     /// Its credentials, in the order in which they are tried; at least one.
-    pub credentials: Box<[Credential]>,
+    pub credentials: Credentials,
 }
+
+/// Candidates, of which most requests have one.
+pub type Candidates = SmallVec<[Candidate; 1]>;
+
+/// Credentials, of which most providers have one.
+pub type Credentials = SmallVec<[Credential; 1]>;
 
 /// The candidates of a request, and which one is being tried.
 #[derive(Debug)]
 pub struct Plan {
-    candidates: Box<[Candidate]>,
+    candidates: Candidates,
     candidate: usize,
     credential: usize,
     address: usize,
@@ -58,9 +66,9 @@ pub struct Plan {
 impl Plan {
     /// A plan over `candidates`, of which there is at least one; `None` when there is none.
     #[must_use]
-    pub fn new(candidates: Vec<Candidate>, attempts_max: u8) -> Option<Self> {
+    pub fn new(candidates: Candidates, attempts_max: u8) -> Option<Self> {
         (!candidates.is_empty()).then(|| Self {
-            candidates: candidates.into_boxed_slice(),
+            candidates,
             candidate: 0,
             credential: 0,
             address: 0,
@@ -154,14 +162,13 @@ mod tests {
         let candidates = credentials.iter().map(|count| Candidate {
             provider: ProviderId::default(),
             model: UpstreamModel::Written("m".into()),
-            credentials: vec![
+            credentials: smallvec::smallvec![
                 Credential {
                     source: Source::Gateway,
                     key: None
                 };
                 *count
-            ]
-            .into(),
+            ],
         });
         Plan::new(candidates.collect(), 10).expect("candidates")
     }
@@ -199,6 +206,6 @@ mod tests {
             plan.begin(1);
         }
         assert!(!plan.left(true, true).attempt);
-        assert!(Plan::new(Vec::new(), 10).is_none());
+        assert!(Plan::new(Candidates::new(), 10).is_none());
     }
 }

@@ -20,6 +20,7 @@ use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::WrappedX509;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use smallvec::SmallVec;
 
 use crate::credentials::{Key, Scheme};
 use crate::surface::{self, Surface};
@@ -160,7 +161,7 @@ impl Upstream {
         choose: impl FnOnce(usize) -> usize,
     ) -> Option<Picked<'_>> {
         let count = self.endpoints.len();
-        let mut known = Vec::with_capacity(count);
+        let mut known = SmallVec::<[_; 1]>::new();
         for at in 0..count {
             let index = (turn + at) % count;
             let endpoint = &self.endpoints[index];

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod allocations;
 mod ask;
 mod bodies;
 mod catalog;

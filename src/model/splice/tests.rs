@@ -15,7 +15,7 @@ fn spliced(body: &[u8], edits: &[Edit]) -> Vec<u8> {
     after
 }
 
-fn edits_for(body: &str, name: &str) -> Result<Vec<Edit>, CannotEdit> {
+fn edits_for(body: &str, name: &str) -> Result<Edits, CannotEdit> {
     let mut scanner = Scanner::new();
     scanner.feed(body.as_bytes()).unwrap();
     scanner.finish().unwrap();
@@ -268,7 +268,7 @@ proptest! {
         prop_assert_eq!(asked_for(&after, "models"), None);
         prop_assert_eq!(others(&after), others(&body));
         // Once said, it need not be said again.
-        prop_assert_eq!(edits_for(&after, &name), Ok(vec![]));
+        prop_assert_eq!(edits_for(&after, &name), Ok(Edits::new()));
     }
 
     #[test]

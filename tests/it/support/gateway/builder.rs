@@ -189,13 +189,28 @@ impl Builder {
     /// # Panics
     /// When it ends instead; with what it wrote.
     pub async fn start(self) -> Gateway {
+        let command = command(self.folder.path(), &["serve"], &self.environment);
+        self.start_by(command).await
+    }
+
+    /// Starts the gateway inside this test program, run once more for its test `name` alone, with `variable` set to the
+    /// configuration's path: for what can be seen from inside only. That test serves when it finds the variable.
+    ///
+    /// # Panics
+    /// When it ends instead; with what it wrote.
+    pub async fn start_inside_test(self, name: &str, variable: &str) -> Gateway {
+        let program = std::env::current_exe().expect("this program");
+        let mut command = Command::new(program);
+        command.args([name, "--exact", "--nocapture"]);
+        bare(&mut command, self.folder.path(), &self.environment);
+        command.env(variable, self.folder.path().join("tollgate.toml"));
+        self.start_by(command).await
+    }
+
+    async fn start_by(self, mut command: Command) -> Gateway {
         self.write();
         let keys = self.make_keys();
-        let process = Process::start(&mut command(
-            self.folder.path(),
-            &["serve"],
-            &self.environment,
-        ));
+        let process = Process::start(&mut command);
         let ready = |lines: &[String]| {
             let addresses = listening(lines, "public");
             let admin = listening(lines, "admin").first().copied();
@@ -267,13 +282,19 @@ fn command(folder: &Path, arguments: &[&str], environment: &[(String, String)]) 
         .args(&arguments[..words])
         .arg("--config")
         .arg(folder.join("tollgate.toml"))
-        .args(&arguments[words..])
+        .args(&arguments[words..]);
+    bare(&mut command, folder, environment);
+    command
+}
+
+/// Runs `command` in `folder` and with no environment but this.
+fn bare(command: &mut Command, folder: &Path, environment: &[(String, String)]) {
+    command
         .current_dir(folder)
         .env_clear()
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .env("RUST_BACKTRACE", "1")
         .envs(environment.iter().map(|(name, value)| (name, value)));
-    command
 }
 
 /// The addresses in lines like `… listening on 127.0.0.1:4711 (public) …`, in order.

@@ -1,0 +1,189 @@
+//! What a request costs in heap allocations: the budget of one, and that bodies of many members need no more.
+//!
+//! The gateway runs in a process of its own that counts, which is this program again; clients and providers stay here, so
+//! that nothing but the gateway is counted. The counts are taken from batches of requests, and the median batch is
+//! looked at: what the background does now and then (the store is asked for changes) falls into few of them.
+
+use std::alloc::System;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+
+use bytes::Bytes;
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+use crate::support::bodies::{self, Position};
+use crate::support::client::{self, H1, Request};
+use crate::support::gateway::{Gateway, gateway};
+use crate::support::upstream::{self, Reply, Upstream, payload};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// The test whose process can be the gateway.
+const ENTRY: &str = "allocations::a_request_keeps_to_its_budget";
+
+/// Holds the path of the configuration in the process that is the gateway.
+const SERVE: &str = "TOLLGATE_TEST_SERVE";
+
+/// What the gateway's process writes before the address at which it can be asked for its count.
+const COUNTING: &str = "counting on ";
+
+/// Requests before anything is counted: connections, buffers and tables have grown by then.
+const WARM_UP: usize = 100;
+const BATCHES: usize = 50;
+const BATCH: usize = 20;
+
+/// Allocations and reallocations of one request of 1 KiB, `model` last, on connections that are open. Most are Pingora's.
+const BUDGET: f64 = 137.0;
+/// What the count may vary by, in both directions: one that has become much lower is a new budget.
+const MARGIN: f64 = 3.0;
+
+/// As `openai` knows it; the prefix has to be taken out of the body.
+const MODEL: &str = "openai:gpt-4o-mini";
+
+/// What the stock Python SDK of OpenAI sends along.
+const SDK: [(&str, &str); 13] = [
+    ("Accept-Encoding", "gzip, deflate"),
+    ("Connection", "keep-alive"),
+    ("Accept", "application/json"),
+    ("User-Agent", "OpenAI/Python 1.109.1"),
+    ("X-Stainless-Lang", "python"),
+    ("X-Stainless-Package-Version", "1.109.1"),
+    ("X-Stainless-OS", "Linux"),
+    ("X-Stainless-Arch", "x64"),
+    ("X-Stainless-Runtime", "CPython"),
+    ("X-Stainless-Runtime-Version", "3.12.3"),
+    ("X-Stainless-Async", "false"),
+    ("x-stainless-retry-count", "0"),
+    ("x-stainless-read-timeout", "600"),
+];
+
+/// A gateway that counts its allocations, before one provider.
+struct Counted {
+    gateway: Gateway,
+    _upstream: Upstream,
+    client: H1,
+    counter: TcpStream,
+}
+
+impl Counted {
+    async fn new() -> Self {
+        let answer = Reply::json(200, payload::chat_json("gpt-4o-mini", payload::USAGE));
+        let upstream = upstream::h1().reply(answer).start().await;
+        let gateway = gateway()
+            .provider("openai", &upstream)
+            .config("server.threads", 1)
+            .start_inside_test(ENTRY, SERVE)
+            .await;
+        let line = gateway
+            .log_until("the counter", |line| line.contains(COUNTING))
+            .await;
+        let address = line.rsplit(' ').next().expect("an address");
+        Self {
+            client: client::h1(gateway.address()).await,
+            counter: TcpStream::connect(address).expect("the counter"),
+            gateway,
+            _upstream: upstream,
+        }
+    }
+
+    /// Allocations of one request with `body`: those of the median batch.
+    async fn per_request(&mut self, body: Bytes) -> f64 {
+        let request = self.gateway.post("/v1/chat/completions", body);
+        let request = request.headers(&SDK);
+        for _ in 0..WARM_UP {
+            self.ask(&request).await;
+        }
+        let mut batches = Vec::with_capacity(BATCHES);
+        for _ in 0..BATCHES {
+            let before = self.count();
+            for _ in 0..BATCH {
+                self.ask(&request).await;
+            }
+            batches.push(self.count() - before);
+        }
+        batches.sort_unstable();
+        batches[BATCHES / 2] as f64 / BATCH as f64
+    }
+
+    async fn ask(&mut self, request: &Request) {
+        let response = self.client.send(request).await;
+        assert_eq!(response.status, 200, "{}", response.text());
+        assert_eq!(response.header("tollgate-edits"), Some("E1"));
+    }
+
+    /// Allocations and reallocations of the gateway's process so far.
+    fn count(&mut self) -> u64 {
+        let mut count = [0; 8];
+        self.counter.write_all(b"?").expect("the counter");
+        self.counter.read_exact(&mut count).expect("the counter");
+        u64::from_ne_bytes(count)
+    }
+}
+
+/// The process that is the gateway: serves until it is killed, and says how much it has allocated when asked.
+fn serve(configuration: &std::ffi::OsStr) {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+    eprintln!("{COUNTING}{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || answer_counts(&listener));
+    tollgate::cli::serve::serve(configuration.as_ref()).expect("a gateway");
+}
+
+/// One byte asks; nothing is allocated on the way.
+fn answer_counts(listener: &TcpListener) {
+    let (mut asker, _) = listener.accept().expect("a connection");
+    let mut asked = [0];
+    while asker.read_exact(&mut asked).is_ok() {
+        let seen = ALLOCATOR.stats();
+        let count = (seen.allocations + seen.reallocations) as u64;
+        asker.write_all(&count.to_ne_bytes()).expect("an answer");
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(test);
+}
+
+/// A body of `size` bytes with `members` top-level members, `model` the last of them.
+fn body(size: usize, members: usize) -> Bytes {
+    let further = (0..members.saturating_sub(2)).map(|number| format!("m{number}"));
+    let body = further.fold(bodies::chat(MODEL), |body, name| body.member(&name, "[1]"));
+    body.position(Position::Last).size(size).build()
+}
+
+#[test]
+fn a_request_keeps_to_its_budget() {
+    if let Some(configuration) = std::env::var_os(SERVE) {
+        return serve(&configuration);
+    }
+    run(async {
+        let made = Counted::new().await.per_request(body(1024, 5)).await;
+        assert!(
+            (made - BUDGET).abs() <= MARGIN,
+            "{made} allocations a request, where {BUDGET} are planned: find what is new, or lower the budget"
+        );
+    });
+}
+
+#[test]
+fn neither_members_nor_bytes_of_a_body_cost_allocations() {
+    run(async {
+        let mut counted = Counted::new().await;
+        for (size, few, many) in [(1024, 5, 40), (16 * 1024, 5, 800)] {
+            let with_few = counted.per_request(body(size, few)).await;
+            let with_many = counted.per_request(body(size, many)).await;
+            assert!(
+                (with_many - with_few).abs() <= MARGIN,
+                "{size} bytes: {with_few} allocations with {few} members, {with_many} with {many}"
+            );
+            // A longer body may come in more pieces, each with a buffer of Pingora's.
+            assert!(
+                (with_few - BUDGET).abs() <= 3.0 * MARGIN,
+                "{size} bytes: {with_few}"
+            );
+        }
+    });
+}
