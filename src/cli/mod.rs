@@ -79,7 +79,6 @@ pub fn run() -> ExitCode {
             print!("{}", catalog::schema());
             Ok(())
         }
-        Command::Check(file) => check::check(&file.config),
         Command::Reload(gateway) => running::reload(&gateway),
         Command::Catalog { command } => running::catalog(&command),
         Command::Dev(options) => dev::run(&options),
