@@ -1,5 +1,5 @@
 //! The record of a decision: how each name was read, what is tried in which order, what is not tried and why, and what
-//! would be changed in the body. It is data and its two renderings, JSON and text for people ([`text`]); nothing is
+//! would be changed in the body. It is data and its two renderings, JSON and text for people (`text`); nothing is
 //! decided here, and it is filled in where the decision is made.
 
 mod text;

@@ -1,5 +1,5 @@
 //! Explains a request instead of sending it: the decision that a request would go on with is made by the same function
-//! ([`decide`]), and everything that led to it is written down.
+//! (`decide`), and everything that led to it is written down.
 
 mod words;
 
