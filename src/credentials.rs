@@ -145,6 +145,15 @@ impl KeyHealth {
         self.aside_until.fetch_max(millis, Ordering::Relaxed);
     }
 
+    /// For how long it is set aside still; `None` when it may be used.
+    #[must_use]
+    pub fn aside_for(&self) -> Option<Duration> {
+        let until = Duration::from_millis(self.aside_until.load(Ordering::Relaxed));
+        until
+            .checked_sub(self.epoch.elapsed())
+            .filter(|left| !left.is_zero())
+    }
+
     /// Whether the key may be used.
     #[must_use]
     pub fn is_ready(&self) -> bool {

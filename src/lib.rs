@@ -57,6 +57,9 @@ pub mod upstream;
 // The embedded store: accounts and access keys.
 pub mod store;
 
+// Why a request goes where it goes, as a record.
+pub mod explain;
+
 // Every Prometheus family.
 pub mod metrics;
 

@@ -134,10 +134,44 @@ pub fn build(
     path: &Path,
     lasting: &Lasting,
 ) -> Result<Live, Vec<Mistake>> {
+    assemble(catalog, config, path, lasting, Secrets::Read)
+}
+
+/// As [`build`], to look at and not to send anything with: there are as many keys as the configuration names, but no
+/// secret and no certificate is read. The operator's shell need not have what the service has.
+///
+/// # Errors
+/// Every mistake found.
+pub fn build_without_secrets(
+    catalog: Arc<Catalog>,
+    config: &Config,
+    path: &Path,
+    lasting: &Lasting,
+) -> Result<Live, Vec<Mistake>> {
+    assemble(catalog, config, path, lasting, Secrets::Passed)
+}
+
+/// What becomes of the references to secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    /// They are followed.
+    Read,
+    /// They are passed over.
+    Passed,
+}
+
+fn assemble(
+    catalog: Arc<Catalog>,
+    config: &Config,
+    path: &Path,
+    lasting: &Lasting,
+    secrets: Secrets,
+) -> Result<Live, Vec<Mistake>> {
     let mut builder = Builder {
         config,
         path,
         lasting,
+        secrets,
         mistakes: Vec::new(),
     };
     let settings = builder.match_sections(&catalog);
@@ -178,6 +212,7 @@ struct Builder<'a> {
     config: &'a Config,
     path: &'a Path,
     lasting: &'a Lasting,
+    secrets: Secrets,
     mistakes: Vec<Mistake>,
 }
 
@@ -258,7 +293,8 @@ impl<'a> Builder<'a> {
         let file = own
             .and_then(|own| own.ca_file.as_deref())
             .or(provider.ca_file.as_deref())
-            .or(self.config.upstream.ca_file.as_deref())?;
+            .or(self.config.upstream.ca_file.as_deref())
+            .filter(|_| self.secrets == Secrets::Read)?;
         match upstream::load_ca(file) {
             Ok(roots) => Some(roots),
             Err(why) => {
@@ -331,6 +367,9 @@ impl<'a> Builder<'a> {
     }
 
     fn key(&mut self, provider: &catalog::Provider, reference: &SecretRef) -> Option<Arc<Key>> {
+        if self.secrets == Secrets::Passed {
+            return Key::new("-", Arc::default()).ok().map(Arc::new);
+        }
         let file = self.path.display();
         let secret = match reference.resolve() {
             Ok(secret) => secret,

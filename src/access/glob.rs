@@ -120,6 +120,21 @@ impl Glob {
     }
 }
 
+/// As it was written, but for letters whose case does not count: those are small.
+impl fmt::Display for Glob {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |piece: &[u8]| String::from_utf8_lossy(piece).into_owned();
+        out.write_str(&text(&self.head))?;
+        let Some(open) = &self.open else {
+            return Ok(());
+        };
+        for piece in &open.middle {
+            write!(out, "*{}", text(&piece.bytes))?;
+        }
+        write!(out, "*{}", text(&open.tail))
+    }
+}
+
 fn folded(piece: &str, case: Case) -> Box<[u8]> {
     piece.bytes().map(|byte| case.fold(byte)).collect()
 }

@@ -150,6 +150,41 @@ pub enum Verdict {
     ModelDenied,
 }
 
+/// A rule of a policy: the list it stands in, and its pattern.
+#[derive(Clone, Copy, Debug)]
+pub struct Rule<'p> {
+    /// The member of [`PolicyEntry`] that holds it.
+    pub member: &'static str,
+    pattern: &'p Glob,
+}
+
+impl<'p> Rule<'p> {
+    fn new(member: &'static str, pattern: &'p Glob) -> Self {
+        Self { member, pattern }
+    }
+}
+
+impl fmt::Display for Rule<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} `{}`", self.member, self.pattern)
+    }
+}
+
+/// A verdict and what led to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'p> {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The rule that matched. None where everything is allowed, and where an allow list has no rule that fits.
+    pub rule: Option<Rule<'p>>,
+}
+
+impl<'p> Judged<'p> {
+    fn new(verdict: Verdict, rule: Option<Rule<'p>>) -> Self {
+        Self { verdict, rule }
+    }
+}
+
 /// A policy as checked. Asking it allocates nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -208,21 +243,29 @@ impl Policy {
     /// provider's own? One name that is allowed suffices, and one that is denied.
     #[must_use]
     pub fn permits_named(&self, provider: &str, names: &[&str]) -> Verdict {
-        let provider_in = |rules: &[Glob]| rules.iter().any(|rule| rule.matches(&provider));
-        let model_in =
-            |rules: &[ModelRule]| rules.iter().any(|rule| rule.matches_any(provider, names));
-        let (allow_providers, allow_models) = (&self.allow_providers, &self.allow_models);
+        self.judge(provider, names).verdict
+    }
 
-        if provider_in(&self.deny_providers)
-            || !allow_providers.is_empty() && !provider_in(allow_providers)
-        {
-            Verdict::ProviderDenied
-        } else if model_in(&self.deny_models) || !allow_models.is_empty() && !model_in(allow_models)
-        {
-            Verdict::ModelDenied
-        } else {
-            Verdict::Allowed
+    /// As [`Policy::permits_named`], with the rule that decided.
+    #[must_use]
+    pub fn judge(&self, provider: &str, names: &[&str]) -> Judged<'_> {
+        let denied = first_provider("deny_providers", &self.deny_providers, provider);
+        if denied.is_some() {
+            return Judged::new(Verdict::ProviderDenied, denied);
         }
+        let by_provider = first_provider("allow_providers", &self.allow_providers, provider);
+        if by_provider.is_none() && !self.allow_providers.is_empty() {
+            return Judged::new(Verdict::ProviderDenied, None);
+        }
+        let denied = first_model("deny_models", &self.deny_models, provider, names);
+        if denied.is_some() {
+            return Judged::new(Verdict::ModelDenied, denied);
+        }
+        let by_model = first_model("allow_models", &self.allow_models, provider, names);
+        if by_model.is_none() && !self.allow_models.is_empty() {
+            return Judged::new(Verdict::ModelDenied, None);
+        }
+        Judged::new(Verdict::Allowed, by_model.or(by_provider))
     }
 
     /// Whose credentials `model` of `provider` may go on with, in this order; never empty.
@@ -234,18 +277,27 @@ impl Policy {
     /// As [`Policy::steps_for`], for a model that goes by all of `names`.
     #[must_use]
     pub fn steps_for_named(&self, provider: &str, names: &[&str]) -> &[Step] {
+        self.steps_by_rule(provider, names).0
+    }
+
+    /// As [`Policy::steps_for_named`], with the rule that says so where it is not the default.
+    #[must_use]
+    pub fn steps_by_rule(&self, provider: &str, names: &[&str]) -> (&[Step], Option<Rule<'_>>) {
         let by_model = self
             .model_steps
             .iter()
             .find(|(rule, _)| rule.matches_any(provider, names));
-        if let Some((_, steps)) = by_model {
-            return steps;
+        if let Some((rule, steps)) = by_model {
+            return (steps, Some(Rule::new("model_steps", &rule.glob)));
         }
         let by_provider = self
             .provider_steps
             .iter()
             .find(|(rule, _)| rule.matches(&provider));
-        by_provider.map_or(&self.steps, |(_, steps)| steps)
+        match by_provider {
+            Some((rule, steps)) => (steps, Some(Rule::new("provider_steps", rule))),
+            None => (&self.steps, None),
+        }
     }
 
     /// The key's own failover mode; `None`: what the configuration says.
@@ -305,6 +357,23 @@ impl Text for Qualified<'_> {
             Some(past) => self.model.as_bytes()[past - 1],
         }
     }
+}
+
+fn first_provider<'p>(member: &'static str, rules: &'p [Glob], provider: &str) -> Option<Rule<'p>> {
+    let found = rules.iter().find(|rule| rule.matches(&provider))?;
+    Some(Rule::new(member, found))
+}
+
+fn first_model<'p>(
+    member: &'static str,
+    rules: &'p [ModelRule],
+    provider: &str,
+    names: &[&str],
+) -> Option<Rule<'p>> {
+    let found = rules
+        .iter()
+        .find(|rule| rule.matches_any(provider, names))?;
+    Some(Rule::new(member, &found.glob))
 }
 
 fn exact(pattern: &str) -> Result<Glob, BadPattern> {

@@ -38,6 +38,9 @@ pub trait Control: Send + Sync {
 
     /// The versions of the catalog that are kept, newest first.
     async fn versions(&self) -> Vec<Version>;
+
+    /// What users see of the catalog in use, as JSON; `None` before the first.
+    async fn catalog(&self) -> Option<Vec<u8>>;
 }
 
 /// Whether requests can be served, and if not, why.
@@ -74,6 +77,7 @@ enum Route {
     Health,
     Ready,
     Metrics,
+    Catalog,
     Reload,
     Versions,
     Rollback,
@@ -85,6 +89,7 @@ impl Route {
             "/healthz" => Some(Self::Health),
             "/readyz" => Some(Self::Ready),
             "/metrics" => Some(Self::Metrics),
+            "/catalog" => Some(Self::Catalog),
             "/reload" => Some(Self::Reload),
             "/catalog/versions" => Some(Self::Versions),
             "/catalog/rollback" => Some(Self::Rollback),
@@ -94,7 +99,9 @@ impl Route {
 
     fn allow(self) -> &'static str {
         match self {
-            Self::Health | Self::Ready | Self::Metrics | Self::Versions => "GET, HEAD",
+            Self::Health | Self::Ready | Self::Metrics | Self::Catalog | Self::Versions => {
+                "GET, HEAD"
+            }
             Self::Reload | Self::Rollback => "POST",
         }
     }
@@ -114,7 +121,7 @@ impl AdminApp {
 
     async fn answer(&self, request: &RequestHeader) -> Response<Vec<u8>> {
         let Some(route) = Route::of(request.uri.path()) else {
-            let message = "unknown path; there are /healthz, /readyz, /metrics, /catalog/versions, POST /reload and POST /catalog/rollback";
+            let message = "unknown path; there are /healthz, /readyz, /metrics, /catalog, /catalog/versions, POST /reload and POST /catalog/rollback";
             return error(StatusCode::NOT_FOUND, "unknown_path", message);
         };
         let method = if request.method == Method::HEAD {
@@ -146,6 +153,7 @@ impl AdminApp {
             (Route::Metrics, Ok(())) => {
                 respond(StatusCode::OK, metrics::CONTENT_TYPE, self.metrics.render())
             }
+            (Route::Catalog, Ok(())) => catalog(self.control.catalog().await),
             (Route::Reload, Ok(())) => reloaded(self.control.reload().await),
             (Route::Versions, Ok(())) => versions::listed(&self.control.versions().await),
             (Route::Rollback, Ok(())) => match versions::asked_for(request.uri.query()) {
@@ -205,6 +213,17 @@ fn ready(readiness: &Readiness, in_full: bool) -> Response<Vec<u8>> {
         StatusCode::SERVICE_UNAVAILABLE
     };
     json(status, &Ready { ready, details })
+}
+
+fn catalog(outline: Option<Vec<u8>>) -> Response<Vec<u8>> {
+    match outline {
+        Some(body) => respond(StatusCode::OK, "application/json", body),
+        None => error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not_ready",
+            "no catalog is in use yet; try again shortly",
+        ),
+    }
 }
 
 #[derive(Serialize)]

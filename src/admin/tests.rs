@@ -61,6 +61,11 @@ impl Control for Process {
             in_use: true,
         }]
     }
+
+    async fn catalog(&self) -> Option<Vec<u8>> {
+        let is_known = self.store.load(Ordering::SeqCst);
+        is_known.then(|| br#"{"version":"c0ffee"}"#.to_vec())
+    }
 }
 
 struct Admin {
@@ -198,6 +203,18 @@ async fn prometheus_gets_the_metrics() {
         "{answer}"
     );
     assert!(answer.contains("\ntollgate_in_flight 0\n"));
+}
+
+#[tokio::test]
+async fn the_catalog_in_use_is_told_as_soon_as_there_is_one() {
+    let admin = Admin::new(Guard::Loopback);
+    assert_eq!(
+        admin.get("/catalog").await,
+        (200, r#"{"version":"c0ffee"}"#.to_owned())
+    );
+    admin.process.store.store(false, Ordering::SeqCst);
+    let (status, body) = admin.get("/catalog").await;
+    assert!(status == 503 && body.contains("not_ready"), "{body}");
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@
 
 mod builtin;
 mod date;
+pub mod diff;
 pub mod file;
+pub mod import;
 mod load;
 mod lookup;
 mod members;
@@ -16,6 +18,7 @@ mod model;
 mod names;
 mod near;
 mod origins;
+pub mod outline;
 mod overlay;
 mod parse;
 mod paths;
@@ -27,6 +30,7 @@ mod report;
 mod resolve;
 mod schema;
 mod seen;
+pub mod show;
 mod url;
 pub mod write;
 

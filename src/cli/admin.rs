@@ -50,6 +50,15 @@ impl Answer {
 }
 
 impl Gateway {
+    /// The one that a configuration describes.
+    #[must_use]
+    pub fn configured(file: &ConfigFile) -> Self {
+        Self {
+            file: file.clone(),
+            admin: None,
+        }
+    }
+
     /// Asks for `target`.
     ///
     /// # Errors

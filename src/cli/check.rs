@@ -1,9 +1,11 @@
-//! `tollgate check`: every mistake in configuration and catalog, at once; and where each value of the catalog came from.
+//! `tollgate check`: every mistake in configuration and catalog, at once; where each value of the catalog came from; and
+//! what a reload would change for users.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 
-use super::serve;
+use super::{running_catalog, serve};
 use crate::catalog::{Catalog, Origins, origins};
 use crate::config::Config;
 use crate::server::reload::{self, Loaded};
@@ -13,6 +15,11 @@ const VALUE_SHOWN: usize = 160;
 
 /// What to check, and what to tell.
 #[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "\
+Example:
+  tollgate check --config conf/tollgate.toml && systemctl reload tollgate
+
+With --against-running the exit code is 2 where something gets worse for users.")]
 pub struct Options {
     /// The configuration
     #[command(flatten)]
@@ -21,13 +28,19 @@ pub struct Options {
     /// a model in any way that a request may write it)
     #[arg(long, value_name = "NAME", num_args = 0..=1)]
     pub origins: Option<Option<String>>,
+    /// Ask the running gateway for its catalog, and say what a reload would change for users
+    #[arg(long, conflicts_with = "origins")]
+    pub against_running: bool,
+    /// The changes as JSON
+    #[arg(long, requires = "against_running")]
+    pub json: bool,
 }
 
 /// Reads everything as `serve` would, and says what is wrong with it.
 ///
 /// # Errors
 /// Every problem found; and a name whose origins are asked for and that means nothing.
-pub fn check(options: &Options) -> Result<(), Vec<String>> {
+pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
     let path = &options.file.config;
     let loaded = serve::load(path).map_err(|mut problems| {
         problems.extend(of_the_catalog(path));
@@ -35,7 +48,11 @@ pub fn check(options: &Options) -> Result<(), Vec<String>> {
     })?;
     let catalog = reload::check(&loaded.files, &loaded.overrides)?;
     if let Some(name) = &options.origins {
-        return tell(&loaded, &catalog, name.as_deref());
+        tell(&loaded, &catalog, name.as_deref())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.against_running {
+        return running_catalog::compare(&options.file, &loaded.config, &catalog, options.json);
     }
     println!(
         "{} is good; the catalog is {}, with {} providers and {} models",
@@ -44,7 +61,7 @@ pub fn check(options: &Options) -> Result<(), Vec<String>> {
         catalog.providers().len(),
         catalog.models().len()
     );
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 /// What is wrong with the catalog where the configuration has problems too, as long as it can be read.

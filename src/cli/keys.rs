@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use serde::Serialize;
 
+use super::table;
 use crate::access::key::{self, KeyId};
 use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
 use crate::store::{KeyRow, NewKey, Store, StoreError};
@@ -212,7 +213,7 @@ async fn list(
 }
 
 /// An id, or a whole key: who finds a leaked one should not have to look for its id.
-fn key_id(text: &str) -> Result<KeyId, CliError> {
+pub(super) fn key_id(text: &str) -> Result<KeyId, CliError> {
     match (text.parse(), key::parse(text)) {
         (Ok(id), _) => Ok(id),
         (_, Ok(whole)) => Ok(whole.id()),
@@ -350,28 +351,15 @@ pub(super) fn time(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
 }
 
-/// A table: a header, then rows, each column as wide as its widest cell.
+/// A table: a header, then rows.
 pub(super) fn write_columns<const N: usize>(
     out: &mut dyn Write,
     header: [&str; N],
     rows: Vec<[String; N]>,
 ) -> Result<(), CliError> {
-    let width_of = |text: &str| text.chars().count();
-    let mut widths = header.map(width_of);
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(width_of(cell));
-        }
-    }
-    for row in std::iter::once(header.map(str::to_owned)).chain(rows) {
-        let mut line = Vec::new();
-        for (width, cell) in widths.iter().zip(&row) {
-            write!(line, "{cell:width$}  ")?;
-        }
-        out.write_all(line.trim_ascii_end())?;
-        writeln!(out)?;
-    }
-    Ok(())
+    let header = std::iter::once(header.map(str::to_owned));
+    let rows: Vec<Vec<String>> = header.chain(rows).map(Vec::from).collect();
+    Ok(table::write(out, &rows)?)
 }
 
 /// One JSON document and a line break.

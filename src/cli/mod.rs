@@ -2,10 +2,16 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod catalog;
 pub mod check;
+pub mod explain;
 pub mod keys;
+pub mod models;
+mod offline;
 pub mod running;
+mod running_catalog;
 pub mod serve;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 
-use crate::{catalog, dev};
+use crate::dev;
 
 /// An AI gateway: one access key for every provider.
 #[derive(Debug, Parser)]
@@ -23,6 +29,12 @@ struct Arguments {
     command: Command,
 }
 
+/// Where the configuration is when nobody says.
+const DEFAULT_CONFIG: &str = "/etc/tollgate/tollgate.toml";
+
+/// Where something has got worse, or would be refused: the answer is given, and a script can go by it.
+const WORSE: u8 = 2;
+
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ConfigFile {
@@ -31,7 +43,7 @@ pub struct ConfigFile {
         long,
         global = true,
         value_name = "FILE",
-        default_value = "/etc/tollgate/tollgate.toml"
+        default_value = DEFAULT_CONFIG
     )]
     pub config: PathBuf,
 }
@@ -46,13 +58,17 @@ enum Command {
     Schema,
     /// Have the running gateway read configuration and catalog again
     Reload(admin::Gateway),
-    /// Manage the catalogs of the running gateway
-    Catalog {
-        #[command(subcommand)]
-        command: running::CatalogCommand,
-    },
     /// Run everything locally: prints an access key and the lines to paste
     Dev(dev::Options),
+    /// Say why a request goes where it goes, without sending it
+    Explain(Box<explain::Options>),
+    /// List the models of the catalog, with their prices and limits
+    Models(Box<models::Options>),
+    /// Compare catalogs, take over price lists, and manage the catalogs of the running gateway
+    Catalog {
+        #[command(subcommand)]
+        command: catalog::CatalogCommand,
+    },
     /// Manage access keys
     Keys {
         #[command(flatten)]
@@ -72,27 +88,36 @@ enum Command {
 /// Runs what the command line asks for.
 #[must_use]
 pub fn run() -> ExitCode {
-    let done = match Arguments::parse().command {
-        Command::Serve(file) => serve::serve(&file.config),
+    let out = &mut Pipe(std::io::stdout());
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(told) => return said(&told),
+    };
+    let done = match arguments.command {
+        Command::Serve(file) => serve::serve(&file.config).map(good),
         Command::Check(options) => check::check(&options),
         Command::Schema => {
-            print!("{}", catalog::schema());
-            Ok(())
+            print!("{}", crate::catalog::schema());
+            Ok(ExitCode::SUCCESS)
         }
-        Command::Reload(gateway) => running::reload(&gateway),
-        Command::Catalog { command } => running::catalog(&command),
-        Command::Dev(options) => dev::run(&options),
+        Command::Reload(gateway) => running::reload(&gateway).map(good),
+        Command::Dev(options) => dev::run(&options).map(good),
+        Command::Explain(options) => explain::run(&options, out),
+        Command::Models(options) => models::run(&options, out).map(good),
+        Command::Catalog { command } => catalog::run(&command, out),
         Command::Keys { file, command } => serve::with_store(&file.config, async |store, out| {
             keys::run(command, store, Timestamp::now(), out).await
-        }),
+        })
+        .map(good),
         Command::Accounts { file, command } => {
             serve::with_store(&file.config, async |store, out| {
                 accounts::run(command, store, Timestamp::now(), out).await
             })
+            .map(good)
         }
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(problems) => {
             for problem in problems {
                 eprintln!("tollgate: {problem}");
@@ -100,4 +125,51 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Standard output. Who reads only the beginning of it, as `head` does, has what it wants: that is no error.
+struct Pipe(std::io::Stdout);
+
+impl std::io::Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self.0.write(bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
+            written => written,
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self.0.flush() {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            flushed => flushed,
+        }
+    }
+}
+
+/// Help and version, or what is wrong with the arguments: an error as any other, and nothing that got worse.
+fn said(told: &clap::Error) -> ExitCode {
+    let _ = told.print();
+    if told.use_stderr() {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+fn good((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}
+
+/// The exit code of an answer that says whether something is worse.
+fn worse(is: bool) -> ExitCode {
+    if is {
+        ExitCode::from(WORSE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+/// An error that ends a command, for people.
+fn one(error: impl std::fmt::Display) -> Vec<String> {
+    vec![error.to_string()]
 }

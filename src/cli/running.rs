@@ -81,7 +81,7 @@ fn versions(gateway: &Gateway) -> Result<(), Vec<String>> {
     Ok(())
 }
 
-fn good(answer: Answer) -> Result<Answer, Vec<String>> {
+pub(super) fn good(answer: Answer) -> Result<Answer, Vec<String>> {
     if answer.status == 200 {
         Ok(answer)
     } else {

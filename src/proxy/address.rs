@@ -17,25 +17,36 @@ pub enum Address<'a> {
     Models {
         /// The provider that the path names.
         provider: Option<&'a str>,
+        /// Whether it is asked for at Gemini's path.
+        gemini: bool,
     },
     /// One model.
     Model {
         /// The provider that the path names.
         provider: Option<&'a str>,
+        /// Whether it is asked for at Gemini's path.
+        gemini: bool,
         /// The model's name as written in the path (percent-encoded).
         id: &'a str,
     },
+    /// What would become of a request.
+    Explain,
     /// The liveness probe.
     Health,
     /// Nothing that is served here.
     Unknown,
 }
 
+/// Where a request is explained instead of sent.
+pub const EXPLAIN: &str = "/tollgate/v1/explain";
+
 /// Reads `path`, which begins with a slash and has no query. `is_provider` knows ids and aliases.
 #[must_use]
 pub fn parse<'a>(path: &'a str, is_provider: impl Fn(&str) -> bool) -> Address<'a> {
-    if path == "/healthz" {
-        return Address::Health;
+    match path {
+        "/healthz" => return Address::Health,
+        EXPLAIN => return Address::Explain,
+        _ => {}
     }
     let (provider, below) = match first_segment(path) {
         Some((first, rest)) if !rest.is_empty() && first != "v1" && is_provider(first) => {
@@ -43,6 +54,9 @@ pub fn parse<'a>(path: &'a str, is_provider: impl Fn(&str) -> bool) -> Address<'
         }
         _ => (None, path),
     };
+    if let Some(models) = below.strip_prefix("/v1beta") {
+        return self::models(models, provider, true);
+    }
     let below = without_v1(without_v1(below));
     if let Some(row) = TABLE.iter().find(|row| row.path == below) {
         return Address::Surface {
@@ -50,10 +64,16 @@ pub fn parse<'a>(path: &'a str, is_provider: impl Fn(&str) -> bool) -> Address<'
             provider,
         };
     }
+    models(below, provider, false)
+}
+
+/// The list, or one of it.
+fn models<'a>(below: &'a str, provider: Option<&'a str>, gemini: bool) -> Address<'a> {
     match below.strip_prefix("/models") {
-        Some("" | "/") => Address::Models { provider },
+        Some("" | "/") => Address::Models { provider, gemini },
         Some(id) if id.starts_with('/') => Address::Model {
             provider,
+            gemini,
             id: &id[1..],
         },
         _ => Address::Unknown,
@@ -81,7 +101,8 @@ pub fn nearest(path: &str) -> String {
         .iter()
         .map(|row| row.path)
         .chain(["/models"])
-        .map(|path| format!("/v1{path}"));
+        .map(|path| format!("/v1{path}"))
+        .chain(["/v1beta/models", EXPLAIN].map(str::to_owned));
     let likeness = |served: &String| strsim::sorensen_dice(served, path);
     let nearest = served.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     nearest.unwrap_or_default()
@@ -125,22 +146,29 @@ mod tests {
 
     #[test]
     fn models_are_listed_and_named() {
-        assert_eq!(parsed("/v1/models"), Address::Models { provider: None });
-        assert_eq!(parsed("/models"), Address::Models { provider: None });
-        assert_eq!(
-            parsed("/openai/v1/models/gpt-4o"),
-            Address::Model {
-                provider: Some("openai"),
-                id: "gpt-4o"
-            }
-        );
-        assert_eq!(
-            parsed("/v1/models/anthropic/claude"),
-            Address::Model {
-                provider: None,
-                id: "anthropic/claude"
-            }
-        );
+        let list = |provider, gemini| Address::Models { provider, gemini };
+        for path in ["/v1/models", "/models", "/v1/models/"] {
+            assert_eq!(parsed(path), list(None, false), "{path}");
+        }
+        assert_eq!(parsed("/v1beta/models"), list(None, true));
+        assert_eq!(parsed("/openai/v1beta/models"), list(Some("openai"), true));
+        for (path, provider, gemini, id) in [
+            ("/openai/v1/models/gpt-4o", Some("openai"), false, "gpt-4o"),
+            (
+                "/v1/models/anthropic/claude",
+                None,
+                false,
+                "anthropic/claude",
+            ),
+            ("/v1beta/models/gpt-4o", None, true, "gpt-4o"),
+        ] {
+            let one = Address::Model {
+                provider,
+                gemini,
+                id,
+            };
+            assert_eq!(parsed(path), one, "{path}");
+        }
     }
 
     #[test]
@@ -152,6 +180,9 @@ mod tests {
             "/v2/chat/completions",
             "/nobody/v1/messages",
             "/v1/v1/v1/messages",
+            "/v1beta",
+            "/v1beta/messages",
+            "/v1beta/v1/models",
         ] {
             assert_eq!(parsed(path), Address::Unknown, "{path}");
         }

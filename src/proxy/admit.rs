@@ -9,8 +9,9 @@ use pingora_proxy::Session;
 use super::Gateway;
 use super::address::{self, Address};
 use super::body::{self, Body, Bounds, Tail, Unread};
-use super::candidates::{self, Ask, Found};
+use super::candidates::{Ask, Found};
 use super::context::{Current, RequestContext, Routed};
+use super::decide::{self, Decision};
 use super::members;
 use super::models::{self, Page};
 use super::reject::{Code, Rejection};
@@ -19,7 +20,6 @@ use super::seen::Seen;
 use super::{attempts, framing};
 use crate::access::presented;
 use crate::catalog::ProviderId;
-use crate::credentials::Source;
 use crate::live::Live;
 use crate::routing::failover::{Mode, Rules};
 use crate::routing::plan::Plan;
@@ -39,10 +39,10 @@ pub enum Next {
 }
 
 /// What the client said in headers about how it wants to be served.
-struct Controls {
-    pinned: Option<ProviderId>,
-    rules: Rules,
-    own_key: Option<String>,
+pub(super) struct Controls {
+    pub(super) pinned: Option<ProviderId>,
+    pub(super) rules: Rules,
+    pub(super) own_key: Option<String>,
 }
 
 impl Gateway {
@@ -66,8 +66,17 @@ impl Gateway {
         }
         match address {
             Address::Health => self.healthy(session, ctx).await,
-            Address::Models { provider } => self.models(session, ctx, provider, None).await,
-            Address::Model { provider, id } => self.models(session, ctx, provider, Some(id)).await,
+            // A method of a model, in Gemini's way: `/v1beta/models/ID:METHOD`.
+            Address::Model { id, .. }
+                if id.contains(':') && session.req_header().method == Method::POST =>
+            {
+                Err(unknown_path(&path).into())
+            }
+            Address::Models { provider, .. } => self.models(session, ctx, provider, None).await,
+            Address::Model { provider, id, .. } => {
+                self.models(session, ctx, provider, Some(id)).await
+            }
+            Address::Explain => self.explain(session, ctx).await,
             Address::Surface { surface, provider } => {
                 ctx.surface = Some(surface);
                 self.plan(session, ctx, surface, provider).await?;
@@ -106,8 +115,8 @@ impl Gateway {
                 models::one(&live, &caller, controls.pinned, ctx.dialect, &id)?
             }
             None => {
-                let page = Page::of_query(session.req_header().uri.query())?;
-                models::list(&live, &caller, controls.pinned, ctx.dialect, &page)
+                let page = Page::of_query(session.req_header().uri.query(), ctx.dialect)?;
+                models::list(&live, &caller, controls.pinned, ctx.dialect, &page)?
             }
         };
         let sent = self.answer_json(session, ctx, body).await;
@@ -123,14 +132,8 @@ impl Gateway {
     ) -> Result<(), Unread> {
         allow(session, &[Method::POST])?;
         let controls = self.identify(session, ctx, provider)?;
-        if self.metrics.in_flight() > ctx.live.requests_max {
-            return Err(overloaded().into());
-        }
-        let bounds = Bounds {
-            body: ctx.live.body_max,
-            replay: ctx.live.replay_max,
-            client: ctx.live.client_patience,
-        };
+        self.check_load(ctx)?;
+        let bounds = bounds(&ctx.live);
         session.set_write_timeout(Some(bounds.client));
         let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
         let routed = route(ctx, surface, &controls, body, &bounds)?;
@@ -139,8 +142,16 @@ impl Gateway {
         Ok(())
     }
 
+    /// Refuses when as many requests are under way as may be.
+    pub(super) fn check_load(&self, ctx: &RequestContext) -> Result<(), Rejection> {
+        if self.metrics.in_flight() > ctx.live.requests_max {
+            return Err(overloaded());
+        }
+        Ok(())
+    }
+
     /// Who asks, and how it wants to be served.
-    fn identify(
+    pub(super) fn identify(
         &self,
         session: &Session,
         ctx: &mut RequestContext,
@@ -172,6 +183,15 @@ impl Gateway {
     }
 }
 
+/// What a request may send.
+pub(super) fn bounds(live: &Live) -> Bounds {
+    Bounds {
+        body: live.body_max,
+        replay: live.replay_max,
+        client: live.client_patience,
+    }
+}
+
 /// Names, candidates and plan of a request whose body has been read.
 fn route(
     ctx: &RequestContext,
@@ -180,9 +200,6 @@ fn route(
     body: Body,
     bounds: &Bounds,
 ) -> Result<Box<Routed>, Rejection> {
-    let members = body.scanner.members();
-    members::unambiguous(members)?;
-    let names = members::names(members, &body.bytes)?;
     let live = &*ctx.live;
     let Some(caller) = ctx.caller.as_deref() else {
         return Err(refused(crate::access::Refusal::NoKey));
@@ -194,23 +211,15 @@ fn route(
         pinned: controls.pinned,
         own_key: controls.own_key.as_deref(),
     };
+    let Decision { names, found } = decide::decide(&ask, &body, &mut ())?;
     let Found {
         candidates,
         rejected,
-    } = candidates::find(&ask, &names)?;
-    let charged = candidates
-        .iter()
-        .flat_map(|candidate| &*candidate.credentials);
-    if charged
-        .into_iter()
-        .any(|credential| credential.source == Source::Gateway)
-    {
-        members::chargeable(members)?;
-    }
+    } = found;
     let deadline = ctx.started + live.total(candidates[0].provider);
     let asked = names[0].as_ref().into();
     drop(names);
-    let streamed = members::streamed(members);
+    let streamed = members::streamed(body.scanner.members());
     let Some(plan) = Plan::new(candidates, live.attempts) else {
         return Err(Rejection::new(
             Code::Internal,
@@ -246,12 +255,16 @@ fn route(
 fn dialect(address: &Address<'_>, seen: Seen) -> Dialect {
     match address {
         Address::Surface { surface, .. } => surface.spec().dialect,
+        Address::Models { gemini: true, .. } | Address::Model { gemini: true, .. } => {
+            Dialect::Gemini
+        }
         _ if seen.anthropic_version => Dialect::Anthropic,
+        _ if seen.google => Dialect::Gemini,
         _ => Dialect::OpenAi,
     }
 }
 
-fn allow(session: &Session, methods: &[Method]) -> Result<(), Rejection> {
+pub(super) fn allow(session: &Session, methods: &[Method]) -> Result<(), Rejection> {
     if methods.contains(&session.req_header().method) {
         return Ok(());
     }

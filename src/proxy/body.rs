@@ -55,6 +55,27 @@ pub struct Body {
     pub share: Option<Reservation>,
 }
 
+impl Body {
+    /// A body that was not sent, to be explained.
+    ///
+    /// # Errors
+    /// A refusal when it is not JSON.
+    pub fn of_bytes(bytes: Bytes) -> Result<Self, Rejection> {
+        let mut scanner = Scanner::new();
+        let scanned = scanner.feed(&bytes).map(drop);
+        scanned
+            .and_then(|()| scanner.finish())
+            .map_err(|fault| malformed(&fault))?;
+        Ok(Self {
+            declared: Some(bytes.len() as u64),
+            bytes,
+            scanner,
+            whole: true,
+            share: None,
+        })
+    }
+}
+
 /// Why no body came of it.
 #[derive(Debug)]
 pub enum Unread {

@@ -1,5 +1,8 @@
 //! The names asked for → candidates: what the catalog has under them, filtered by switch, policy
 //! and surface, each with its credentials in the order in which they are tried.
+//!
+//! This is the one place where that is decided. Whoever wants to know why ([`Watch`]) is told while it happens, so that
+//! an explanation cannot differ from what a request meets.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -9,8 +12,8 @@ use http::HeaderValue;
 use super::reject::{Code, Rejection};
 use super::response;
 use crate::access::Caller;
-use crate::access::policy::{Step, Verdict};
-use crate::catalog::{Form, ProviderId, Target, Unresolved};
+use crate::access::policy::{Judged, Rule, Step, Verdict};
+use crate::catalog::{Form, ProviderId, Target, Targets, Unresolved};
 use crate::credentials::{Key, KeyHealth, Source};
 use crate::live::Live;
 use crate::routing::plan::{Candidate, Candidates, Credential, Credentials, UpstreamModel};
@@ -37,6 +40,47 @@ pub struct Ask<'a> {
     pub own_key: Option<&'a str>,
 }
 
+/// Is told of a decision while it is made. Nothing of it changes what is decided.
+pub trait Watch {
+    /// A name was looked up.
+    fn read(&mut self, _name: &str, _found: Result<&Targets<'_>, Unresolved>) {}
+    /// A model that a name means is not tried.
+    fn dropped(&mut self, _provider: ProviderId, _model: &str, _why: Dropped<'_>) {}
+    /// A model that a name means is tried.
+    fn kept(&mut self, _model: &str, _candidate: &Candidate, _why: Kept<'_>) {}
+}
+
+/// A request does not ask why.
+impl Watch for () {}
+
+/// Why a model is not tried.
+#[derive(Clone, Copy, Debug)]
+pub enum Dropped<'a> {
+    /// The operator has switched the provider off.
+    SwitchedOff,
+    /// It is not served on the surface asked for.
+    Surface,
+    /// The access key may not use it.
+    Policy(Judged<'a>),
+    /// It is a candidate already.
+    Repeated,
+    /// None of these steps has a credential for it.
+    NoCredential(&'a [Step]),
+    /// There are as many candidates as there may be.
+    TooMany,
+}
+
+/// Why a model is tried in the way it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept<'a> {
+    /// The rule that allows it, where not everything is allowed.
+    pub allowed: Option<Rule<'a>>,
+    /// Whose credentials it may go on with.
+    pub steps: &'a [Step],
+    /// The rule that says so; none: the key's default.
+    pub steps_rule: Option<Rule<'a>>,
+}
+
 /// What came of it: candidates, and what the caller may not use.
 #[derive(Debug)]
 pub struct Found {
@@ -50,9 +94,14 @@ pub struct Found {
 ///
 /// # Errors
 /// When there is none: the nearest reason.
-pub fn find(ask: &Ask<'_>, names: &[Cow<'_, str>]) -> Result<Found, Rejection> {
+pub fn find(
+    ask: &Ask<'_>,
+    names: &[Cow<'_, str>],
+    watch: &mut impl Watch,
+) -> Result<Found, Rejection> {
     let mut search = Search {
         ask,
+        watch,
         own_key: None,
         candidates: Candidates::new(),
         rejected: Vec::new(),
@@ -67,8 +116,9 @@ pub fn find(ask: &Ask<'_>, names: &[Cow<'_, str>]) -> Result<Found, Rejection> {
     search.finish()
 }
 
-struct Search<'a> {
+struct Search<'a, W> {
     ask: &'a Ask<'a>,
+    watch: &'a mut W,
     /// The client's own key and the one provider it is bound to.
     own_key: Option<(ProviderId, Arc<Key>)>,
     candidates: Candidates,
@@ -83,10 +133,12 @@ struct Search<'a> {
     unknown: Option<String>,
 }
 
-impl Search<'_> {
+impl<W: Watch> Search<'_, W> {
     fn add(&mut self, name: &str) -> Result<(), Rejection> {
         let catalog = &self.ask.live.catalog;
-        match catalog.lookup(name, self.ask.pinned) {
+        let found = catalog.lookup(name, self.ask.pinned);
+        self.watch.read(name, found.as_ref().map_err(|why| *why));
+        match found {
             Ok(targets) => {
                 if let (Form::Prefixed | Form::Slashed, Some(target)) =
                     (targets.form, targets.first())
@@ -113,21 +165,28 @@ impl Search<'_> {
     }
 
     fn add_target(&mut self, target: &Target, id: &str) -> Result<(), Rejection> {
-        let live = self.ask.live;
-        let provider = target.provider;
-        if !live.is_enabled(provider) || self.candidates.len() >= CANDIDATES_MAX {
+        let ask = self.ask;
+        let (live, provider) = (ask.live, target.provider);
+        if !live.is_enabled(provider) {
+            self.watch.dropped(provider, id, Dropped::SwitchedOff);
+            return Ok(());
+        }
+        if self.candidates.len() >= CANDIDATES_MAX {
+            self.watch.dropped(provider, id, Dropped::TooMany);
             return Ok(());
         }
         let name = &live.upstream(provider).id;
-        if !live.catalog.serves(target, self.ask.surface) {
+        if !live.catalog.serves(target, ask.surface) {
+            self.watch.dropped(provider, id, Dropped::Surface);
             self.mute.push(provider);
             return Ok(());
         }
-        let verdict = self.ask.caller.policy.permits(name, id);
-        if verdict != Verdict::Allowed {
+        let judged = ask.caller.policy.judge(name, &[id]);
+        if judged.verdict != Verdict::Allowed {
+            self.watch.dropped(provider, id, Dropped::Policy(judged));
             let full = format!("{name}:{id}");
             self.rejected.push(full.clone());
-            self.denied = Some((verdict, full));
+            self.denied = Some((judged.verdict, full));
             return Ok(());
         }
         let model = match target.model() {
@@ -135,18 +194,29 @@ impl Search<'_> {
             None => UpstreamModel::Written(id.into()),
         };
         if self.has(provider, &model) {
+            self.watch.dropped(provider, id, Dropped::Repeated);
             return Ok(());
         }
-        let credentials = self.credentials(provider, id)?;
+        let (steps, steps_rule) = ask.caller.policy.steps_by_rule(name, &[id]);
+        let credentials = self.credentials(provider, steps)?;
         if credentials.is_empty() {
+            self.watch
+                .dropped(provider, id, Dropped::NoCredential(steps));
             self.keyless.get_or_insert(provider);
             return Ok(());
         }
-        self.candidates.push(Candidate {
+        let candidate = Candidate {
             provider,
             model,
             credentials,
-        });
+        };
+        let why = Kept {
+            allowed: judged.rule,
+            steps,
+            steps_rule,
+        };
+        self.watch.kept(id, &candidate, why);
+        self.candidates.push(candidate);
         Ok(())
     }
 
@@ -156,10 +226,13 @@ impl Search<'_> {
         self.candidates.iter().any(same)
     }
 
-    /// The credentials for one model of a provider, those that were set aside last.
-    fn credentials(&mut self, provider: ProviderId, model: &str) -> Result<Credentials, Rejection> {
+    /// The credentials of `steps` for a provider, those that were set aside last.
+    fn credentials(
+        &mut self,
+        provider: ProviderId,
+        steps: &[Step],
+    ) -> Result<Credentials, Rejection> {
         let upstream = self.ask.live.upstream(provider);
-        let steps = self.ask.caller.policy.steps_for(&upstream.id, model);
         let mut found = Credentials::new();
         let own = self.own_key(provider)?;
         if let Some(key) = &own

@@ -5,7 +5,7 @@ use http::HeaderValue;
 use super::body::Body;
 use super::reject::{Code, Rejection};
 use crate::model::scan::Member;
-use crate::model::splice::{self, Edit, Pieces};
+use crate::model::splice::{self, Edit, Edits, Pieces};
 
 /// A body as it goes upstream.
 pub struct Laid {
@@ -17,15 +17,21 @@ pub struct Laid {
     pub length: Option<u64>,
 }
 
+/// The edits after which `body` asks for `model` and for no other.
+///
+/// # Errors
+/// When that cannot be told without the rest of the body.
+pub fn plan(body: &Body, model: &str) -> Result<Edits, Rejection> {
+    splice::name_model(&body.bytes, body.scanner.members(), model).map_err(|_| unfinished())
+}
+
 /// Lays out `body` so that it asks for `model` and for no other.
 ///
 /// # Errors
 /// When that cannot be done without the rest of the body.
 pub fn lay_out(body: &Body, model: &str) -> Result<Laid, Rejection> {
-    let members = body.scanner.members();
-    let edits = splice::name_model(&body.bytes, members, model).map_err(|_| unfinished())?;
+    let edits = plan(body, model)?;
     let pieces = splice::splice(&body.bytes, &edits).map_err(|_| unfinished())?;
-    let listed = members.get(Member::Models).is_some();
     let known = if body.whole {
         Some(body.bytes.len() as u64)
     } else {
@@ -34,7 +40,7 @@ pub fn lay_out(body: &Body, model: &str) -> Result<Laid, Rejection> {
     // A body may shrink or grow; what is still on the wire stays as long as it is.
     let rest = known.map(|length| length.saturating_sub(body.bytes.len() as u64));
     Ok(Laid {
-        names: names(&edits, listed),
+        names: names(&edits, body),
         length: rest.map(|rest| rest + pieces.total_len() as u64),
         pieces,
     })
@@ -47,15 +53,24 @@ fn unfinished() -> Rejection {
     )
 }
 
-/// E1: the value of `model`. E2: the member `models` is taken out. Both at once where there was no
-/// `model`, and the first name of `models` took its place.
-fn names(edits: &[Edit], listed: bool) -> Option<HeaderValue> {
-    let renamed = edits.iter().any(|edit| !edit.with.is_empty());
-    let name = match (renamed, listed) {
-        (true, true) => "E1, E2",
-        (true, false) => "E1",
-        (false, true) => "E2",
-        (false, false) => return None,
-    };
-    Some(HeaderValue::from_static(name))
+const RENAMED: &str = "E1";
+const TAKEN_OUT: &str = "E2";
+const BOTH: &str = "E1, E2";
+
+/// The published name of one edit of `body`. E1: the value of `model`. E2: the member `models` is taken out. Both at
+/// once where there was no `model`, and the first name of `models` took its place.
+#[must_use]
+pub fn name(edit: &Edit, body: &Body) -> &'static str {
+    let named = body.scanner.members().get(Member::Model).is_some();
+    match (edit.with.is_empty(), named) {
+        (true, _) => TAKEN_OUT,
+        (false, true) => RENAMED,
+        (false, false) => BOTH,
+    }
+}
+
+fn names(edits: &[Edit], body: &Body) -> Option<HeaderValue> {
+    let both = edits.len() > 1;
+    let name = edits.first().map(|edit| name(edit, body))?;
+    Some(HeaderValue::from_static(if both { BOTH } else { name }))
 }

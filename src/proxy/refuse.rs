@@ -11,10 +11,10 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
-use super::Gateway;
 use super::context::RequestContext;
 use super::reject::{Code, Rejection};
 use super::response;
+use super::{Gateway, address};
 use crate::surface::Dialect;
 
 /// The largest rest of a body that is read to keep a connection, in bytes.
@@ -52,7 +52,7 @@ impl Gateway {
             // Surfaces are posted to; all else that is served is read.
             header.insert_header(
                 ALLOW,
-                if ctx.surface.is_some() {
+                if ctx.surface.is_some() || session.req_header().uri.path() == address::EXPLAIN {
                     "POST"
                 } else {
                     "GET, HEAD"

@@ -15,6 +15,8 @@ pub struct Seen {
     pub origin: bool,
     /// `Anthropic-Version`, which only clients of Anthropic's API send.
     pub anthropic_version: bool,
+    /// `X-Goog-Api-Key` or `X-Goog-Api-Client`, which only clients of Gemini's API send.
+    pub google: bool,
     /// `Expect`.
     pub expect: bool,
     /// `X-Client-Request-Id`: the client's own id for the request.
@@ -46,6 +48,10 @@ impl Seen {
             "x-client-request-id" => self.client_request_id = true,
             "tollgate-provider" => self.provider = true,
             "tollgate-failover" => self.failover = true,
+            "x-goog-api-key" | "x-goog-api-client" => {
+                self.google = true;
+                self.places.note(name);
+            }
             _ if self.places.note(name) => {}
             _ => self.ignored += u16::from(name.starts_with(OWN_PREFIX)),
         }
@@ -70,6 +76,7 @@ mod tests {
         assert!(seen(&["accept", "origin"]).origin);
         assert!(seen(&["expect"]).expect && seen(&["anthropic-version"]).anthropic_version);
         assert!(seen(&["x-client-request-id"]).client_request_id);
+        assert!(seen(&["x-goog-api-key"]).google && seen(&["x-goog-api-client"]).google);
         let ours = seen(&["tollgate-provider", "tollgate-failover", "tollgate-key"]);
         assert!(ours.provider && ours.failover && ours.ignored == 0);
         assert_eq!(seen(&["tollgate-else", "tollgate-keys"]).ignored, 2);

@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::reload::{self, Cause, Reloader};
 use crate::access::Keyring;
 use crate::admin::{Control, NoRollback, Readiness, Version};
+use crate::catalog::outline::Outline;
 use crate::snapshot::Snapshot;
 
 /// A view on the running gateway.
@@ -71,6 +72,15 @@ impl Control for Status {
     async fn versions(&self) -> Vec<Version> {
         let kept = self.reloader.aside(Reloader::versions).await;
         kept.unwrap_or_default().into_iter().map(version).collect()
+    }
+
+    async fn catalog(&self) -> Option<Vec<u8>> {
+        let live = self.reloader.live().pin();
+        let outlined = tokio::task::spawn_blocking(move || {
+            let outline = Outline::of(&live.catalog, |provider| live.is_enabled(provider));
+            serde_json::to_vec(&outline)
+        });
+        outlined.await.ok()?.ok()
     }
 }
 

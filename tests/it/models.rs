@@ -100,7 +100,7 @@ async fn an_openai_client_gets_the_whole_list_in_its_shape() {
         let response = ask(&gateway, "ours", target).await;
         let list = response.json();
         assert_eq!(list["object"], "list", "{target}");
-        assert!(list.get("has_more").is_none(), "{target}");
+        assert_eq!(list["has_more"], false, "{target}");
         assert_eq!(ids(&response), ours(), "{target}");
         assert_eq!(response.header("content-type"), Some("application/json"));
         assert!(response.header("tollgate-request-id").is_some());
@@ -108,6 +108,12 @@ async fn an_openai_client_gets_the_whole_list_in_its_shape() {
             assert_eq!(row["object"], "model", "{row}");
             assert!(
                 row["created"].is_u64() && row["owned_by"].is_string(),
+                "{row}"
+            );
+            // What the Anthropic SDK reads: not every one of its clients says that it is one.
+            assert_eq!(row["type"], "model", "{row}");
+            assert!(
+                row["display_name"].is_string() && row["created_at"].is_string(),
                 "{row}"
             );
         }
@@ -204,6 +210,153 @@ async fn an_anthropic_client_gets_pages_in_its_shape() {
     let response = ask_anthropic(&gateway, "ours", "/v1/models?limit=1000").await;
     assert_eq!(ids(&response), expected);
     assert_eq!(response.json()["has_more"], false);
+}
+
+#[tokio::test]
+async fn a_page_that_begins_nowhere_is_refused() {
+    let gateway = start().await;
+    for edge in ["after_id", "before_id"] {
+        let target = format!("/v1/models?{edge}=no-such-model");
+        let response = ask_anthropic(&gateway, "ours", &target).await;
+        let message = refused(&response, Dialect::Anthropic, 400, "invalid_request");
+        assert!(message.contains("`no-such-model`"), "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_model_says_where_it_stands_and_a_list_can_be_narrowed_to_that() {
+    let upstream = upstream::h1().reply(ask::answer()).start().await;
+    let one = custom("one").set(
+        "models",
+        json!({"new": {}, "old": {"status": "deprecated", "retires": "2027-01"}}),
+    );
+    let gateway = gateway().custom(one, &upstream).start().await;
+    let list = |query: &str| {
+        let request = get(&format!("/one/v1/models{query}"))
+            .header("x-api-key", gateway.key())
+            .headers(&[VERSION]);
+        async { gateway.send(&{ request }).await }
+    };
+    let page = list("").await.json();
+    assert_eq!(page["data"][0]["lifecycle"], "active");
+    assert_eq!(page["data"][0]["retires_at"], Value::Null);
+    assert_eq!(page["data"][1]["lifecycle"], "deprecated");
+    assert_eq!(page["data"][1]["retires_at"], "2027-01-01T00:00:00Z");
+    for (query, expected) in [
+        ("?lifecycle[]=active", &["new"][..]),
+        ("?lifecycle%5B%5D=deprecated", &["old"]),
+        ("?lifecycle=active&lifecycle=deprecated", &["new", "old"]),
+        ("?lifecycle[]=retired", &[]),
+    ] {
+        assert_eq!(ids(&list(query).await), expected, "{query}");
+    }
+    let openai = gateway.send(&gateway.get("/one/v1/models")).await.json();
+    assert_eq!(openai["data"][1]["shutdown_date"], "2027-01");
+}
+
+/// Asks in Gemini's way.
+async fn ask_gemini(gateway: &Gateway, key: &str, target: &str) -> Response {
+    let request = get(target).header("x-goog-api-key", gateway.key_named(key));
+    gateway.send(&request).await
+}
+
+/// The names in a list of Gemini's shape, without what stands before each.
+#[track_caller]
+fn gemini_ids(response: &Response) -> Vec<String> {
+    assert_eq!(response.status, 200, "{}", response.text());
+    let list = response.json();
+    let models = list["models"].as_array().expect("a list");
+    let id = |row: &Value| {
+        let name = row["name"].as_str().expect("a name");
+        name.strip_prefix("models/").expect("a resource").to_owned()
+    };
+    models.iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn a_gemini_client_gets_pages_in_its_shape() {
+    let gateway = start().await;
+    let expected = ours();
+    // Newer clients of that make ask where OpenAI's do; their header says who they are.
+    let whole = ask_gemini(&gateway, "ours", "/v1/models").await;
+    assert_eq!(gemini_ids(&whole), expected);
+    let whole = ask_gemini(&gateway, "ours", "/v1beta/models").await;
+    assert_eq!(gemini_ids(&whole), expected);
+    assert!(whole.json().get("nextPageToken").is_none());
+    let first = &whole.json()["models"][2];
+    assert_eq!(
+        first,
+        &json!({"name": "models/first", "displayName": "The First", "inputTokenLimit": 1000, "outputTokenLimit": 100})
+    );
+    let mut all = Vec::new();
+    let mut target = "/v1beta/models?pageSize=9".to_owned();
+    loop {
+        let page = ask_gemini(&gateway, "ours", &target).await;
+        let ids = gemini_ids(&page);
+        assert!(ids.len() <= 9 && all.len() < expected.len(), "{target}");
+        all.extend(ids);
+        let page = page.json();
+        let Some(token) = page["nextPageToken"].as_str() else {
+            break;
+        };
+        let token = token.replace('/', "%2F");
+        target = format!("/v1beta/models?pageSize=9&pageToken={token}");
+    }
+    assert_eq!(all, expected);
+    // More than there may be is as much as there may be, and none is the usual.
+    for size in ["0", "100000"] {
+        let target = format!("/v1beta/models?pageSize={size}");
+        assert_eq!(
+            gemini_ids(&ask_gemini(&gateway, "ours", &target).await),
+            expected
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_gemini_client_gets_one_model_and_errors_in_its_shape() {
+    let gateway = start().await;
+    for (name, id) in [
+        ("first", "first"),
+        ("alias-of-first", "first"),
+        ("acme/with-slash", "acme/with-slash"),
+        ("with:colon", "with:colon"),
+    ] {
+        let row = ask_gemini(&gateway, "ours", &format!("/v1beta/models/{name}")).await;
+        assert_eq!(row.json()["name"], format!("models/{id}"), "{name}");
+    }
+    let narrow = ask_gemini(&gateway, "narrow", "/one/v1beta/models?pageSize=1000").await;
+    assert_eq!(gemini_ids(&narrow).len(), 15);
+    for (key, target, status, code) in [
+        ("narrow", "/v1beta/models/first", 404, "NOT_FOUND"),
+        ("ours", "/v1beta/models/no-such-model", 404, "NOT_FOUND"),
+        (
+            "ours",
+            "/v1beta/models?pageSize=-1",
+            400,
+            "INVALID_ARGUMENT",
+        ),
+        (
+            "ours",
+            "/v1beta/models?pageToken=gone",
+            400,
+            "INVALID_ARGUMENT",
+        ),
+    ] {
+        let response = ask_gemini(&gateway, key, target).await;
+        let error = &response.json()["error"];
+        assert_eq!(
+            (response.status, &error["code"], &error["status"]),
+            (status, &json!(status), &json!(code)),
+            "{target}"
+        );
+    }
+    let unsigned = gateway.send(&get("/v1beta/models")).await;
+    assert_eq!(unsigned.json()["error"]["status"], "UNAUTHENTICATED");
+    // A method of a model is no model.
+    let method = gateway.post("/v1beta/models/first:generateContent", "{}");
+    let response = gateway.send(&method).await;
+    assert_eq!(response.status, 404, "{}", response.text());
 }
 
 /// Goes through all pages as the SDKs do, by `next` of the page's edge `edge`, and gives the pages.

@@ -2,6 +2,7 @@
 
 import anthropic
 import openai
+from google import genai
 
 # Seconds. The longest that any answer here may take; a hung stream fails its test, and not the run.
 TIMEOUT = 30
@@ -17,3 +18,9 @@ def anthropic_client(gateway, *, make=anthropic.Anthropic, path="", key=None, **
     """As `openai_client`; these clients write `/v1` themselves."""
     options = {"max_retries": 0, "timeout": TIMEOUT} | options
     return make(base_url=gateway.url + path, api_key=key or gateway.key, **options)
+
+
+def gemini_client(gateway, *, path="", key=None, version=None):
+    """As `anthropic_client`; these clients write the version themselves: `v1`, and `v1beta` those that are older."""
+    options = genai.types.HttpOptions(base_url=gateway.url + path, api_version=version, timeout=TIMEOUT * 1000)
+    return genai.Client(api_key=key or gateway.key, http_options=options)

@@ -151,6 +151,11 @@ def environment(**more):
 
 
 def run(binary, *args):
+    return run_to(0, binary, *args)
+
+
+def run_to(code, binary, *args):
+    """What a command says on standard output; an error when it does not end with `code`."""
     done = subprocess.run(
         [str(binary), *map(str, args)],
         env=environment(**PROVIDER_KEYS),
@@ -160,7 +165,7 @@ def run(binary, *args):
         timeout=START_TIMEOUT,
         check=False,
     )
-    if done.returncode != 0:
+    if done.returncode != code:
         raise RuntimeError(f"{' '.join(map(str, args))} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
 

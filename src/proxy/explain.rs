@@ -1,0 +1,322 @@
+//! Explains a request instead of sending it: the decision that a request would go on with is made by the same function
+//! (`decide`), and everything that led to it is written down.
+
+mod words;
+
+use bytes::Bytes;
+use http::Method;
+use pingora_proxy::Session;
+
+use super::Gateway;
+use super::admit::{self, Next};
+use super::body::{self, Body, Unread};
+use super::candidates::{Ask, Dropped, Kept, Watch};
+use super::context::RequestContext;
+use super::reject::{Code, Rejection};
+use super::{decide, edits, models, request};
+use crate::access::Caller;
+use crate::catalog::{Auth, ProviderId, Scheme, Targets, Unresolved};
+use crate::credentials::Key;
+use crate::explain::{self, Explanation, Prices, Refused};
+use crate::live::Live;
+use crate::model::splice::{Edit, Edits};
+use crate::routing::failover::Mode;
+use crate::routing::plan::{Candidate, Credential, UpstreamModel};
+use crate::surface::{Dialect, Surface, TABLE};
+
+/// A request to be explained.
+pub struct Question<'a> {
+    /// The catalog and the providers.
+    pub live: &'a Live,
+    /// Who asks.
+    pub caller: &'a Caller,
+    /// Whether the caller is a key that there is; if not, it stands for any without rules.
+    pub named: bool,
+    /// In which API shape.
+    pub surface: Surface,
+    /// At which provider only.
+    pub pinned: Option<ProviderId>,
+    /// A provider key that the client sent along.
+    pub own_key: Option<&'a str>,
+    /// When something else is tried.
+    pub mode: Mode,
+    /// Whether the health of keys is known: only the process that sends requests measures it.
+    pub measured: bool,
+}
+
+impl Question<'_> {
+    /// Explains what would become of a request with this body.
+    ///
+    /// # Errors
+    /// When there is nothing to explain, because the body is not JSON.
+    pub fn of_bytes(&self, body: Bytes) -> Result<Explanation, Rejection> {
+        Ok(self.explain(&Body::of_bytes(body)?))
+    }
+
+    fn explain(&self, body: &Body) -> Explanation {
+        let live = self.live;
+        let ask = Ask {
+            live,
+            caller: self.caller,
+            surface: self.surface,
+            pinned: self.pinned,
+            own_key: self.own_key,
+        };
+        let mut told = Explanation {
+            catalog: live.version.to_string(),
+            surface: self.surface.name(),
+            provider: self
+                .pinned
+                .map(|provider| live.upstream(provider).id.to_string()),
+            key: self.key(),
+            failover: self.mode.as_str(),
+            attempts_max: live.attempts,
+            ..Explanation::default()
+        };
+        let mut recorder = Recorder {
+            question: self,
+            body,
+            told: &mut told,
+        };
+        let decided = decide::decide(&ask, body, &mut recorder);
+        told.refused = decided.err().map(|rejection| refused(&rejection));
+        told
+    }
+
+    fn key(&self) -> explain::Key {
+        if !self.named {
+            return explain::Key::default();
+        }
+        explain::Key {
+            id: Some(self.caller.key_id.to_string()),
+            name: Some(self.caller.key_name.to_string()),
+            account: Some(self.caller.account.name.to_string()),
+        }
+    }
+}
+
+/// The refusal as an explanation shows it.
+fn refused(rejection: &Rejection) -> Refused {
+    Refused {
+        status: rejection.code.status(),
+        code: rejection.code.name(),
+        message: rejection.message.to_string(),
+    }
+}
+
+/// Writes down what it is told.
+struct Recorder<'a> {
+    question: &'a Question<'a>,
+    body: &'a Body,
+    told: &'a mut Explanation,
+}
+
+impl Recorder<'_> {
+    fn full(&self, provider: ProviderId, model: &str) -> String {
+        format!("{}:{model}", self.question.live.upstream(provider).id)
+    }
+
+    /// The name being looked into.
+    fn asked_as(&self) -> String {
+        let name = self.told.names.last();
+        name.map(|name| name.name.clone()).unwrap_or_default()
+    }
+}
+
+impl Watch for Recorder<'_> {
+    fn read(&mut self, name: &str, found: Result<&Targets<'_>, Unresolved>) {
+        let catalog = &self.question.live.catalog;
+        let (rule, because) = match found {
+            Ok(targets) => words::form(targets.form),
+            Err(why) => ("none", words::meaningless(why)),
+        };
+        let means = found.map_or(Vec::new(), |targets| {
+            let full = |target| {
+                let id = catalog.upstream_id(target, name);
+                self.full(target.provider, id)
+            };
+            targets.iter().map(full).collect()
+        });
+        let nearest = match found {
+            Err(Unresolved::Unknown) => catalog.nearest(name),
+            _ => Vec::new(),
+        };
+        self.told.names.push(explain::Name {
+            name: name.to_owned(),
+            rule,
+            because,
+            means,
+            nearest,
+        });
+    }
+
+    fn dropped(&mut self, provider: ProviderId, model: &str, why: Dropped<'_>) {
+        let (reason, because) = words::dropped(why, self.question.surface);
+        self.told.dropped.push(explain::Dropped {
+            model: self.full(provider, model),
+            asked_as: self.asked_as(),
+            reason,
+            because,
+        });
+    }
+
+    fn kept(&mut self, model: &str, candidate: &Candidate, why: Kept<'_>) {
+        let (edits, body_refused) = match edits::plan(self.body, model) {
+            Ok(edits) => (edits, None),
+            Err(rejection) => (Edits::default(), Some(refused(&rejection))),
+        };
+        let (endpoints, auth) = self.destination(candidate.provider, model);
+        self.told.candidates.push(explain::Candidate {
+            model: self.full(candidate.provider, model),
+            asked_as: self.asked_as(),
+            provider: self
+                .question
+                .live
+                .upstream(candidate.provider)
+                .id
+                .to_string(),
+            upstream_id: model.to_owned(),
+            known: matches!(candidate.model, UpstreamModel::Known(_)),
+            endpoints,
+            auth,
+            allowed_by: why.allowed.map(|rule| rule.to_string()),
+            steps: why.steps.iter().map(|step| step.as_str()).collect(),
+            steps_by: why.steps_rule.map(|rule| rule.to_string()),
+            credentials: self.credentials(&candidate.credentials),
+            price: self.price(&candidate.model),
+            edits: edits.iter().map(|edit| self.edit(edit)).collect(),
+            body_refused,
+        });
+    }
+}
+
+impl Recorder<'_> {
+    /// Where the model is asked for, and how the key goes along.
+    fn destination(&self, provider: ProviderId, model: &str) -> (Vec<explain::Endpoint>, String) {
+        let described = self.question.live.catalog.provider(provider);
+        let Some(route) = described.route(self.question.surface) else {
+            return (Vec::new(), String::new());
+        };
+        let path = route.path(model).unwrap_or_default();
+        let target = request::target(&path, [route.query.as_deref().unwrap_or_default()]);
+        let endpoint = |endpoint: &crate::catalog::Endpoint| explain::Endpoint {
+            name: endpoint.name.to_string(),
+            url: format!(
+                "{}://{}{target}",
+                if endpoint.scheme == Scheme::Https {
+                    "https"
+                } else {
+                    "http"
+                },
+                endpoint.authority
+            ),
+        };
+        let auth = match &route.auth {
+            Auth::None => "none".to_owned(),
+            Auth::Bearer => "bearer".to_owned(),
+            Auth::Header(name) => name.to_string(),
+        };
+        (described.endpoints.iter().map(endpoint).collect(), auth)
+    }
+
+    fn credentials(&self, credentials: &[Credential]) -> Vec<explain::Credential> {
+        let mut told: Vec<explain::Credential> = Vec::with_capacity(credentials.len());
+        for credential in credentials {
+            let step = credential.source.name();
+            let before = told.iter().filter(|told| told.step == step).count();
+            let (state, seconds) = self.state(credential.key.as_deref());
+            told.push(explain::Credential {
+                step,
+                number: before + 1,
+                state,
+                seconds,
+            });
+        }
+        told
+    }
+
+    fn state(&self, key: Option<&Key>) -> (&'static str, Option<u64>) {
+        let aside = key.and_then(|key| key.health().aside_for());
+        match aside {
+            _ if !self.question.measured => ("unknown", None),
+            Some(time) => ("set_aside", Some(time.as_secs().max(1))),
+            None => ("ready", None),
+        }
+    }
+
+    fn price(&self, model: &UpstreamModel) -> Option<Prices> {
+        let UpstreamModel::Known(model) = model else {
+            return None;
+        };
+        let price = self.question.live.catalog.model(*model).price.as_deref()?;
+        Some(Prices(price.shown()))
+    }
+
+    fn edit(&self, edit: &Edit) -> explain::Edit {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        explain::Edit {
+            name: edits::name(edit, self.body),
+            offset: edit.range.start,
+            length: edit.range.len(),
+            removed: text(self.body.bytes.get(edit.range.clone()).unwrap_or_default()),
+            inserted: text(&edit.with),
+        }
+    }
+}
+
+impl Gateway {
+    /// Answers `POST /tollgate/v1/explain`.
+    pub(super) async fn explain(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+    ) -> Result<Next, Unread> {
+        admit::allow(session, &[Method::POST])?;
+        let controls = self.identify(session, ctx, None)?;
+        let surface = surface(session.req_header().uri.query(), ctx.dialect)?;
+        self.check_load(ctx)?;
+        let bounds = admit::bounds(&ctx.live);
+        let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
+        let live = ctx.live.clone();
+        let Some(caller) = ctx.caller.clone() else {
+            return Err(Unread::Gone);
+        };
+        let question = Question {
+            live: &live,
+            caller: &caller,
+            named: true,
+            surface,
+            pinned: controls.pinned,
+            own_key: controls.own_key.as_deref(),
+            mode: controls.rules.mode,
+            measured: true,
+        };
+        let told = serde_json::to_vec(&question.explain(&body));
+        let told = told.map_err(|_| {
+            Rejection::new(Code::Internal, "The explanation could not be written down.")
+        })?;
+        let sent = self.answer_json(session, ctx, told.into()).await;
+        sent.map(|()| Next::Answered).map_err(|_| Unread::Gone)
+    }
+}
+
+/// The surface of `?surface=`; without it that of the client's dialect.
+fn surface(query: Option<&str>, dialect: Dialect) -> Result<Surface, Rejection> {
+    let asked = query
+        .into_iter()
+        .flat_map(models::pairs)
+        .find(|(name, _)| *name == "surface");
+    let Some((_, name)) = asked else {
+        return Ok(match dialect {
+            Dialect::Anthropic => Surface::Messages,
+            Dialect::OpenAi | Dialect::Gemini => Surface::Chat,
+        });
+    };
+    Surface::from_name(&name).ok_or_else(|| {
+        let names: Vec<&str> = TABLE.iter().map(|row| row.name).collect();
+        Rejection::new(
+            Code::InvalidRequest,
+            format!("`surface` must be one of {}.", names.join(", ")),
+        )
+    })
+}
