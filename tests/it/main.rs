@@ -15,6 +15,7 @@ mod ask;
 mod bodies;
 mod catalog;
 mod discover;
+mod docs;
 mod early_answer;
 mod endpoints;
 mod errors;

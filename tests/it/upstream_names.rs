@@ -29,16 +29,24 @@ async fn check(
     row.check(served, surface, model, &delivery, upstream);
 }
 
-/// A model of a shipped provider that is served wherever such models are, with its id or an alias for a name.
-fn names(models: &Value, kind: &str, by_alias: bool) -> Option<(String, String)> {
-    let models = models.as_object().expect("models");
+/// A model of a shipped provider that is served on `surface`, with its id or an alias for a name.
+fn names(file: &Value, surface: &str, by_alias: bool) -> Option<(String, String)> {
+    let usual = if surface == "embeddings" {
+        "embedding"
+    } else {
+        "chat"
+    };
+    let kind = file["surfaces"][surface]["kinds"][0].as_str();
+    let kind = kind.unwrap_or(usual);
+    let models = file["models"].as_object().expect("models");
     models.iter().find_map(|(id, model)| {
-        let usual = model["kind"] == kind
-            && model["surfaces"].is_null()
-            && matches!(model["status"].as_str(), None | Some("active"));
+        let serves = match model["surfaces"].as_array() {
+            Some(surfaces) => surfaces.iter().any(|served| served == surface),
+            None => model["kind"] == kind,
+        };
         let alias = || Some(model["aliases"].get(0)?.as_str()?.to_owned());
         let name = if by_alias { alias()? } else { id.clone() };
-        usual.then(|| (name, id.clone()))
+        (serves && model["status"] != "removed").then(|| (name, id.clone()))
     })
 }
 
@@ -54,16 +62,10 @@ async fn each_shipped_provider_is_reached_by_the_ids_and_aliases_of_its_models()
         let file: Value =
             serde_json::from_str(&std::fs::read_to_string(path).expect("a file")).expect("JSON");
         for surface in SURFACES {
-            let kind = if surface.name == "embeddings" {
-                "embedding"
-            } else {
-                "chat"
-            };
             for by_alias in [false, true] {
-                let Some((name, model)) = names(&file["models"], kind, by_alias) else {
-                    continue;
-                };
-                check(&gateway, row, upstream, &surface, (&name, &model)).await;
+                if let Some((name, model)) = names(&file, surface.name, by_alias) {
+                    check(&gateway, row, upstream, &surface, (&name, &model)).await;
+                }
             }
         }
         assert!(upstream.count() > 0, "{}: no model to ask for", row.id);
