@@ -54,6 +54,9 @@ pub mod credentials;
 // A provider's endpoints, addresses and connections.
 pub mod upstream;
 
+// Providers that list their models themselves.
+pub mod discover;
+
 // The embedded store: accounts and access keys.
 pub mod store;
 

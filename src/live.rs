@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::catalog::{self, Auth, Catalog, ProviderId};
 use crate::config::{self, Config};
 use crate::credentials::{Key, KeyHealth, Scheme};
+use crate::discover::known::Known;
 use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::failover::{Mode, Rules};
 use crate::secret::SecretRef;
@@ -25,7 +26,8 @@ use crate::upstream::measured::Measured;
 use crate::upstream::peer::Transport;
 use crate::upstream::{self, Endpoint, EndpointParts, Route, Times, Upstream};
 
-/// One immutable bundle.
+/// One immutable bundle. A clone shares the providers and all that the files say.
+#[derive(Clone)]
 pub struct Live {
     /// What is served. Shared with those who keep it for later.
     pub catalog: Arc<Catalog>,
@@ -43,7 +45,9 @@ pub struct Live {
     pub requests_max: u64,
     /// How long a client may stop reading or sending.
     pub client_patience: Duration,
-    upstreams: Box<[Ready]>,
+    /// How often a provider is asked for its models.
+    pub discover: Duration,
+    upstreams: Arc<[Ready]>,
 }
 
 /// A provider, with the times and counters that are its own.
@@ -73,6 +77,15 @@ impl Live {
         self.upstreams[id.index()].total
     }
 
+    /// The same with what is known now of the models that providers list themselves.
+    #[must_use]
+    pub fn with_found(&self, lasting: &Lasting) -> Self {
+        Self {
+            catalog: Arc::new(lasting.found.beside(&self.catalog)),
+            ..self.clone()
+        }
+    }
+
     /// What is counted for it.
     #[must_use]
     pub fn provider_metrics(&self, id: ProviderId) -> &ProviderMetrics {
@@ -87,6 +100,8 @@ pub struct Lasting {
     /// Counts.
     pub metrics: Arc<Metrics>,
     measured: Measured,
+    /// The models that providers list themselves.
+    pub found: Known,
     keys: Mutex<HashMap<[u8; 32], Arc<KeyHealth>>>,
 }
 
@@ -98,6 +113,7 @@ impl Lasting {
             resolver,
             metrics,
             measured: Measured::default(),
+            found: Known::default(),
             keys: Mutex::default(),
         }
     }
@@ -186,7 +202,8 @@ fn assemble(
     }
     Ok(Live {
         version: catalog.version().into(),
-        catalog,
+        catalog: Arc::new(lasting.found.beside(&catalog)),
+        discover: config.catalog.discover,
         rules: Rules {
             mode: mode(config.failover.mode),
             retry_after_max: config.failover.retry_after_max,
@@ -264,6 +281,10 @@ impl<'a> Builder<'a> {
                 .as_ref()
                 .and_then(|route| self.route(provider, route))
         });
+        let lists = provider.discovery.iter().flat_map(|it| &it.lists);
+        let lists = lists
+            .filter_map(|route| self.route(provider, route))
+            .collect();
         let keys = own.map_or(&[][..], |own| &own.keys);
         let keys = keys
             .iter()
@@ -278,7 +299,8 @@ impl<'a> Builder<'a> {
                 provider.key_optional,
                 times,
                 self.lasting.measured.turns(&provider.id),
-            ),
+            )
+            .with_lists(lists),
             total: timeouts.total,
             enabled: own.is_none_or(|own| own.enabled),
             metrics: self.lasting.metrics.provider(&provider.id),
@@ -324,6 +346,7 @@ impl<'a> Builder<'a> {
             tls,
             sni,
             authority,
+            weight: entry.weight,
             host: self.lasting.resolver.host(&entry.host, entry.port),
             ca: ca.cloned(),
             transport: Transport::of(&self.config.upstream),

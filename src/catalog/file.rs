@@ -84,6 +84,13 @@ pub struct File {
     /// What else the provider serves; kept, not routed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_surfaces: Option<Members<String, Value>>,
+    /// Whether the provider is asked in the background which models it has. Those that no file lists are added.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discover: Option<bool>,
+    /// Where the provider lists its models: the first that answers with a list counts. `/models` when not said; none
+    /// where what is listed there is not what requests can ask for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_lists: Option<Vec<ListEntry>>,
     /// What tells whether the provider is well.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthEntry>,
@@ -167,6 +174,25 @@ pub struct SurfaceEntry {
     /// A file between took this entry away: what the files before that one say of it does not count.
     #[serde(skip)]
     pub(super) anew: bool,
+}
+
+/// Where a provider lists its models, asked with GET: as OpenAI, Anthropic, Ollama or LM Studio do.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ListEntry {
+    /// Path, as that of a surface.
+    #[schemars(extend("pattern" = schema::PATH))]
+    pub path: String,
+    /// Query that the path needs, without `?`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// As `headers` of the provider, for this list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("propertyNames" = {"pattern": schema::HEADER}))]
+    pub headers: Option<Members<String, Option<String>>>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What an active check asks for.

@@ -10,6 +10,7 @@
 //!    it, one target each. First the one whose `default_for` names it; those whose model is removed last (the catalog can
 //!    be behind, so it is the provider that says so); ids before aliases before families; then catalog order. A family
 //!    means those of its models that are active and no variants, at each provider the one whose id is nearest to it.
+//!    Providers that only list the model themselves come behind those of the files, but before removed models.
 //! 4. `provider/model`, which means what `provider:model` means.
 //! 5. `author/model`: as 3 for what follows the first slash, of the models of that author.
 //!
@@ -156,7 +157,7 @@ impl Catalog {
         if let Some(found) = self.virtual_exact(name) {
             return Ok(stored(Form::Virtual, found.targets()));
         }
-        match self.model_names.exact_or_family(name) {
+        match self.exact(name) {
             ([], _) => {}
             (found, false) => return Ok(stored(Form::Exact, found)),
             (found, true) => return Ok(stored(Form::Family, found)),
@@ -164,7 +165,7 @@ impl Catalog {
         if let Some(found) = self.virtual_any_case(name) {
             return Ok(stored(Form::AnyCase, found.targets()));
         }
-        match self.model_names.any_case(name) {
+        match self.any_case(name) {
             [] => {}
             found => return Ok(stored(Form::AnyCase, found)),
         }
@@ -172,6 +173,23 @@ impl Catalog {
             return self.at_provider(provider, name, rest, Form::Slashed);
         }
         self.by_author(name).ok_or(Unresolved::Unknown)
+    }
+
+    /// The targets of exactly this name, and whether it is a family's alone. Where providers list the name themselves,
+    /// that table has all of them.
+    fn exact(&self, name: &str) -> (&[Target], bool) {
+        match self.found.exact(name) {
+            [] => self.model_names.exact_or_family(name),
+            found => (found, false),
+        }
+    }
+
+    /// The targets of this name written in any case.
+    fn any_case(&self, name: &str) -> &[Target] {
+        match self.found.any_case(name) {
+            [] => self.model_names.any_case(name),
+            found => found,
+        }
     }
 
     /// The provider before the first `separator`, and what follows it.
@@ -208,7 +226,7 @@ impl Catalog {
                 .find(|target| target.provider == provider)
                 .copied()
         };
-        here(self.model_names.exact(name)).or_else(|| here(self.model_names.any_case(name)))
+        here(self.exact(name).0).or_else(|| here(self.any_case(name)))
     }
 
     fn by_author(&self, name: &str) -> Option<Targets<'_>> {
@@ -226,9 +244,9 @@ impl Catalog {
                 .copied()
                 .collect::<Vec<_>>()
         };
-        let mut picked = pick(self.model_names.exact(rest));
+        let mut picked = pick(self.exact(rest).0);
         if picked.is_empty() {
-            picked = pick(self.model_names.any_case(rest));
+            picked = pick(self.any_case(rest));
         }
         (!picked.is_empty()).then_some(Targets {
             form: Form::Author,

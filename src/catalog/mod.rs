@@ -10,6 +10,7 @@ mod builtin;
 mod date;
 pub mod diff;
 pub mod file;
+mod found;
 pub mod import;
 mod load;
 mod lookup;
@@ -35,19 +36,22 @@ mod url;
 pub mod write;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+pub use found::FoundModel;
 pub use load::Files;
 pub use lookup::{Form, NAME_MAX, Target, Targets, Unresolved};
 pub use model::{Modalities, Model};
 pub use origins::{Member, Origins, origins};
 pub use price::{Factor, Item, Mode, PicoDollars, Price, Rates, Tier};
 pub use problem::Problem;
-pub use provider::{Answer, Auth, Endpoint, Preset, Provider, Route, Source};
+pub use provider::{Answer, Auth, Discovery, Endpoint, Preset, Provider, Route, Source};
 pub use resolve::{Overrides, resolve};
 pub use schema::schema;
 pub use seen::Seen;
 pub use url::Scheme;
 
+use found::Found;
 use names::Names;
 use near::Near;
 
@@ -70,7 +74,7 @@ impl ProviderId {
 pub struct ModelId(u32);
 
 impl ModelId {
-    /// The position in [`Catalog::models`].
+    /// The position in [`Catalog::models`]; those that only their provider lists come behind.
     #[must_use]
     pub fn index(self) -> usize {
         self.0 as usize
@@ -98,30 +102,33 @@ pub struct Virtual {
     targets: Box<[Target]>,
 }
 
-/// Everything that is served, checked and immutable.
-#[derive(Debug)]
+/// Everything that is served, checked and immutable. A clone shares all that the files say.
+#[derive(Clone, Debug)]
 pub struct Catalog {
     version: Box<str>,
-    providers: Box<[Provider]>,
+    providers: Arc<[Provider]>,
     /// Ids and aliases in ASCII lower case.
-    provider_names: HashMap<Box<str>, ProviderId>,
-    models: Box<[Model]>,
-    model_names: Names,
+    provider_names: Arc<HashMap<Box<str>, ProviderId>>,
+    models: Arc<[Model]>,
+    model_names: Arc<Names>,
     /// By name.
-    families: Box<[Family]>,
-    virtuals: Box<[Virtual]>,
+    families: Arc<[Family]>,
+    virtuals: Arc<[Virtual]>,
     /// Position in `virtuals`, by name.
-    virtual_names: HashMap<Box<str>, usize>,
+    virtual_names: Arc<HashMap<Box<str>, usize>>,
     /// The same by the name in ASCII lower case.
-    virtual_folded: HashMap<Box<str>, usize>,
+    virtual_folded: Arc<HashMap<Box<str>, usize>>,
     /// Upstream ids that a virtual model names and no provider lists.
-    kept: Box<[Box<str>]>,
-    near: Near,
-    presets: Box<[Preset]>,
+    kept: Arc<[Box<str>]>,
+    near: Arc<Near>,
+    presets: Arc<[Preset]>,
+    /// What providers list themselves.
+    found: Arc<Found>,
 }
 
 impl Catalog {
-    /// Sixteen hexadecimal digits of the SHA-256 of all that is in it: equal content, equal version.
+    /// Sixteen hexadecimal digits of the SHA-256 of all that the files say: equal content, equal version. What providers
+    /// list themselves makes no version.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.version
@@ -152,23 +159,28 @@ impl Catalog {
         names::fold(name, |folded| self.provider_names.get(folded).copied()).flatten()
     }
 
-    /// All models, by provider in catalog order, then by id.
+    /// The models of the files, by provider in catalog order, then by id.
     #[must_use]
     pub fn models(&self) -> &[Model] {
         &self.models
     }
 
-    /// The models that a list of what is on offer shows: all that are not removed. In the order of [`Self::models`].
+    /// The models that a list of what is on offer shows: all that are not removed, in the order of [`Self::models`], and
+    /// then those that only the providers' own lists have.
     pub fn listed(&self) -> impl Iterator<Item = &Model> {
         self.models
             .iter()
             .filter(|model| model.status != file::Status::Removed)
+            .chain(self.found.models())
     }
 
     /// The model of that id, which must be of this catalog.
     #[must_use]
     pub fn model(&self, id: ModelId) -> &Model {
-        &self.models[id.index()]
+        match id.index().checked_sub(self.models.len()) {
+            Some(beyond) => &self.found.models()[beyond],
+            None => &self.models[id.index()],
+        }
     }
 
     /// The families that files say something of, by name. A family that only its models name is not here.

@@ -36,14 +36,14 @@ impl Near {
         }
     }
 
-    /// At most [`OFFERED_MAX`] names, the nearest first.
-    fn nearest(&self, name: &str) -> Vec<&str> {
+    /// At most [`OFFERED_MAX`] names of these and of `more`, the nearest first.
+    fn nearest<'n>(&'n self, more: &'n Self, name: &str) -> Vec<&'n str> {
         let folded = name.to_ascii_lowercase();
         let mask = mask(&folded);
         let mut limit = (folded.len() / 3).clamp(1, EDITS_MAX);
         let mut best: Vec<(usize, &str)> = Vec::new();
         let mut compared = 0;
-        for (other_mask, other) in &self.names {
+        for (other_mask, other) in self.names.iter().chain(&more.names) {
             // An edit changes at most one letter into one other: two bits.
             let apart = (mask ^ other_mask).count_ones() as usize;
             if apart > 2 * limit || other.len().abs_diff(folded.len()) > limit {
@@ -78,7 +78,12 @@ impl Catalog {
             return Vec::new();
         }
         let mut names: Vec<String> = self.mistyped_provider(name).into_iter().collect();
-        names.extend(self.near.nearest(name).into_iter().map(str::to_owned));
+        names.extend(
+            self.near
+                .nearest(self.found.near(), name)
+                .into_iter()
+                .map(str::to_owned),
+        );
         names.truncate(OFFERED_MAX);
         names
     }
@@ -189,12 +194,21 @@ mod tests {
             "claude-sonnet-4-5",
             "Claude-Haiku",
         ]);
-        assert_eq!(near.nearest("gpt4o"), ["gpt-4o"]);
-        assert_eq!(near.nearest("gpt-4"), ["gpt-4o", "gpt-5"]);
-        assert_eq!(near.nearest("claude-sonnet-4.5"), ["claude-sonnet-4-5"]);
-        assert_eq!(near.nearest("CLAUDE-HAIKO"), ["Claude-Haiku"]);
-        assert_eq!(near.nearest("zzzzzzzz"), Vec::<&str>::new());
-        assert_eq!(near.nearest(""), Vec::<&str>::new());
+        assert_eq!(near.nearest(&Near::default(), "gpt4o"), ["gpt-4o"]);
+        assert_eq!(near.nearest(&Near::default(), "gpt-4"), ["gpt-4o", "gpt-5"]);
+        assert_eq!(
+            near.nearest(&Near::default(), "claude-sonnet-4.5"),
+            ["claude-sonnet-4-5"]
+        );
+        assert_eq!(
+            near.nearest(&Near::default(), "CLAUDE-HAIKO"),
+            ["Claude-Haiku"]
+        );
+        assert_eq!(
+            near.nearest(&Near::default(), "zzzzzzzz"),
+            Vec::<&str>::new()
+        );
+        assert_eq!(near.nearest(&Near::default(), ""), Vec::<&str>::new());
     }
 
     #[test]
@@ -207,7 +221,7 @@ mod tests {
             "aaaaaaaab",
         ]);
         assert_eq!(
-            near.nearest("aaaaaaaa4"),
+            near.nearest(&Near::default(), "aaaaaaaa4"),
             ["aaaaaaaa4", "aaaaaaaa1", "aaaaaaaa2"]
         );
     }

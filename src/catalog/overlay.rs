@@ -37,6 +37,8 @@ pub(super) fn overlay(mut earlier: File, later: File) -> File {
         headers,
         surfaces,
         other_surfaces,
+        discover,
+        model_lists,
         health,
         errors,
         default_for,
@@ -67,6 +69,8 @@ pub(super) fn overlay(mut earlier: File, later: File) -> File {
     merge(&mut earlier.headers, headers, entries);
     merge(&mut earlier.surfaces, surfaces, objects);
     merge(&mut earlier.other_surfaces, other_surfaces, entries);
+    replace(&mut earlier.discover, discover);
+    replace(&mut earlier.model_lists, model_lists);
     merge(&mut earlier.health, health, lay_health);
     merge(&mut earlier.errors, errors, lay_errors);
     replace(&mut earlier.default_for, default_for);

@@ -1,6 +1,7 @@
 //! Providers as checked. Nothing is optional here that a request would have to ask about.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::url::{self, Scheme};
@@ -33,6 +34,8 @@ pub struct Provider {
     pub ca_file: Option<PathBuf>,
     /// Name for SNI and for checking the certificate, where it is not the endpoint's host.
     pub tls_name: Option<Box<str>>,
+    /// How the models are learned that the provider lists itself; `None` where that is not asked for.
+    pub discovery: Option<Discovery>,
     /// Whole path of the active check, if there is one: GET, well when the answer is 2xx.
     pub health: Option<Box<str>>,
     /// Answers that mean that the account behind the key has no credit left.
@@ -71,6 +74,21 @@ impl Route {
     pub fn path(&self, upstream: &str) -> Option<Cow<'_, str>> {
         url::fill(&self.path, upstream)
     }
+}
+
+/// How a provider is asked which models it has, and what those are that only it knows of.
+#[derive(Debug)]
+pub struct Discovery {
+    /// Where it lists them: the first that answers with a list counts. At least one.
+    pub lists: Box<[Route]>,
+    /// The surfaces on which a model for chats is served.
+    pub(super) chat: SurfaceSet,
+    /// The surfaces on which a model for embeddings is served.
+    pub(super) embedding: SurfaceSet,
+    /// Who made the models whose id has no `author/`.
+    pub(super) author: Option<Box<str>>,
+    /// Ids that a file takes away: a list does not bring them back.
+    pub(super) hidden: HashSet<Box<str>>,
 }
 
 /// How a key is sent.

@@ -8,6 +8,8 @@ mod routes;
 mod site;
 mod virtuals;
 
+pub(super) use self::models::{ID_MAX, usual_author};
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
@@ -89,12 +91,12 @@ pub fn resolve(files: &Files, overrides: &Overrides) -> Result<Catalog, Vec<Prob
     let disabled = families::disabled(&families);
     let (mut catalog, names) = assemble(digest.finish(), drafts, presets, &disabled, &mut reports);
     let mut scope = reports.scope(&family_layers);
-    catalog.families = families::families(&families, &catalog.models, complete, &mut scope);
+    catalog.families = families::families(&families, &catalog.models, complete, &mut scope).into();
     if !virtuals.is_empty() {
         let mut scope = reports.scope(&virtual_layers);
         virtuals::add(&mut catalog, &virtuals, complete, &mut scope);
         let virtual_names = catalog.virtuals.iter().map(|found| Arc::from(&*found.name));
-        catalog.near = Near::new(names.into_iter().chain(virtual_names));
+        catalog.near = Arc::new(Near::new(names.into_iter().chain(virtual_names)));
     }
     let problems = reports.finish();
     if problems.is_empty() {
@@ -119,16 +121,17 @@ fn assemble(
     let catalog = Catalog {
         version,
         providers: drafts.into_iter().map(|draft| draft.provider).collect(),
-        provider_names,
-        models,
-        model_names,
-        families: Box::default(),
-        virtuals: Box::default(),
-        virtual_names: HashMap::new(),
-        virtual_folded: HashMap::new(),
-        kept: Box::default(),
-        near: Near::new(all_names.iter().cloned()),
-        presets,
+        provider_names: Arc::new(provider_names),
+        models: models.into(),
+        model_names: Arc::new(model_names),
+        families: Arc::default(),
+        virtuals: Arc::default(),
+        virtual_names: Arc::default(),
+        virtual_folded: Arc::default(),
+        kept: Arc::default(),
+        near: Arc::new(Near::new(all_names.iter().cloned())),
+        presets: presets.into(),
+        found: Arc::default(),
     };
     (catalog, all_names)
 }
@@ -139,7 +142,7 @@ fn all_models(
     drafts: &mut [Draft],
     disabled: &HashSet<&str>,
     reports: &mut Reports<'_>,
-) -> (Box<[Model]>, Vec<Named>) {
+) -> (Vec<Model>, Vec<Named>) {
     let mut all = Vec::new();
     let mut named = Vec::new();
     let mut default_for = HashMap::new();
@@ -183,5 +186,5 @@ fn all_models(
             all.push(model);
         }
     }
-    (all.into(), named)
+    (all, named)
 }

@@ -2,6 +2,7 @@
 
 mod families;
 mod form;
+mod found;
 mod generated;
 mod layers;
 mod mistakes;

@@ -35,6 +35,8 @@ pub fn render(file: &File) -> String {
         headers,
         surfaces,
         other_surfaces,
+        discover,
+        model_lists,
         health,
         errors,
         default_for,
@@ -66,6 +68,8 @@ pub fn render(file: &File) -> String {
     members.value("headers", headers.as_ref());
     members.entries("surfaces", surfaces.as_ref());
     members.entries("other_surfaces", other_surfaces.as_ref());
+    members.value("discover", discover.as_ref());
+    members.value("model_lists", model_lists.as_ref());
     members.value("health", health.as_ref());
     members.errors(errors.as_ref());
     members.value("default_for", default_for.as_ref());

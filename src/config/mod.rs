@@ -121,6 +121,8 @@ pub struct CatalogFiles {
     pub paths: Vec<PathBuf>,
     /// Whether a change of a file is a reload.
     pub watch: bool,
+    /// How often a provider that is asked for its models is asked.
+    pub discover: Duration,
 }
 
 /// `[limits]`
@@ -345,6 +347,7 @@ impl Default for CatalogFiles {
             builtin: true,
             paths: Vec::new(),
             watch: true,
+            discover: Duration::from_secs(60),
         }
     }
 }

@@ -59,6 +59,8 @@ const IDLE_CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
 const TCP: RangeInclusive<Duration> = SECOND..=HOUR;
 /// More often than each second, look-ups are a load on the resolver; an hour is longer than names are good for.
 const RESOLVE: RangeInclusive<Duration> = SECOND..=HOUR;
+/// A list of models is not worth more than a request each second.
+const DISCOVER: RangeInclusive<Duration> = SECOND..=DAY;
 /// The kernel's own limit is 127.
 const PROBES: RangeInclusive<usize> = 1..=100;
 /// The outcome of reading: a value, what it points at, and what is wrong.
@@ -253,6 +255,9 @@ impl Reader<'_> {
             builtin: section.flag("builtin").unwrap_or(default.builtin),
             paths: paths.unwrap_or(default.paths),
             watch: section.flag("watch").unwrap_or(default.watch),
+            discover: section
+                .duration("discover", DISCOVER)
+                .unwrap_or(default.discover),
         };
         section.finish();
         catalog

@@ -272,6 +272,7 @@ path = "/var/lib/tollgate/t.db"
 [catalog]
 builtin = false
 paths = ["mine", "/srv/catalog/x.json"]
+discover = "5m"
 [limits]
 body = "1MiB"
 [log]
@@ -330,7 +331,8 @@ fn sections_are_read_as_written() {
         CatalogFiles {
             builtin: false,
             paths,
-            watch: true
+            watch: true,
+            discover: Duration::from_secs(300)
         }
     );
     assert_eq!(

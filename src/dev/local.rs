@@ -10,13 +10,13 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
-use http::{Method, StatusCode, Uri, header};
-use pingora::http::RequestHeader;
-use pingora::protocols::http::v1::client::HttpSession;
+use http::{HeaderValue, Uri};
 use pingora::protocols::l4::stream::Stream;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpStream;
+
+use crate::discover::{fetch, list};
 
 /// Time for all of it. A local server answers in a few milliseconds; a start of ours must not wait for one that hangs.
 const TIME_MAX: Duration = Duration::from_millis(400);
@@ -211,26 +211,26 @@ impl Server<'_> {
         }
         #[derive(Deserialize)]
         struct Tag {
-            name: String,
             #[serde(rename = "digest")]
             _digest: String,
         }
-        let _: Version = self.get("/api/version").await?;
-        let tags: Models<Tag> = self.get("/api/tags").await?;
-        Some(tags.models.into_iter().map(|tag| tag.name).collect())
+        let _: Version = read(&self.get("/api/version").await?)?;
+        let tags = self.get("/api/tags").await?;
+        let _: Models<Tag> = read(&tags)?;
+        listed(&tags)
     }
 
     /// vLLM signs each of its models. One that asks for a key is not found: it could not be used without that key.
     async fn vllm(&self) -> Option<Vec<String>> {
         #[derive(Deserialize)]
         struct Model {
-            id: String,
             owned_by: String,
         }
-        let list: Data<Model> = self.get("/v1/models").await?;
-        let all_its_own = list.data.iter().all(|model| model.owned_by == "vllm");
-        (all_its_own && !list.data.is_empty())
-            .then(|| list.data.into_iter().map(|model| model.id).collect())
+        let list = self.get("/v1/models").await?;
+        let models: Data<Model> = read(&list)?;
+        let all_its_own = models.data.iter().all(|model| model.owned_by == "vllm");
+        let listed = listed(&list).filter(|listed| !listed.is_empty());
+        listed.filter(|_| all_its_own)
     }
 
     /// LM Studio has a native list beside the OpenAI one, of two versions. An unknown path answers 200 there, with an
@@ -250,46 +250,38 @@ impl Server<'_> {
             #[serde(rename = "publisher")]
             _publisher: String,
         }
-        #[derive(Deserialize)]
-        struct Model {
-            id: String,
-        }
-        let natives = match self.get::<Data<V0>>("/api/v0/models").await {
+        let v0 = self.get("/api/v0/models").await;
+        let natives = match v0.and_then(|list| read::<Data<V0>>(&list)) {
             Some(list) => list.data.len(),
-            None => self.get::<Models<V1>>("/api/v1/models").await?.models.len(),
+            None => {
+                let v1 = self.get("/api/v1/models").await?;
+                read::<Models<V1>>(&v1)?.models.len()
+            }
         };
-        let list: Data<Model> = self.get("/v1/models").await?;
-        (natives > 0 && !list.data.is_empty())
-            .then(|| list.data.into_iter().map(|model| model.id).collect())
+        let listed = listed(&self.get("/v1/models").await?)?;
+        (natives > 0 && !listed.is_empty()).then_some(listed)
     }
 
-    /// The JSON document at `path`: `None` for any other status than 200, and for what is not of the expected shape.
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Option<T> {
+    /// The document at `path`: `None` for any other status than 200.
+    async fn get(&self, path: &str) -> Option<Vec<u8>> {
         let stream = TcpStream::connect(self.address).await.ok()?;
-        let mut session = HttpSession::new(Box::new(Stream::from(stream)));
         let target = format!("{}{path}", self.prefix);
-        let mut request = RequestHeader::build(Method::GET, target.as_bytes(), Some(3)).ok()?;
-        request
-            .insert_header(header::HOST, self.address.to_string())
-            .ok()?;
-        request
-            .insert_header(header::ACCEPT, "application/json")
-            .ok()?;
-        request.insert_header(header::CONNECTION, "close").ok()?;
-        session.write_request_header(Box::new(request)).await.ok()?;
-        session.read_response().await.ok()?;
-        if session.get_status()? != StatusCode::OK {
-            return None;
-        }
-        let mut answer = Vec::new();
-        while let Some(piece) = session.read_body_ref().await.ok()? {
-            if answer.len() + piece.len() > ANSWER_MAX {
-                return None;
-            }
-            answer.extend_from_slice(piece);
-        }
-        serde_json::from_slice(&answer).ok()
+        let host = HeaderValue::from_str(&self.address.to_string()).ok()?;
+        let request = fetch::request(&target, host).ok()?;
+        let stream = Box::new(Stream::from(stream));
+        fetch::get(stream, request, ANSWER_MAX).await.ok()
     }
+}
+
+/// What tells a product: `None` where a document is not of that shape.
+fn read<T: DeserializeOwned>(document: &[u8]) -> Option<T> {
+    serde_json::from_slice(document).ok()
+}
+
+/// The ids in a list of models.
+fn listed(document: &[u8]) -> Option<Vec<String>> {
+    let models = list::read(document).ok()?.into_iter();
+    Some(models.map(|model| model.id.into_string()).collect())
 }
 
 #[cfg(test)]

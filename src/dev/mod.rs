@@ -305,10 +305,11 @@ fn echo_file(address: SocketAddr) -> String {
     .to_string()
 }
 
-/// A local server, as its preset describes it, with the models it lists.
+/// A local server, as its preset describes it, with the models it lists; those that it gets later are discovered.
 fn server_file(id: &str, listed: &[String]) -> String {
     let models = models(listed.iter().map(String::as_str));
-    serde_json::json!({ "provider": id, "preset": id, "models": models }).to_string()
+    serde_json::json!({ "provider": id, "preset": id, "discover": true, "models": models })
+        .to_string()
 }
 
 /// Models of which nothing is known but that they are there.

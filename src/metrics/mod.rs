@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::proto::MetricType;
-use prometheus::{Encoder, Histogram, IntCounter, IntGauge, IntGaugeVec, Registry, TextEncoder};
+use prometheus::{
+    Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+};
 
 pub use labels::{AttemptOutcome, CredentialLabel, Label, StatusClass};
 pub use provider::ProviderMetrics;
@@ -41,6 +43,8 @@ pub struct Metrics {
     reloads: IntCounter,
     reload_failures: IntCounter,
     ignored_headers: IntCounter,
+    discoveries: IntCounterVec,
+    discovered: IntGaugeVec,
     /// By name. Asked when a catalog is published, never by a request.
     providers: Mutex<BTreeMap<Box<str>, Arc<ProviderMetrics>>>,
     none: Arc<ProviderMetrics>,
@@ -117,6 +121,16 @@ impl Metrics {
             ignored_headers: add.counter(
                 "ignored_headers_total",
                 "Malformed Tollgate-* request headers ignored.",
+            )?,
+            discoveries: add.counters(
+                "discoveries_total",
+                "Times that a provider was asked for its models.",
+                &["provider", "outcome"],
+            )?,
+            discovered: add.gauges(
+                "discovered_models",
+                "Models in the last list that a provider gave.",
+                &["provider"],
             )?,
             none: Arc::new(ProviderMetrics::new(NONE, families.clone())),
             providers: Mutex::default(),
@@ -201,6 +215,20 @@ impl Metrics {
         if !succeeded {
             self.reload_failures.inc();
         }
+    }
+
+    /// Counts that a provider was asked for its models.
+    pub fn discovery(&self, provider: &str, succeeded: bool) {
+        let outcome = if succeeded { "success" } else { "failure" };
+        self.discoveries
+            .with_label_values(&[provider, outcome])
+            .inc();
+    }
+
+    /// Says how many models a provider lists.
+    pub fn discovered(&self, provider: &str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.discovered.with_label_values(&[provider]).set(count);
     }
 
     /// Adds a counter without labels (`tollgate_` + `name`) that is `read` at each scrape.

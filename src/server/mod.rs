@@ -3,6 +3,7 @@
 //! Pingora's services are started here rather than by its `Server`, because that one sleeps its
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
+mod discover;
 mod history;
 mod lane;
 mod listen;
@@ -80,7 +81,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let lasting = Arc::new(Lasting::new(resolver, Arc::clone(&metrics)));
     let mut paths = config.catalog.paths.clone();
     paths.push(loaded.path.clone());
-    let reloader = control.block_on(async { Reloader::new(load, loaded, lasting) })?;
+    let reloader = control.block_on(async { Reloader::new(load, loaded, Arc::clone(&lasting)) })?;
     let reloader = Arc::new(reloader);
     let live = Arc::clone(reloader.live());
 
@@ -116,6 +117,10 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let workers = assembly.workers;
     let mut stopped = stop.subscribe();
     control.spawn(store::watch(Arc::new(store), keys, async move {
+        let _ = stopped.wait_for(|stopping| *stopping).await;
+    }));
+    let mut stopped = stop.subscribe();
+    control.spawn(discover::run(Arc::clone(&reloader), lasting, async move {
         let _ = stopped.wait_for(|stopping| *stopping).await;
     }));
     if config.catalog.watch {

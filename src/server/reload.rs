@@ -255,6 +255,13 @@ impl Reloader {
         Ok(version)
     }
 
+    /// Publishes what is in use together with what providers have been found to list since.
+    pub fn take_up_found(&self) {
+        let _turn = self.lock();
+        let next = self.live.pin().with_found(&self.lasting);
+        self.live.publish(next);
+    }
+
     /// Does `job`, which may take its time, on the thread of reloads; nothing when it panicked.
     pub async fn aside<T: Send + 'static>(
         self: &Arc<Self>,

@@ -6,6 +6,7 @@
 pub mod dns;
 pub mod measured;
 pub mod peer;
+mod turns;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -48,12 +49,16 @@ pub struct Upstream {
     pub endpoints: Box<[Endpoint]>,
     /// How each surface is asked; none: it does not speak it.
     pub routes: [Option<Route>; surface::COUNT],
+    /// Where it lists its models; empty where it is not asked.
+    pub lists: Box<[Route]>,
     /// The operator's keys, in order.
     pub keys: Box<[Arc<Key>]>,
     /// Whether it works without a key.
     pub keyless: bool,
     /// The times of its attempts.
     pub times: Times,
+    /// The endpoints in the order in which requests begin at them; then it begins anew.
+    turns: Box<[u16]>,
     next: Arc<AtomicUsize>,
 }
 
@@ -64,6 +69,7 @@ pub struct Endpoint {
     pub name: Box<str>,
     /// The `Host` (or `:authority`) it is asked with.
     pub authority: HeaderValue,
+    weight: u32,
     host: Arc<Host>,
     tls: bool,
     sni: Box<str>,
@@ -93,6 +99,8 @@ pub struct EndpointParts<'a> {
     pub sni: &'a str,
     /// The `Host` header.
     pub authority: HeaderValue,
+    /// Its share of the requests.
+    pub weight: u32,
     /// Where it is.
     pub host: Arc<Host>,
     /// Roots of trust in place of the system's.
@@ -127,15 +135,25 @@ impl Upstream {
         times: Times,
         turns: Arc<AtomicUsize>,
     ) -> Self {
+        let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight).collect();
         Self {
             id: id.into(),
             endpoints,
             routes,
+            lists: Box::default(),
             keys,
             keyless,
             times,
+            turns: turns::of(&weights),
             next: turns,
         }
+    }
+
+    /// It is asked there for its models.
+    #[must_use]
+    pub fn with_lists(mut self, lists: Box<[Route]>) -> Self {
+        self.lists = lists;
+        self
     }
 
     /// How `surface` is asked.
@@ -144,12 +162,13 @@ impl Upstream {
         self.routes[surface as usize].as_ref()
     }
 
-    /// Where the next request begins among the endpoints: they take turns.
+    /// Where the next request begins among the endpoints: they take turns, each as often as its weight says.
     pub fn turn(&self) -> usize {
-        if self.endpoints.len() < 2 {
+        if self.turns.len() < 2 {
             return 0;
         }
-        self.next.fetch_add(1, Ordering::Relaxed) % self.endpoints.len()
+        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.turns.len();
+        usize::from(self.turns[at])
     }
 
     /// The addresses of all endpoints in order, beginning with endpoint `turn`; the `choose`
@@ -200,6 +219,7 @@ impl Endpoint {
         Self {
             name: parts.name.into(),
             authority: parts.authority,
+            weight: parts.weight,
             host: parts.host,
             tls: parts.tls,
             sni: parts.sni.into(),

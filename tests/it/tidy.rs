@@ -20,6 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["access", "secret", "snapshot"]),
     ("upstream", &["config", "credentials", "surface"]),
     ("routing", &["access", "catalog", "credentials"]),
+    ("discover", &["catalog", "credentials", "upstream"]),
     ("admin", &["metrics", "secret"]),
     (
         "live",
@@ -27,6 +28,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "catalog",
             "config",
             "credentials",
+            "discover",
             "metrics",
             "routing",
             "secret",

@@ -13,7 +13,7 @@ use crate::support::upstream::{self, Delivery, Framing, Reply, Upstream};
 
 /// The providers of the shipped catalog (their API references). A line for each provider with the path of its base URL,
 /// that of the public service, and below it one for each surface that it serves: target, and how the key is sent.
-const PROVIDERS: &str = "
+pub const PROVIDERS: &str = "
 openai /v1
     chat /v1/chat/completions bearer
     completions /v1/completions bearer
@@ -95,7 +95,7 @@ zai /api/paas/v4
 ";
 
 /// The presets in the same way, for a model `m`.
-const PRESETS: &str = "
+pub const PRESETS: &str = "
 openai-compatible /v1
     chat /v1/chat/completions bearer
     completions /v1/completions bearer
@@ -143,22 +143,26 @@ vertex /v1/projects/p/locations/l
 ";
 
 /// A provider or preset.
-struct Row {
-    id: &'static str,
+pub struct Row {
+    /// Its id.
+    pub id: &'static str,
     /// Path of its base URL.
-    path: &'static str,
-    served: Vec<Served>,
+    pub path: &'static str,
+    /// The surfaces that it serves.
+    pub served: Vec<Served>,
 }
 
 /// How a surface is served.
-struct Served {
-    surface: &'static str,
+pub struct Served {
+    /// Its name.
+    pub surface: &'static str,
     target: &'static str,
     /// `none`, `bearer`, or the name of a header.
     auth: &'static str,
 }
 
-fn rows(table: &'static str) -> Vec<Row> {
+/// The rows of a table.
+pub fn rows(table: &'static str) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for line in table.lines().filter(|line| !line.is_empty()) {
         let words: Vec<&str> = line.split_whitespace().collect();
@@ -220,7 +224,8 @@ fn every_provider_and_preset_has_its_row() {
     assert_eq!(files("catalog/presets"), ids(PRESETS));
 }
 
-async fn start(rows: &[Row]) -> Vec<Upstream> {
+/// A fake of each.
+pub async fn start(rows: &[Row]) -> Vec<Upstream> {
     let mut upstreams = Vec::new();
     for _ in rows {
         upstreams.push(upstream::h1().reply(ask::answer()).start().await);
@@ -245,18 +250,34 @@ async fn check_rows(gateway: &Gateway, rows: &[Row], upstreams: &[Upstream]) {
             };
             assert_eq!(response.status, 200, "{context}: {}", response.text());
             let delivery = upstream.deliveries_since(before).remove(0);
-            assert_eq!(
-                (delivery.method.as_str(), delivery.target.as_str()),
-                ("POST", served.target),
-                "{context}"
-            );
-            let host = upstream.address().to_string();
-            assert_eq!(delivery.authority, host, "{context}");
-            assert_eq!(delivery.bytes(), surface.body("m"), "{context}");
-            let version = is_versioned(row.id, surface.name).then_some("2023-06-01");
-            let expected = expected_headers(served.auth, row.id, version, &surface, "m");
-            assert_eq!(headers(&delivery), expected, "{context}");
+            row.check(served, &surface, "m", &delivery, upstream);
         }
+    }
+}
+
+impl Row {
+    /// That a request for `model` arrived as the row says: host, path, model, key and headers, and nothing else.
+    pub fn check(
+        &self,
+        served: &Served,
+        surface: &Surface,
+        model: &str,
+        delivery: &Delivery,
+        upstream: &Upstream,
+    ) {
+        let context = format!("{}, {}, {model}", self.id, surface.name);
+        let target = served.target;
+        assert_eq!(
+            (delivery.method.as_str(), delivery.target.as_str()),
+            ("POST", target),
+            "{context}"
+        );
+        let host = upstream.address().to_string();
+        assert_eq!(delivery.authority, host, "{context}");
+        assert_eq!(delivery.bytes(), surface.body(model), "{context}");
+        let version = is_versioned(self.id, surface.name).then_some("2023-06-01");
+        let expected = expected_headers(served.auth, self.id, version, surface, model);
+        assert_eq!(headers(delivery), expected, "{context}");
     }
 }
 

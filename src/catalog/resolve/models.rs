@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use super::providers::{self, Draft};
-use super::routes;
+use super::routes::{self, Kinds};
 use crate::catalog::ProviderId;
 use crate::catalog::date;
 use crate::catalog::file::{self, Decimal, Kind, Members, ModeEntry, ModelEntry, TierEntry};
@@ -16,7 +16,7 @@ use crate::catalog::report::{Reports, Scope};
 use crate::surface::{Surface, SurfaceSet};
 
 /// The longest id or alias of a model, in bytes: with any provider's id before it, it is still a name.
-const ID_MAX: usize = NAME_MAX - providers::NAME_MAX - 1;
+pub(in crate::catalog) const ID_MAX: usize = NAME_MAX - providers::NAME_MAX - 1;
 
 /// The models of `draft`, by id.
 pub(super) fn models(draft: &mut Draft, id: ProviderId, reports: &mut Reports<'_>) -> Vec<Model> {
@@ -130,11 +130,15 @@ pub(super) fn seconds(day: &str) -> Result<i64, String> {
 }
 
 fn author(draft: &Draft, id: &str, written: Option<Box<str>>) -> Option<Box<str>> {
-    let in_id = || {
-        id.split_once('/')
-            .map(|(author, _)| author.trim_start_matches('~').into())
-    };
-    written.or_else(in_id).or_else(|| draft.author.clone())
+    written.or_else(|| usual_author(id, draft.author.as_deref()))
+}
+
+/// Who made the model of that id, where its entry does not say it.
+pub(in crate::catalog) fn usual_author(id: &str, of_provider: Option<&str>) -> Option<Box<str>> {
+    let in_id = id
+        .split_once('/')
+        .map(|(author, _)| author.trim_start_matches('~'));
+    in_id.or(of_provider).map(Into::into)
 }
 
 /// What the model allows of what its provider serves.
@@ -154,14 +158,19 @@ fn surfaces(draft: &Draft, entry: &ModelEntry, scope: &mut Scope<'_, '_>) -> Sur
             .filter(|surface| allowed.has(*surface))
             .collect();
     }
-    let Some(kind) = entry.kind else {
-        return draft.provider.surfaces;
-    };
-    let fits = |surface: &Surface| match &draft.kinds[*surface as usize] {
+    match entry.kind {
+        Some(kind) => fitting(draft.provider.surfaces, &draft.kinds, kind),
+        None => draft.provider.surfaces,
+    }
+}
+
+/// Those of `surfaces` on which models of `kind` are served.
+pub(super) fn fitting(surfaces: SurfaceSet, kinds: &Kinds, kind: Kind) -> SurfaceSet {
+    let fits = |surface: &Surface| match &kinds[*surface as usize] {
         Some(kinds) => kinds.contains(&kind),
         None => usually_serves(*surface, kind),
     };
-    draft.provider.surfaces.iter().filter(fits).collect()
+    surfaces.iter().filter(fits).collect()
 }
 
 /// Whether models of `kind` are usually served on `surface`.

@@ -6,10 +6,10 @@ use super::gather::Described;
 use super::routes::{self, Kinds};
 use super::{Overrides, families, models, site};
 use crate::catalog::ProviderId;
-use crate::catalog::file::{self, ErrorEntry, File, Members, ModelEntry};
+use crate::catalog::file::{self, ErrorEntry, File, Kind, Members, ModelEntry};
 use crate::catalog::model::Model;
 use crate::catalog::problem::Problem;
-use crate::catalog::provider::{Answer, Auth, Preset, Provider, Source};
+use crate::catalog::provider::{Answer, Auth, Discovery, Preset, Provider, Source};
 use crate::catalog::report::{Reports, Scope};
 use crate::catalog::url;
 use crate::surface;
@@ -99,6 +99,14 @@ fn provider(
         .as_ref()
         .and_then(|health| scope.check(&["health", "path"], url::join(&site.prefix, &health.path)));
     let errors = |scope: &mut Scope<'_, '_>, name| answers(file, name, scope);
+    let lists = routes::model_lists(file, &site.prefix, scope);
+    let discovery = (file.discover == Some(true)).then(|| Discovery {
+        lists,
+        chat: models::fitting(surfaces, &kinds, Kind::Chat),
+        embedding: models::fitting(surfaces, &kinds, Kind::Embedding),
+        author: file.author.as_deref().map(Into::into),
+        hidden: hidden(file),
+    });
     let provider = Provider {
         id: id.into(),
         name: file.name.as_deref().unwrap_or(id).into(),
@@ -112,12 +120,22 @@ fn provider(
         key_optional: keyless || file.key_optional == Some(true),
         ca_file: site::ca_file(file, scope),
         tls_name: site::tls_name(file, scope),
+        discovery,
         health: health.map(Into::into),
         out_of_credit: errors(scope, "out_of_credit"),
         bad_key: errors(scope, "bad_key"),
         sources: sources(file, scope),
     };
     (provider, kinds)
+}
+
+/// The models that are taken out of the catalog.
+fn hidden(file: &File) -> HashSet<Box<str>> {
+    let models = file.models.iter().flat_map(|models| &models.0);
+    models
+        .filter(|(_, entry)| entry.as_ref().is_none_or(|e| e.disabled == Some(true)))
+        .map(|(id, _)| id.as_str().into())
+        .collect()
 }
 
 fn boxed(texts: &[String]) -> Box<[Box<str>]> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::file::{File, Kind, Members, SurfaceEntry};
+use crate::catalog::file::{File, Kind, ListEntry, Members, SurfaceEntry};
 use crate::catalog::provider::{Auth, Route};
 use crate::catalog::report::Scope;
 use crate::catalog::url;
@@ -59,6 +59,42 @@ pub(super) fn routes(
         scope.problem(&["provider"], message);
     }
     (routes, kinds)
+}
+
+/// Where the provider lists its models, for those who are to ask.
+pub(super) fn model_lists(file: &File, prefix: &str, scope: &mut Scope<'_, '_>) -> Box<[Route]> {
+    let auth = file.auth.as_deref().map_or(Ok(Auth::Bearer), auth);
+    // Mistakes in these two are told where the surfaces are read.
+    let auth = auth.unwrap_or(Auth::Bearer);
+    let common = file.headers.iter().flat_map(|headers| &headers.0);
+    let common = common
+        .filter_map(|(name, value)| Some((name.to_ascii_lowercase(), value.clone()?)))
+        .collect();
+    let usual = [ListEntry {
+        path: "/models".to_owned(),
+        query: None,
+        headers: None,
+        note: None,
+    }];
+    let written = file.model_lists.as_deref().unwrap_or(&usual);
+    if written.is_empty() && file.discover == Some(true) {
+        scope.problem(
+            &["discover"],
+            "what this provider lists is not what requests can ask for; write its models under `models`",
+        );
+    }
+    let mut list = |(position, entry): (usize, &ListEntry)| {
+        let position = position.to_string();
+        let mut scope = scope.within(&["model_lists", &position]);
+        let entry = SurfaceEntry {
+            path: Some(entry.path.clone()),
+            query: entry.query.clone(),
+            headers: entry.headers.clone(),
+            ..SurfaceEntry::default()
+        };
+        route(&entry, prefix, &auth, &common, &mut scope)
+    };
+    written.iter().enumerate().filter_map(&mut list).collect()
 }
 
 /// The surface of that name.

@@ -1,6 +1,7 @@
 //! Checks virtual models and adds them to the catalog.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use crate::catalog::lookup::{NAME_MAX, Target};
 use crate::catalog::report::Scope;
@@ -52,14 +53,15 @@ pub(super) fn add(
         });
     }
     catalog.kept = kept.into();
+    let (mut names, mut folded) = (HashMap::new(), HashMap::new());
     for (position, found) in virtuals.iter().enumerate() {
-        catalog.virtual_names.insert(found.name.clone(), position);
+        names.insert(found.name.clone(), position);
         // The first in the order of names, where two differ in case only.
-        catalog
-            .virtual_folded
+        folded
             .entry(found.name.to_ascii_lowercase().into())
             .or_insert(position);
     }
+    (catalog.virtual_names, catalog.virtual_folded) = (Arc::new(names), Arc::new(folded));
     catalog.virtuals = virtuals.into();
 }
 

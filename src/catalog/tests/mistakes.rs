@@ -364,6 +364,20 @@ fn routes_and_endpoints() {
         ],
     );
     check_header(
+        r#""discover":true,"model_lists":[]"#,
+        &[("0.json:3:12: discover", "write its models under `models`")],
+    );
+    check_header(
+        r#""model_lists":[{"path":"/m"},{"path":"m","headers":{"Host":"a"}}]"#,
+        &[
+            ("0.json:3:42: model_lists.1.path", "begins with `/`"),
+            (
+                "0.json:3:64: model_lists.1.headers.Host",
+                "set by the gateway",
+            ),
+        ],
+    );
+    check_header(
         r#""health":{"path":"health"}"#,
         &[("0.json:3:22: health.path", "begins with `/`")],
     );
