@@ -70,7 +70,7 @@ impl Gateway {
             Address::Model { id, .. }
                 if id.contains(':') && session.req_header().method == Method::POST =>
             {
-                Err(unknown_path(&path).into())
+                Err(unknown_path(path).into())
             }
             Address::Models { provider, .. } => self.models(session, ctx, provider, None).await,
             Address::Model { provider, id, .. } => {

@@ -34,7 +34,7 @@ const BATCHES: usize = 50;
 const BATCH: usize = 20;
 
 /// Allocations and reallocations of one request of 1 KiB, `model` last, on connections that are open. Most are Pingora's.
-const BUDGET: f64 = 137.0;
+const BUDGET: f64 = 117.0;
 /// What the count may vary by, in both directions: one that has become much lower is a new budget.
 const MARGIN: f64 = 3.0;
 
