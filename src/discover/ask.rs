@@ -16,6 +16,9 @@ use crate::upstream::{Route, Upstream, peer};
 /// Time for all of it. Lists come in milliseconds; a server that loads a model may be slow to answer anything.
 pub const TIME_MAX: Duration = Duration::from_secs(5);
 
+/// How long a connection may take, so that there is time left for the next address when one does not answer.
+const CONNECT_MAX: Duration = Duration::from_millis(1_200);
+
 /// Largest answer read, in bytes: the longest list that is known, of four hundred models, has not quite one MiB.
 pub const ANSWER_MAX: usize = 4 << 20;
 
@@ -93,7 +96,7 @@ async fn get(
 ) -> Result<Vec<FoundModel>, String> {
     // HTTP/1.1 is spoken by all of them, and a connection of its own is closed with the answer.
     peer.options.alpn = ALPN::H1;
-    peer::set_times(&mut peer, TIME_MAX, TIME_MAX);
+    peer::set_times(&mut peer, CONNECT_MAX, TIME_MAX);
     let stream = connector
         .new_stream(&peer)
         .await

@@ -33,7 +33,9 @@ pub struct Known {
 
 impl Known {
     /// Keeps `list` in the place of the one before; whether it says something else.
-    pub fn keep(&self, site: &Site, list: Vec<FoundModel>) -> bool {
+    pub fn keep(&self, site: &Site, mut list: Vec<FoundModel>) -> bool {
+        // Some providers list the same models in another order each time.
+        list.sort_by(|a, b| a.id.cmp(&b.id));
         let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
         if lists.get(site).is_some_and(|known| **known == *list) {
             return false;

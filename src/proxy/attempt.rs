@@ -111,7 +111,8 @@ pub async fn open(
     };
     routed.current.length = laid.length;
     routed.current.edits = laid.names;
-    routed.current.permit = picked.endpoint.seen().leave_to_connect().await;
+    let limit = upstream.times.connect;
+    routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
     set_out(routed, upstream, laid.pieces, &mut peer);
     Ok(peer)
 }

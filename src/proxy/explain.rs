@@ -24,6 +24,10 @@ use crate::routing::failover::Mode;
 use crate::routing::plan::{Candidate, Credential, UpstreamModel};
 use crate::surface::{Dialect, Surface, TABLE};
 
+/// Bytes of what an edit removes that are shown: its length says the rest. There may be as many edits as candidates, and
+/// each may remove most of the body.
+const REMOVED_SHOWN: usize = 200;
+
 /// A request to be explained.
 pub struct Question<'a> {
     /// The catalog and the providers.
@@ -254,11 +258,12 @@ impl Recorder<'_> {
 
     fn edit(&self, edit: &Edit) -> explain::Edit {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let removed = self.body.bytes.get(edit.range.clone()).unwrap_or_default();
         explain::Edit {
             name: edits::name(edit, self.body),
             offset: edit.range.start,
             length: edit.range.len(),
-            removed: text(self.body.bytes.get(edit.range.clone()).unwrap_or_default()),
+            removed: text(&removed[..removed.len().min(REMOVED_SHOWN)]),
             inserted: text(&edit.with),
         }
     }

@@ -3,18 +3,20 @@
 //! Pingora takes pieces into a pipe of four, and polls the client's session no more while that is
 //! full. Whoever must keep looking at the clock and the client hands over less.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
 
+use crate::upstream::peer::WRITE_TIMEOUT;
+
 /// Pieces that are handed over and not yet written, at most.
 pub const PIECES_UNWRITTEN: usize = 2;
 
-/// A body of no more pieces than this fits the pipe, so that nobody needs to count them.
-pub const PIECES_UNCOUNTED: usize = 3;
+/// The longest body whose pieces are not counted, in bytes: it fits the pipe and, in all likelihood, the socket's buffer.
+pub const UNCOUNTED_MAX: usize = 64 * 1024;
 
 /// Counts the pieces of one attempt.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub struct Flow {
     unwritten: AtomicUsize,
     written: Notify,
     last_written: Mutex<Instant>,
+    given_up: AtomicBool,
 }
 
 impl Default for Flow {
@@ -30,6 +33,7 @@ impl Default for Flow {
             unwritten: AtomicUsize::new(0),
             written: Notify::new(),
             last_written: Mutex::new(Instant::now()),
+            given_up: AtomicBool::new(false),
         }
     }
 }
@@ -53,6 +57,11 @@ impl Flow {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a piece was let go of unwritten: its time was over, and Pingora sends no more of the body.
+    pub fn given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire)
+    }
+
     /// Returns when a piece has been written since it last returned.
     pub async fn written(&self) {
         self.written.notified().await;
@@ -63,7 +72,10 @@ impl Flow {
         self.unwritten.fetch_add(1, Ordering::AcqRel);
         Bytes::from_owner(Held {
             piece,
-            _until: Until(Arc::clone(self)),
+            _until: Until {
+                flow: Arc::clone(self),
+                handed_over: Instant::now(),
+            },
         })
     }
 }
@@ -98,15 +110,26 @@ impl<U> AsRef<[u8]> for Held<U> {
     }
 }
 
-struct Until(Arc<Flow>);
+struct Until {
+    flow: Arc<Flow>,
+    handed_over: Instant,
+}
 
 impl Drop for Until {
     fn drop(&mut self) {
-        let Self(flow) = self;
-        *flow
+        let Self { flow, handed_over } = self;
+        let now = Instant::now();
+        let mut last_written = flow
             .last_written
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            .unwrap_or_else(PoisonError::into_inner);
+        // Pieces are written one after the other, so that its own time began with the end of the one before.
+        let began = (*last_written).max(*handed_over);
+        *last_written = now;
+        drop(last_written);
+        if now.saturating_duration_since(began) >= WRITE_TIMEOUT {
+            flow.given_up.store(true, Ordering::Release);
+        }
         flow.unwritten.fetch_sub(1, Ordering::AcqRel);
         flow.written.notify_one();
     }

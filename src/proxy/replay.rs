@@ -157,13 +157,7 @@ impl Shared {
         let mut state = self.lock();
         state.piece_max = bytes;
         state.last_activity = Instant::now();
-        let pieces: usize = state
-            .pieces
-            .as_slice()
-            .iter()
-            .map(|piece| piece.len().div_ceil(bytes))
-            .sum();
-        let many = pieces > flow::PIECES_UNCOUNTED || state.tail.is_some();
+        let many = state.tail.is_some() || state.pieces.total_len() > flow::UNCOUNTED_MAX;
         state.flow = many.then(Arc::default);
     }
 
@@ -254,6 +248,9 @@ impl Shared {
             (state.last_activity + state.deadlines.idle, Cause::Idle)
         } else if state.flow.as_ref().is_some_and(|flow| flow.unwritten() > 0) {
             let silence = state.deadlines.idle.min(GIVEN_UP);
+            (state.activity() + silence, Cause::FirstByte)
+        } else if state.flow.as_ref().is_some_and(|flow| flow.given_up()) {
+            let silence = state.deadlines.first_byte.min(GIVEN_UP);
             (state.activity() + silence, Cause::FirstByte)
         } else if state.handed_over() {
             (

@@ -206,17 +206,18 @@ impl Reloader {
             debug!("the files say what they said before");
             return Ok(None);
         }
-        if cause == Cause::Operator || state.passed_over.is_some_and(|past| past != inputs) {
-            state.passed_over = None;
-        }
-        if state.passed_over.is_none() && state.history.made_of(&inputs).is_none() {
+        // Kept as it was until everything is in order: a mistake does not end a rollback.
+        let passed_over = state
+            .passed_over
+            .filter(|past| cause != Cause::Operator && *past == inputs);
+        if passed_over.is_none() && state.history.made_of(&inputs).is_none() {
             // Should a file have changed since, this is about what it says now.
             loaded.files.fetch();
             inputs = loaded.inputs();
         }
         let files = std::mem::replace(&mut loaded.files, Files::empty());
         (state.read, state.read_inputs) = (Arc::new(loaded), inputs);
-        let known = if state.passed_over.is_some() {
+        let known = if passed_over.is_some() {
             Some(state.history.current())
         } else {
             state.history.made_of(&inputs)
@@ -226,6 +227,7 @@ impl Reloader {
             None => (Arc::new(check(&files, &state.read.overrides)?), inputs),
         };
         let live = build(catalog, &state.read, &self.lasting)?;
+        state.passed_over = passed_over;
         Ok(Some((live, inputs)))
     }
 

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -40,12 +41,14 @@ impl Seen {
     }
 
     /// Leave to connect. HTTP/1.1 has a connection for every request; where HTTP/2 may be spoken
-    /// the first requests connect and those behind them share the connection.
-    pub async fn leave_to_connect(&self) -> Option<OwnedSemaphorePermit> {
+    /// the first requests connect and those behind them share the connection. It is waited for no
+    /// longer than `limit`: behind an address that answers nothing there would be no end to the queue.
+    pub async fn leave_to_connect(&self, limit: Duration) -> Option<OwnedSemaphorePermit> {
         if self.protocol.load(Ordering::Relaxed) == HTTP_1 {
             return None;
         }
-        Arc::clone(&self.connects).acquire_owned().await.ok()
+        let leave = Arc::clone(&self.connects).acquire_owned();
+        tokio::time::timeout(limit, leave).await.ok()?.ok()
     }
 }
 
@@ -93,18 +96,33 @@ fn shared<T>(known: &Mutex<Known<T>>, name: &str, make: impl FnOnce() -> T) -> A
 mod tests {
     use super::*;
 
+    const LIMIT: Duration = Duration::from_millis(20);
+
+    #[tokio::test]
+    async fn leave_to_connect_is_not_waited_for_without_end() {
+        let endpoint = Measured::default().endpoint(true, "a", "a", 443);
+        let mut held = Vec::new();
+        for _ in 0..CONNECTS_MAX {
+            held.extend(endpoint.leave_to_connect(LIMIT).await);
+        }
+        assert_eq!(held.len(), CONNECTS_MAX);
+        assert!(endpoint.leave_to_connect(LIMIT).await.is_none());
+        held.pop();
+        assert!(endpoint.leave_to_connect(LIMIT).await.is_some());
+    }
+
     #[tokio::test]
     async fn what_was_seen_stays_while_somebody_holds_it() {
         let measured = Measured::default();
         let first = measured.endpoint(true, "a", "a", 443);
-        assert!(first.leave_to_connect().await.is_some());
+        assert!(first.leave_to_connect(LIMIT).await.is_some());
         first.saw_http2(false);
         let again = measured.endpoint(true, "a", "a", 443);
         assert!(Arc::ptr_eq(&first, &again));
-        assert!(again.leave_to_connect().await.is_none());
+        assert!(again.leave_to_connect(LIMIT).await.is_none());
         drop((first, again));
         let anew = measured.endpoint(true, "a", "a", 443);
-        assert!(anew.leave_to_connect().await.is_some());
+        assert!(anew.leave_to_connect(LIMIT).await.is_some());
     }
 
     #[test]

@@ -471,3 +471,21 @@ async fn the_command_line_is_read_by_people_and_scripts() {
     }
     assert_eq!(first.count() + second.count(), 0);
 }
+
+/// What an edit takes away may be most of the body, once for each candidate.
+#[tokio::test]
+async fn an_explanation_does_not_grow_with_the_body() {
+    let (gateway, _) = start().await;
+    let names: Vec<String> = (0..60).map(|at| format!("two:unlisted-{at}")).collect();
+    let body = format!(
+        r#"{{"models": {}{}}}"#,
+        json!(names).to_string().trim_end_matches(']'),
+        " ".repeat(1 << 20) + "]"
+    );
+    let response = gateway.send(&gateway.post(PATH, body)).await;
+    assert_eq!(
+        told(&response)["candidates"][59]["edits"][0]["name"],
+        "E1, E2"
+    );
+    assert!(response.body.len() < 1 << 20, "{}", response.body.len());
+}

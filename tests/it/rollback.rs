@@ -128,6 +128,23 @@ async fn a_rollback_ends_when_a_file_says_something_else() {
     assert_eq!(rollback(&gateway).await, first);
 }
 
+/// A file is broken for a moment: neither that nor its mending ends the rollback.
+#[tokio::test]
+async fn a_rollback_outlasts_a_mistake() {
+    let (gateway, _upstream, [first, _]) = after_two(false).await;
+    assert_eq!(rollback(&gateway).await, first);
+    gateway.write_catalog("virtual-either", &json!({"virtual_models": {"either": []}}));
+    assert_ne!(gateway.post_admin("/reload").await.status, 200);
+    assert_eq!(version(&gateway).await, first);
+    either_is(&gateway, "large");
+    gateway.signal("HUP");
+    gateway
+        .log_until("the reload", |line| line.contains("the catalog stays"))
+        .await;
+    assert_eq!(version(&gateway).await, first);
+    assert_eq!(answers(&gateway).await, "house:small");
+}
+
 #[tokio::test]
 async fn three_versions_are_kept_and_each_can_be_gone_to() {
     let (gateway, _upstream, [first, second]) = after_two(false).await;

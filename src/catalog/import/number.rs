@@ -11,6 +11,9 @@ use crate::catalog::price;
 /// Digits that an exponent may move the point by: nothing that is paid has more.
 const EXPONENT_MAX: i32 = 40;
 
+/// Digits of a number at the most: a price has a dozen.
+const DIGITS_MAX: usize = 60;
+
 /// A JSON number, or a JSON string that holds one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Number(Box<str>);
@@ -84,6 +87,9 @@ fn parts(text: &str) -> Option<Parts<'_>> {
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
     let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
     let one = !whole.is_empty() || !fraction.is_empty();
+    if whole.len() + fraction.len() > DIGITS_MAX {
+        return None;
+    }
     (one && digits(whole) && digits(fraction)).then_some(Parts {
         negative,
         whole,
@@ -96,7 +102,7 @@ fn parts(text: &str) -> Option<Parts<'_>> {
 fn moved(text: &str, places: i32) -> Option<String> {
     let parts = parts(text)?;
     let places = parts.exponent.checked_add(places)?;
-    if places.abs() > EXPONENT_MAX {
+    if places.unsigned_abs() > EXPONENT_MAX.unsigned_abs() {
         return None;
     }
     let digits = format!("{}{}", parts.whole, parts.fraction);
@@ -211,6 +217,8 @@ mod tests {
             ("200000.0", Some(200_000)),
             ("0.5", None),
             ("-1", None),
+            ("\"1e-2147483648\"", None),
+            ("\"1e2147483647\"", None),
         ] {
             assert_eq!(number(written).count(), count, "{written}");
         }
