@@ -3,14 +3,12 @@
 //! Pingora takes pieces into a pipe of four, and polls the client's session no more while that is
 //! full. Whoever must keep looking at the clock and the client hands over less.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
-
-use crate::upstream::peer::WRITE_TIMEOUT;
 
 /// Pieces that are handed over and not yet written, at most.
 pub const PIECES_UNWRITTEN: usize = 2;
@@ -24,7 +22,6 @@ pub struct Flow {
     unwritten: AtomicUsize,
     written: Notify,
     last_written: Mutex<Instant>,
-    given_up: AtomicBool,
 }
 
 impl Default for Flow {
@@ -33,7 +30,6 @@ impl Default for Flow {
             unwritten: AtomicUsize::new(0),
             written: Notify::new(),
             last_written: Mutex::new(Instant::now()),
-            given_up: AtomicBool::new(false),
         }
     }
 }
@@ -57,11 +53,6 @@ impl Flow {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a piece was let go of unwritten: its time was over, and Pingora sends no more of the body.
-    pub fn given_up(&self) -> bool {
-        self.given_up.load(Ordering::Acquire)
-    }
-
     /// Returns when a piece has been written since it last returned.
     pub async fn written(&self) {
         self.written.notified().await;
@@ -72,10 +63,7 @@ impl Flow {
         self.unwritten.fetch_add(1, Ordering::AcqRel);
         Bytes::from_owner(Held {
             piece,
-            _until: Until {
-                flow: Arc::clone(self),
-                handed_over: Instant::now(),
-            },
+            _until: Until(Arc::clone(self)),
         })
     }
 }
@@ -110,26 +98,15 @@ impl<U> AsRef<[u8]> for Held<U> {
     }
 }
 
-struct Until {
-    flow: Arc<Flow>,
-    handed_over: Instant,
-}
+struct Until(Arc<Flow>);
 
 impl Drop for Until {
     fn drop(&mut self) {
-        let Self { flow, handed_over } = self;
-        let now = Instant::now();
-        let mut last_written = flow
+        let Self(flow) = self;
+        *flow
             .last_written
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Pieces are written one after the other, so that its own time began with the end of the one before.
-        let began = (*last_written).max(*handed_over);
-        *last_written = now;
-        drop(last_written);
-        if now.saturating_duration_since(began) >= WRITE_TIMEOUT {
-            flow.given_up.store(true, Ordering::Release);
-        }
+            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
         flow.unwritten.fetch_sub(1, Ordering::AcqRel);
         flow.written.notify_one();
     }

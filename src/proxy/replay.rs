@@ -42,7 +42,9 @@ const WITHHELD_WAIT: Duration = Duration::from_millis(500);
 
 /// How long a piece may be on its way to the upstream. Pingora gives each of them
 /// [`peer::WRITE_TIMEOUT`]; when that is over it sends no more of the body, and only an answer that is
-/// already on its way can still come. It is given the rest of this time.
+/// already on its way can still come. It is given the rest of this time. A last piece that was let go
+/// of looks like one that was written: there, an answer is waited for as long as for any request,
+/// rather than sending elsewhere what may have been delivered.
 const GIVEN_UP: Duration = Duration::from_secs(4);
 const _: () = assert!(
     GIVEN_UP.as_millis() > flow::PIECES_UNWRITTEN as u128 * peer::WRITE_TIMEOUT.as_millis()
@@ -248,9 +250,6 @@ impl Shared {
             (state.last_activity + state.deadlines.idle, Cause::Idle)
         } else if state.flow.as_ref().is_some_and(|flow| flow.unwritten() > 0) {
             let silence = state.deadlines.idle.min(GIVEN_UP);
-            (state.activity() + silence, Cause::FirstByte)
-        } else if state.flow.as_ref().is_some_and(|flow| flow.given_up()) {
-            let silence = state.deadlines.first_byte.min(GIVEN_UP);
             (state.activity() + silence, Cause::FirstByte)
         } else if state.handed_over() {
             (

@@ -271,6 +271,18 @@ async fn a_provider_that_stops_taking_the_body_for_long_is_given_up() {
     assert!(deliveries.iter().all(|delivery| !delivery.complete));
 }
 
+/// Only what was not taken is given up. A provider that has the whole of a large body may think about it.
+#[tokio::test]
+async fn a_provider_that_thinks_about_a_large_body_is_not_given_up() {
+    let pair = Pair::start(|gateway| gateway).await;
+    let thinking = behave()
+        .read()
+        .step(upstream::Step::Pause(Duration::from_millis(4500)))
+        .send(good());
+    let (response, reached) = pair.meet(thinking, "on", LARGE).await;
+    assert_eq!((response.status, reached), (200, Reached(1, 0)));
+}
+
 /// How often a fault is met.
 #[derive(Clone, Copy)]
 enum Met {
