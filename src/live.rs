@@ -22,6 +22,7 @@ use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::failover::{Mode, Rules};
 use crate::secret::SecretRef;
 use crate::upstream::dns::Resolver;
+use crate::upstream::health;
 use crate::upstream::measured::Measured;
 use crate::upstream::peer::Transport;
 use crate::upstream::{self, Endpoint, EndpointParts, Route, Times, Upstream};
@@ -270,6 +271,7 @@ impl<'a> Builder<'a> {
             first_byte: timeouts.first_byte,
             idle: timeouts.idle,
         };
+        let health = own.map_or(&self.config.health, |own| &own.health);
         let ca = self.ca(provider, own);
         let endpoints = provider
             .endpoints
@@ -300,7 +302,8 @@ impl<'a> Builder<'a> {
                 times,
                 self.lasting.measured.turns(&provider.id),
             )
-            .with_lists(lists),
+            .with_lists(lists)
+            .with_health(health::Settings::of(health)),
             total: timeouts.total,
             enabled: own.is_none_or(|own| own.enabled),
             metrics: self.lasting.metrics.provider(&provider.id),
@@ -353,7 +356,7 @@ impl<'a> Builder<'a> {
             seen: self
                 .lasting
                 .measured
-                .endpoint(tls, sni, &entry.host, entry.port),
+                .endpoint(&provider.id, tls, sni, &entry.host, entry.port),
         }))
     }
 

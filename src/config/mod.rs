@@ -6,6 +6,7 @@
 
 mod address;
 mod file;
+mod health;
 mod outside;
 mod problem;
 mod read;
@@ -26,6 +27,7 @@ use ::log::LevelFilter;
 use crate::log::access::Target;
 use crate::secret::SecretRef;
 
+pub use health::Health;
 pub use problem::{Place, Problem};
 
 /// Bytes that the file may have. A thousand providers need a fifth of it.
@@ -50,6 +52,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[failover]`
     pub failover: Failover,
+    /// `[health]`
+    pub health: Health,
     /// `[log]`
     pub log: Log,
     /// `[upstream]`
@@ -222,6 +226,8 @@ pub struct Provider {
     pub ca_file: Option<PathBuf>,
     /// Its own, and for the rest those of `[timeouts]`.
     pub timeouts: Timeouts,
+    /// Its own, and for the rest what `[health]` says.
+    pub health: Health,
     /// Where its section begins, for a message of somebody who knows more of it.
     pub place: Place,
 }
@@ -289,6 +295,7 @@ impl Default for Config {
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             failover: Failover::default(),
+            health: Health::default(),
             log: Log::default(),
             upstream: Upstream::default(),
             providers: BTreeMap::new(),

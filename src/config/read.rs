@@ -12,9 +12,10 @@ use ::log::LevelFilter;
 
 use super::address::{base_url, free, is_provider_id, overlap, socket_address};
 use super::file::{Report, Section, Value};
+use super::health::health;
 use super::outside::{Outside, Reference};
 use super::{
-    Admin, AdminAddress, CatalogFiles, Config, Failover, FailoverMode, Limits, Listen, Log,
+    Admin, AdminAddress, CatalogFiles, Config, Failover, FailoverMode, Health, Limits, Listen, Log,
     Problem, Provider, Server, Store, Timeouts, Tls, Upstream, cores,
 };
 use crate::log::access::Target;
@@ -117,6 +118,9 @@ impl Reader<'_> {
         let upstream = top
             .section("upstream")
             .map_or(default.upstream, |section| self.upstream(section));
+        let health = top
+            .section("health")
+            .map_or_else(Health::default, |own| health(own, &default.health));
         let listen = top
             .get("listen")
             .map_or(default.listen, |value| self.listeners(&value));
@@ -139,9 +143,10 @@ impl Reader<'_> {
             providers: top
                 .section("providers")
                 .map_or(default.providers, |section| {
-                    self.providers(&section, &timeouts, &upstream)
+                    self.providers(&section, &timeouts, &health, &upstream)
                 }),
             timeouts,
+            health,
             upstream,
         };
         top.finish();
@@ -331,6 +336,7 @@ impl Reader<'_> {
         &self,
         section: &Section<'_>,
         timeouts: &Timeouts,
+        health: &Health,
         upstream: &Upstream,
     ) -> BTreeMap<String, Provider> {
         let mut providers = BTreeMap::new();
@@ -339,13 +345,20 @@ impl Reader<'_> {
                 value.wrong("a provider id has lower-case letters, digits, `-`, `_` and `.` only, at most 64 of them");
             }
             if let Some(section) = value.section() {
-                providers.insert(id.to_owned(), self.provider(section, timeouts, upstream));
+                let provider = self.provider(section, timeouts, health, upstream);
+                providers.insert(id.to_owned(), provider);
             }
         }
         providers
     }
 
-    fn provider(&self, section: Section<'_>, timeouts: &Timeouts, upstream: &Upstream) -> Provider {
+    fn provider(
+        &self,
+        section: Section<'_>,
+        timeouts: &Timeouts,
+        general: &Health,
+        upstream: &Upstream,
+    ) -> Provider {
         let keys = section
             .get("keys")
             .and_then(|value| value.elements("an array of references to secrets"));
@@ -362,6 +375,9 @@ impl Reader<'_> {
             timeouts: section
                 .section("timeouts")
                 .map_or_else(|| timeouts.clone(), |own| provider_timeouts(own, timeouts)),
+            health: section
+                .section("health")
+                .map_or_else(|| general.clone(), |own| health(own, general)),
             place: section.place(),
         };
         section.finish();

@@ -99,6 +99,8 @@ qqqqqqqq = 1
 qqqqqqqq = 1
 [providers.p.timeouts]
 qqqqqqqq = 1
+[providers.p.health]
+qqqqqqqq = 1
 "#;
         let mut text = SECTIONS.to_owned();
         for line in DOCUMENTED.lines().filter(|line| line.starts_with('[')) {
@@ -283,10 +285,14 @@ h2_ping = "0"
 ca_file = "ca.pem"
 [timeouts]
 idle = "2m"
+[health]
+failures = 9
+samples = 20
 [providers.openai]
 keys = ["env:A", "file:b"]
 base_url = "https://proxy.example/v1/"
 timeouts = { first_byte = "1s" }
+health = { failures = 3, backoff = "10m" }
 [providers.ollama]
 ca_file = "/own.pem"
 "#;
@@ -367,7 +373,11 @@ fn a_provider_has_what_it_says_itself_and_the_general_rest() {
         FULL.lines().nth(openai.place.line as usize - 1),
         Some("[providers.openai]")
     );
+    assert_eq!((openai.health.failures, openai.health.samples), (3, 20));
+    // A cap that is not its own gives way.
+    assert_eq!(openai.health.backoff_max, Duration::from_mins(10));
     let ollama = &config.providers["ollama"];
+    assert_eq!(ollama.health, config.health);
     assert_eq!(ollama.ca_file.as_deref(), Some(Path::new("/own.pem")));
     assert!(ollama.enabled && ollama.keys.is_empty() && ollama.base_url.is_none());
 }
@@ -384,6 +394,15 @@ fn paths_are_relative_to_the_folder_of_the_file() {
     assert_eq!(
         config.providers["p"].keys,
         [SecretRef::File("/etc/tollgate/k".into())]
+    );
+}
+
+#[test]
+fn a_back_off_does_not_end_before_it_begins() {
+    let problem = mistake("[health]\nbackoff = \"10s\"\nbackoff_max = \"9s\"\n");
+    assert_eq!(
+        problem,
+        "t.toml:3:15: health.backoff_max: must not be shorter than `backoff`"
     );
 }
 

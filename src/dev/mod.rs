@@ -195,18 +195,13 @@ impl Surroundings {
         config.catalog.watch = false;
         config.log.access = Target::Stderr;
         for id in &self.providers {
-            config
-                .providers
-                .insert(id.clone(), self.provider(id, &config.timeouts)?);
+            let provider = self.provider(id, &config)?;
+            config.providers.insert(id.clone(), provider);
         }
         Ok(config)
     }
 
-    fn provider(
-        &self,
-        id: &str,
-        timeouts: &config::Timeouts,
-    ) -> Result<config::Provider, Vec<String>> {
+    fn provider(&self, id: &str, config: &Config) -> Result<config::Provider, Vec<String>> {
         let reference = self
             .keys
             .get(id)
@@ -219,7 +214,8 @@ impl Surroundings {
             keys: key.into_iter().collect(),
             base_url: None,
             ca_file: None,
-            timeouts: timeouts.clone(),
+            timeouts: config.timeouts.clone(),
+            health: config.health.clone(),
             place: config::Place { line: 1, column: 1 },
         })
     }

@@ -81,7 +81,7 @@ pub async fn open(
     let turn = match routed.current.turn {
         // The endpoints of one candidate are gone through from where its first attempt began.
         Some((of, turn)) if of == candidate => turn,
-        _ => upstream.turn(),
+        _ => upstream.turn(Instant::now()),
     };
     routed.current = Current {
         began: Some(Instant::now()),

@@ -4,9 +4,11 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::health::Health;
 
 /// Connections that may be in the making at one time to an endpoint that speaks HTTP/2. The
 /// others wait for these and then share them.
@@ -17,26 +19,41 @@ const UNKNOWN: u8 = 0;
 const HTTP_1: u8 = 1;
 const HTTP_2: u8 = 2;
 
-/// What is known of an endpoint from talking to it.
+/// What is known of an endpoint of a provider from talking to it.
 #[derive(Debug)]
 pub struct Seen {
+    site: Arc<Site>,
+    health: Health,
+}
+
+/// What is known of an address, whoever's endpoint it is.
+#[derive(Debug)]
+struct Site {
     protocol: AtomicU8,
     connects: Arc<Semaphore>,
 }
 
-impl Seen {
+impl Site {
     fn new(tls: bool) -> Self {
         Self {
             protocol: AtomicU8::new(if tls { UNKNOWN } else { HTTP_1 }),
             connects: Arc::new(Semaphore::new(CONNECTS_MAX)),
         }
     }
+}
+
+impl Seen {
+    /// Whether it answers as it should.
+    #[must_use]
+    pub fn health(&self) -> &Health {
+        &self.health
+    }
 
     /// Notes which HTTP version a connection came to speak.
     pub fn saw_http2(&self, http2: bool) {
         let seen = if http2 { HTTP_2 } else { HTTP_1 };
-        if self.protocol.load(Ordering::Relaxed) != seen {
-            self.protocol.store(seen, Ordering::Relaxed);
+        if self.site.protocol.load(Ordering::Relaxed) != seen {
+            self.site.protocol.store(seen, Ordering::Relaxed);
         }
     }
 
@@ -44,10 +61,10 @@ impl Seen {
     /// the first requests connect and those behind them share the connection. It is waited for no
     /// longer than `limit`: behind an address that answers nothing there would be no end to the queue.
     pub async fn leave_to_connect(&self, limit: Duration) -> Option<OwnedSemaphorePermit> {
-        if self.protocol.load(Ordering::Relaxed) == HTTP_1 {
+        if self.site.protocol.load(Ordering::Relaxed) == HTTP_1 {
             return None;
         }
-        let leave = Arc::clone(&self.connects).acquire_owned();
+        let leave = Arc::clone(&self.site.connects).acquire_owned();
         tokio::time::timeout(limit, leave).await.ok()?.ok()
     }
 }
@@ -56,6 +73,7 @@ impl Seen {
 #[derive(Debug, Default)]
 pub struct Measured {
     endpoints: Mutex<Known<Seen>>,
+    sites: Mutex<Known<Site>>,
     turns: Mutex<Known<AtomicUsize>>,
 }
 
@@ -63,15 +81,27 @@ pub struct Measured {
 type Known<T> = HashMap<Box<str>, Weak<T>>;
 
 impl Measured {
-    /// What is known of the endpoint with that address; `tls`: whether TLS is spoken to it.
+    /// What is known of the endpoint of a provider with that address; `tls`: whether TLS is spoken to it. Two providers at
+    /// one address share what is spoken there, and not their health: behind their paths may be two services.
     #[must_use]
-    pub fn endpoint(&self, tls: bool, sni: &str, host: &str, port: u16) -> Arc<Seen> {
+    pub fn endpoint(
+        &self,
+        provider: &str,
+        tls: bool,
+        sni: &str,
+        host: &str,
+        port: u16,
+    ) -> Arc<Seen> {
         let name = if tls {
             format!("{sni}@{host}:{port}")
         } else {
             format!("{host}:{port}")
         };
-        shared(&self.endpoints, &name, || Seen::new(tls))
+        let site = shared(&self.sites, &name, || Site::new(tls));
+        shared(&self.endpoints, &format!("{provider} {name}"), || Seen {
+            site,
+            health: Health::new(Instant::now()),
+        })
     }
 
     /// Counts the requests of the provider of that id, so that its endpoints take turns.
@@ -100,7 +130,7 @@ mod tests {
 
     #[tokio::test]
     async fn leave_to_connect_is_not_waited_for_without_end() {
-        let endpoint = Measured::default().endpoint(true, "a", "a", 443);
+        let endpoint = Measured::default().endpoint("p", true, "a", "a", 443);
         let mut held = Vec::new();
         for _ in 0..CONNECTS_MAX {
             held.extend(endpoint.leave_to_connect(LIMIT).await);
@@ -114,29 +144,33 @@ mod tests {
     #[tokio::test]
     async fn what_was_seen_stays_while_somebody_holds_it() {
         let measured = Measured::default();
-        let first = measured.endpoint(true, "a", "a", 443);
+        let first = measured.endpoint("p", true, "a", "a", 443);
         assert!(first.leave_to_connect(LIMIT).await.is_some());
         first.saw_http2(false);
-        let again = measured.endpoint(true, "a", "a", 443);
+        let again = measured.endpoint("p", true, "a", "a", 443);
         assert!(Arc::ptr_eq(&first, &again));
         assert!(again.leave_to_connect(LIMIT).await.is_none());
         drop((first, again));
-        let anew = measured.endpoint(true, "a", "a", 443);
+        let anew = measured.endpoint("p", true, "a", "a", 443);
         assert!(anew.leave_to_connect(LIMIT).await.is_some());
     }
 
     #[test]
     fn other_names_are_other_things() {
         let measured = Measured::default();
-        let one = measured.endpoint(true, "a", "a", 443);
+        let one = measured.endpoint("p", true, "a", "a", 443);
         for other in [
-            measured.endpoint(true, "b", "a", 443),
-            measured.endpoint(true, "a", "b", 443),
-            measured.endpoint(true, "a", "a", 444),
-            measured.endpoint(false, "a", "a", 443),
+            measured.endpoint("p", true, "b", "a", 443),
+            measured.endpoint("p", true, "a", "b", 443),
+            measured.endpoint("p", true, "a", "a", 444),
+            measured.endpoint("p", false, "a", "a", 443),
         ] {
             assert!(!Arc::ptr_eq(&one, &other));
+            assert!(!Arc::ptr_eq(&one.site, &other.site));
         }
+        let of_another = measured.endpoint("q", true, "a", "a", 443);
+        assert!(!Arc::ptr_eq(&one, &of_another));
+        assert!(Arc::ptr_eq(&one.site, &of_another.site));
         let turns = [
             measured.turns("a"),
             measured.turns("b"),

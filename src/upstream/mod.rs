@@ -4,6 +4,7 @@
 //! Not here: which provider is chosen (`routing`) and what it is asked (`proxy`).
 
 pub mod dns;
+pub mod health;
 pub mod measured;
 pub mod peer;
 mod turns;
@@ -11,7 +12,7 @@ mod turns;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -23,9 +24,11 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 use smallvec::SmallVec;
 
+use crate::config;
 use crate::credentials::{Key, Scheme};
 use crate::surface::{self, Surface};
 use dns::Host;
+use health::Rank;
 use measured::Seen;
 use peer::Transport;
 
@@ -57,6 +60,8 @@ pub struct Upstream {
     pub keyless: bool,
     /// The times of its attempts.
     pub times: Times,
+    /// When its endpoints are ejected.
+    pub health: health::Settings,
     /// The endpoints in the order in which requests begin at them; then it begins anew.
     turns: Box<[u16]>,
     next: Arc<AtomicUsize>,
@@ -144,6 +149,7 @@ impl Upstream {
             keys,
             keyless,
             times,
+            health: health::Settings::of(&config::Health::default()),
             turns: turns::of(&weights),
             next: turns,
         }
@@ -156,19 +162,46 @@ impl Upstream {
         self
     }
 
+    /// Its endpoints are ejected as these say, rather than by default.
+    #[must_use]
+    pub fn with_health(mut self, health: health::Settings) -> Self {
+        self.health = health;
+        self
+    }
+
     /// How `surface` is asked.
     #[must_use]
     pub fn route(&self, surface: Surface) -> Option<&Route> {
         self.routes[surface as usize].as_ref()
     }
 
-    /// Where the next request begins among the endpoints: they take turns, each as often as its weight says.
-    pub fn turn(&self) -> usize {
+    /// Where the next request begins among the endpoints: at one that is to be probed, else they take turns, each as
+    /// often as its weight says, those that are ejected left out while another is ready.
+    pub fn turn(&self, now: Instant) -> usize {
+        if let Some(probed) = self.probe(now) {
+            return probed;
+        }
         if self.turns.len() < 2 {
             return 0;
         }
-        let at = self.next.fetch_add(1, Ordering::Relaxed) % self.turns.len();
-        usize::from(self.turns[at])
+        let at = self.next.fetch_add(1, Ordering::Relaxed);
+        let turn = |step: usize| usize::from(self.turns[at.wrapping_add(step) % self.turns.len()]);
+        let ready = |turn: &usize| self.endpoints[*turn].seen.health().rank(now) == Rank::Ready;
+        let mut turns = (0..self.turns.len()).map(turn);
+        turns.find(ready).unwrap_or_else(|| turn(0))
+    }
+
+    /// Claims the probe of an endpoint that waits for one, and says which it is.
+    pub fn probe(&self, now: Instant) -> Option<usize> {
+        let claimed = |endpoint: &Endpoint| endpoint.seen.health().claim(now);
+        self.endpoints.iter().position(claimed)
+    }
+
+    /// Where its best endpoint stands.
+    #[must_use]
+    pub fn rank(&self, now: Instant) -> Rank {
+        let ranks = self.endpoints.iter().map(|it| it.seen.health().rank(now));
+        ranks.min().unwrap_or(Rank::Ejected)
     }
 
     /// The addresses of all endpoints in order, beginning with endpoint `turn`; the `choose`
