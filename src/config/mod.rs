@@ -20,6 +20,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ::log::LevelFilter;
@@ -312,9 +313,11 @@ impl Default for Server {
     }
 }
 
-/// Processor cores this process may use.
+/// Processor cores this process may use, as of its start: to find out takes a dozen system calls, and threads are not
+/// changed by a reload.
 fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 impl Default for Listen {

@@ -102,7 +102,9 @@ async fn notice(changes: &mut mpsc::Receiver<()>, time: Duration) -> bool {
 async fn settled(watched: &[Watched], changes: &mut mpsc::Receiver<()>, mut last: Look) -> Look {
     let end = Instant::now() + QUIET_MAX;
     loop {
-        let noticed = notice(changes, QUIET).await;
+        // Not at each notice: whoever writes without a pause would have us look without one.
+        tokio::time::sleep(QUIET).await;
+        let noticed = changes.try_recv().is_ok();
         let now = look(watched).await;
         if (!noticed && now == last) || Instant::now() >= end {
             return now;
