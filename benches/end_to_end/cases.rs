@@ -11,6 +11,8 @@ pub struct Case {
     /// Bytes of the request's body.
     pub body: usize,
     pub model_at: ModelAt,
+    /// Bytes that the client writes at once.
+    pub piece: usize,
     pub work: Work,
     /// The most that the gateway may cost, as a multiple of the bare proxy's CPU time.
     pub bar: Option<f64>,
@@ -30,12 +32,16 @@ pub enum Work {
     Events(Stream),
 }
 
-pub const CASES: [Case; 5] = [
+/// The whole request in one write.
+const WHOLE: usize = usize::MAX;
+
+pub const CASES: [Case; 6] = [
     Case {
         name: "1k-first",
         title: "1 KiB, model first",
         body: 1024,
         model_at: ModelAt::First,
+        piece: WHOLE,
         work: Work::Requests {
             connections: 16,
             requests: 30_000,
@@ -48,6 +54,7 @@ pub const CASES: [Case; 5] = [
         title: "1 KiB, model last",
         body: 1024,
         model_at: ModelAt::Last,
+        piece: WHOLE,
         work: Work::Requests {
             connections: 16,
             requests: 30_000,
@@ -60,6 +67,20 @@ pub const CASES: [Case; 5] = [
         title: "100 KiB, model last",
         body: 100 * 1024,
         model_at: ModelAt::Last,
+        piece: WHOLE,
+        work: Work::Requests {
+            connections: 8,
+            requests: 10_000,
+            alone: 1_000,
+        },
+        bar: Some(1.00),
+    },
+    Case {
+        name: "100k-pieces",
+        title: "100 KiB as HTTP/2 frames and TLS records bring it, 16 KiB at once, model last",
+        body: 100 * 1024,
+        model_at: ModelAt::Last,
+        piece: 16 * 1024,
         work: Work::Requests {
             connections: 8,
             requests: 10_000,
@@ -72,6 +93,7 @@ pub const CASES: [Case; 5] = [
         title: "1 MB, model last",
         body: 1_000_000,
         model_at: ModelAt::Last,
+        piece: WHOLE,
         work: Work::Requests {
             connections: 4,
             requests: 1_600,
@@ -84,6 +106,7 @@ pub const CASES: [Case; 5] = [
         title: "streamed answers: 200 streams, an event each every 10 ms",
         body: 1024,
         model_at: ModelAt::Last,
+        piece: WHOLE,
         work: Work::Events(Stream {
             events: 200,
             interval: Duration::from_millis(10),

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 
 use crate::events::Follower;
 use crate::http1::Reader;
@@ -22,6 +22,8 @@ pub struct Load {
     pub target: SocketAddr,
     /// Head and body of the one request that is sent again and again.
     pub request: Bytes,
+    /// Bytes of it that are written at once; other connections have their turn between.
+    pub piece: usize,
     pub connections: u32,
     pub requests: u32,
 }
@@ -58,7 +60,7 @@ async fn connection(load: Load, sent: Arc<AtomicU32>) -> io::Result<Vec<u64>> {
     let (read, mut write) = stream.split();
     let mut reader = Reader::new(read);
     while sent.fetch_add(1, Relaxed) < load.requests {
-        latencies.push(exchange(&mut reader, &mut write, &load.request).await?);
+        latencies.push(exchange(&mut reader, &mut write, &load.request, load.piece).await?);
     }
     Ok(latencies)
 }
@@ -68,9 +70,16 @@ pub async fn exchange(
     reader: &mut Reader<impl AsyncRead + Unpin>,
     write: &mut (impl AsyncWrite + Unpin),
     request: &[u8],
+    piece: usize,
 ) -> io::Result<u64> {
     let started = Instant::now();
-    write.write_all(request).await?;
+    let mut pieces = request.chunks(piece).peekable();
+    while let Some(piece) = pieces.next() {
+        write.write_all(piece).await?;
+        if pieces.peek().is_some() {
+            yield_now().await;
+        }
+    }
     let head = reader.head().await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let mut answer = Answer::default();
     reader

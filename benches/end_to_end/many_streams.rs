@@ -75,6 +75,7 @@ async fn one(
     let warm_up = Load {
         target: subject.address,
         request: request(false),
+        piece: usize::MAX,
         connections: 4,
         requests: WARM_UP,
     };

@@ -129,6 +129,7 @@ impl Runner<'_> {
         let alone = Load {
             target: self.subject.address,
             request,
+            piece: self.case.piece,
             connections: 1,
             requests: alone,
         };

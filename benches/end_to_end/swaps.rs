@@ -153,7 +153,7 @@ async fn one(
     let mut latencies = Vec::new();
     while Instant::now() < end {
         ticks.tick().await;
-        latencies.push(load::exchange(&mut reader, &mut write, &request).await?);
+        latencies.push(load::exchange(&mut reader, &mut write, &request, BODY * 2).await?);
     }
     Ok(latencies)
 }
