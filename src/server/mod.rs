@@ -79,8 +79,6 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let metrics = Arc::new(Metrics::new(&reject::code_names()).map_err(one)?);
     let resolver = Resolver::new(control.handle().clone());
     let lasting = Arc::new(Lasting::new(resolver, Arc::clone(&metrics)));
-    let mut paths = config.catalog.paths.clone();
-    paths.push(loaded.path.clone());
     let reloader = control.block_on(async { Reloader::new(load, loaded, Arc::clone(&lasting)) })?;
     let reloader = Arc::new(reloader);
     let live = Arc::clone(reloader.live());
@@ -125,7 +123,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     }));
     if config.catalog.watch {
         let _entered = control.enter();
-        watch::watch(&paths, Arc::clone(&reloader));
+        watch::watch(Arc::clone(&reloader));
     }
     let signals = {
         let _entered = control.enter();

@@ -45,6 +45,14 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// The files and folders that it came from.
+    fn sources(&self) -> Vec<PathBuf> {
+        let folders = self.config.catalog.paths.iter();
+        folders.chain([&self.path]).cloned().collect()
+    }
+}
+
 /// Digest of what a catalog is made of.
 type Inputs = [u8; 32];
 
@@ -109,6 +117,7 @@ pub struct Reloader {
     load: Box<Load>,
     lasting: Arc<Lasting>,
     live: Arc<Snapshot<Live>>,
+    sources: Snapshot<Vec<PathBuf>>,
     state: Mutex<State>,
     lane: Lane,
 }
@@ -140,6 +149,7 @@ impl Reloader {
         let live = build(catalog, &first, &lasting)?;
         lasting.metrics.catalog_in_use(&live.version);
         first.files = Files::empty();
+        let sources = Snapshot::new(first.sources());
         let first = Arc::new(first);
         let state = State {
             history: History::new(kept(&live, inputs)),
@@ -152,6 +162,7 @@ impl Reloader {
             load,
             lasting,
             live: Arc::new(Snapshot::shared(live)),
+            sources,
             state: Mutex::new(state),
             lane: Lane::new("reload").map_err(|error| vec![error.to_string()])?,
         })
@@ -161,6 +172,12 @@ impl Reloader {
     #[must_use]
     pub fn live(&self) -> &Arc<Snapshot<Live>> {
         &self.live
+    }
+
+    /// The files and folders that were read last, also where something in them was wrong.
+    #[must_use]
+    pub fn sources(&self) -> Arc<Vec<PathBuf>> {
+        self.sources.pin()
     }
 
     /// Reads and publishes; blocks on files. Returns the version in use afterwards.
@@ -216,6 +233,7 @@ impl Reloader {
             inputs = loaded.inputs();
         }
         let files = std::mem::replace(&mut loaded.files, Files::empty());
+        self.sources.publish(loaded.sources());
         (state.read, state.read_inputs) = (Arc::new(loaded), inputs);
         let known = if passed_over.is_some() {
             Some(state.history.current())

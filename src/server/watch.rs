@@ -28,19 +28,13 @@ const QUIET_MAX: Duration = Duration::from_secs(3);
 /// How often the files are looked at without a notice.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Reloads whenever one of `paths` (files, or folders with their JSON files) changes, for as long as the runtime that
-/// it is called in.
-pub fn watch(paths: &[PathBuf], reloader: Arc<Reloader>) {
+/// Reloads whenever one of the files that `reloader` reads changes, or one of its folders' JSON files, for as long as
+/// the runtime that it is called in. A folder that a reload adds is watched from then on.
+pub fn watch(reloader: Arc<Reloader>) {
     let (changed, changes) = mpsc::channel(1);
-    let watched: Vec<Watched> = paths.iter().map(|path| Watched::new(path)).collect();
-    let notices = match notices(&watched, changed) {
-        Ok(notices) => Some(notices),
-        Err(error) => {
-            warn!("no notices of changed files ({error}); they are looked at every {LOOK:?}");
-            None
-        }
-    };
-    tokio::spawn(follow(watched, notices, changes, reloader));
+    // At once: what changes from now on is noticed.
+    let watch = Watch::new(reloader.sources(), &changed);
+    tokio::spawn(follow(watch, changed, changes, reloader));
 }
 
 /// Notices of changes of what is `watched`. One that waits in the channel stands for all that come until it is taken.
@@ -64,8 +58,8 @@ fn notices(watched: &[Watched], changed: mpsc::Sender<()>) -> notify::Result<Rec
 }
 
 async fn follow(
-    watched: Vec<Watched>,
-    mut notices: Option<RecommendedWatcher>,
+    mut watch: Watch,
+    changed: mpsc::Sender<()>,
     mut changes: mpsc::Receiver<()>,
     reloader: Arc<Reloader>,
 ) {
@@ -73,16 +67,51 @@ async fn follow(
     let mut seen = None;
     loop {
         let noticed = notice(&mut changes, LOOK).await;
-        let now = look(&watched).await;
+        let sources = reloader.sources();
+        if sources != watch.sources {
+            watch = Watch::new(sources, &changed);
+        }
+        let now = look(&watch.watched).await;
         if !noticed && seen == Some(now) {
             continue;
         }
-        seen = Some(settled(&watched, &mut changes, now).await);
-        if let Some(notices) = &mut notices {
-            again(notices, &watched);
-        }
+        seen = Some(settled(&watch.watched, &mut changes, now).await);
+        watch.again();
         // What was wrong has been logged and counted.
         let _ = reload(&reloader, Cause::Change).await;
+    }
+}
+
+/// What is watched, and the notices of it.
+struct Watch {
+    sources: Arc<Vec<PathBuf>>,
+    watched: Vec<Watched>,
+    notices: Option<RecommendedWatcher>,
+}
+
+impl Watch {
+    fn new(sources: Arc<Vec<PathBuf>>, changed: &mpsc::Sender<()>) -> Self {
+        let watched: Vec<Watched> = sources.iter().map(|path| Watched::new(path)).collect();
+        let notices = notices(&watched, changed.clone()).inspect_err(|error| {
+            warn!("no notices of changed files ({error}); they are looked at every {LOOK:?}");
+        });
+        Self {
+            sources,
+            watched,
+            notices: notices.ok(),
+        }
+    }
+
+    /// A folder that was replaced as a whole is another one, of which there are no notices yet.
+    fn again(&mut self) {
+        let Some(notices) = &mut self.notices else {
+            return;
+        };
+        for folder in self.watched.iter().flat_map(Watched::folders) {
+            // It may be gone by now; it is looked for all the same.
+            let _ = notices.unwatch(&folder);
+            let _ = notices.watch(&folder, RecursiveMode::NonRecursive);
+        }
     }
 }
 
@@ -110,15 +139,6 @@ async fn settled(watched: &[Watched], changes: &mut mpsc::Receiver<()>, mut last
             return now;
         }
         last = now;
-    }
-}
-
-/// A folder that was replaced as a whole is another one, of which there are no notices yet.
-fn again(notices: &mut RecommendedWatcher, watched: &[Watched]) {
-    for folder in watched.iter().flat_map(Watched::folders) {
-        // It may be gone by now; it is looked for all the same.
-        let _ = notices.unwatch(&folder);
-        let _ = notices.watch(&folder, RecursiveMode::NonRecursive);
     }
 }
 

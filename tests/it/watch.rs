@@ -173,3 +173,22 @@ async fn a_mistake_changes_nothing_and_a_file_that_says_the_same_is_no_reload() 
     assert_eq!(metrics.sum("tollgate_reload_failures_total", &[]), 1.0);
     assert_eq!(metrics.sum("tollgate_reloads_total", &[]), 2.0);
 }
+
+#[tokio::test]
+async fn a_folder_that_the_configuration_names_only_later_is_watched_from_then_on() {
+    let (builder, _upstream) = house().await;
+    let gateway = builder.start().await;
+    let added = gateway.folder().join("added");
+    fs::create_dir(&added).expect("a folder");
+    let text = fs::read_to_string(gateway.config_file()).expect("a file");
+    let mut config: toml::Table = text.parse().expect("TOML");
+    let paths = config["catalog"]["paths"].as_array_mut().expect("a list");
+    paths.push(added.display().to_string().into());
+    fs::write(gateway.config_file(), config.to_string()).expect("written");
+    let answer = gateway.post_admin("/reload").await;
+    assert_eq!(answer.status, 200);
+    fs::write(added.join("more.json"), named("fresh").to_string()).expect("written");
+    until_served(&gateway, "fresh").await;
+    fs::write(added.join("more.json"), named("fresher").to_string()).expect("written");
+    until_served(&gateway, "fresher").await;
+}
