@@ -41,8 +41,8 @@ impl Routed {
 
     /// What is left to try at this point in time.
     fn left(&self, now: Instant) -> Left {
-        self.plan
-            .left(now < self.deadline, self.replay.replayable())
+        let time = self.deadline.saturating_duration_since(now);
+        self.plan.left(time, self.replay.replayable())
     }
 
     fn sent(&self) -> Sent {
@@ -140,6 +140,9 @@ fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Pieces, peer: &mut 
         .deadline
         .saturating_duration_since(now)
         .max(Duration::from_millis(1));
+    if routed.plan.fresh() {
+        peer::keep_apart(peer);
+    }
     let times = &upstream.times;
     peer::set_times(
         peer,
@@ -167,13 +170,29 @@ pub fn is_withheld(ctx: &RequestContext) -> bool {
 pub enum Ended {
     /// No connection came about.
     NotConnected,
-    /// The upstream took none of it.
-    NotProcessed,
+    /// The upstream refused the stream unseen.
+    Refused,
+    /// A connection that had been used before was at its end, and the upstream took nothing.
+    Stale,
     /// The connection was lost before a response header came, or what came is no valid HTTP.
     Lost,
     /// Nothing came for so long that Pingora gave up. Our own clock is earlier, but it stands still
     /// while an HTTP/2 upstream grants no window credit.
     TimedOut,
+}
+
+/// Reads from Pingora's error why there was no connection. `fresh`: it was to be one of its own.
+///
+/// A request that is put on a shared HTTP/2 connection finds here that it is closing. Pingora does not
+/// say whether it was shared, so that a new one is asked for once where it may have been.
+#[must_use]
+pub fn ended_unconnected(error: &Error, fresh: bool) -> Ended {
+    let of_http2 = error.root_cause().is::<h2::Error>();
+    if of_http2 && !fresh {
+        Ended::Stale
+    } else {
+        Ended::NotConnected
+    }
 }
 
 /// Reads from Pingora's error how the attempt ended. Its own opinion on a retry is not asked: it
@@ -183,10 +202,10 @@ pub fn ended(error: &Error, reused: bool) -> Ended {
     if let Some(http2) = error.root_cause().downcast_ref::<h2::Error>() {
         // A stream above the last one of a GOAWAY was not processed either (RFC 9113, section 6.8).
         let refused = http2.reason() == Some(h2::Reason::REFUSED_STREAM);
-        return if http2.is_remote() && (refused || http2.is_go_away()) {
-            Ended::NotProcessed
-        } else {
-            Ended::Lost
+        return match http2.is_remote() {
+            true if http2.is_go_away() && reused => Ended::Stale,
+            true if http2.is_go_away() || refused => Ended::Refused,
+            _ => Ended::Lost,
         };
     }
     if *error.esource() == ErrorSource::Upstream && *error.etype() == ErrorType::ReadTimedout {
@@ -201,7 +220,7 @@ pub fn ended(error: &Error, reused: bool) -> Ended {
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
             if reused && !has_begun_to_answer(error) =>
         {
-            Ended::NotProcessed
+            Ended::Stale
         }
         _ => Ended::Lost,
     }
@@ -230,9 +249,6 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     note_key(routed, status, retry_after);
     let left = routed.left(now);
     let ours = routed.plan.credential().source != Source::Request;
-    // A wait that ends with the deadline is of no use.
-    let remains = routed.deadline.saturating_duration_since(now);
-    let retry_after = retry_after.filter(|wait| *wait < remains);
     let happened = Happened::Answered {
         status,
         retry_after,
@@ -290,7 +306,7 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     routed.current.permit = None;
     if let Some(verdict) = routed.current.verdict.take() {
         close(routed);
-        return advance(routed, verdict, false);
+        return advance(routed, verdict);
     }
     let cause = routed.replay.cause();
     let happened = match (cause, ended) {
@@ -298,7 +314,8 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         _ if routed.current.answered => None,
         (Some(Cause::FirstByte), _) => Some(Happened::FirstByteTimeout),
         (_, Ended::NotConnected) => Some(Happened::NotConnected),
-        (_, Ended::NotProcessed) => Some(Happened::NotProcessed),
+        (_, Ended::Refused) => Some(Happened::Refused),
+        (_, Ended::Stale) => Some(Happened::Stale),
         (_, Ended::TimedOut) => Some(Happened::FirstByteTimeout),
         (_, Ended::Lost) => Some(Happened::Lost),
     };
@@ -314,7 +331,10 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     let ours = routed.plan.credential().source != Source::Request;
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
     debug!("{happened:?} with {left:?}: {verdict:?}");
-    let again = advance(routed, verdict, happened == Happened::NotProcessed);
+    if happened == Happened::Refused {
+        routed.plan.refused();
+    }
+    let again = advance(routed, verdict);
     if again {
         metrics.failover(outcome_without(cause, ended));
     }
@@ -328,11 +348,11 @@ fn close(routed: &mut Routed) {
     }
 }
 
-fn advance(routed: &mut Routed, verdict: Verdict, same_address: bool) -> bool {
+fn advance(routed: &mut Routed, verdict: Verdict) -> bool {
     if let Verdict::Wait(wait) = verdict {
         routed.current.wait = Some(wait);
     }
-    routed.plan.advance(verdict, same_address)
+    routed.plan.advance(verdict)
 }
 
 fn record(routed: &mut Routed, live: &Live, outcome: AttemptOutcome, status: u16, now: Instant) {
@@ -365,7 +385,7 @@ fn outcome_without(cause: Option<Cause>, ended: Ended) -> AttemptOutcome {
         (Some(Cause::FirstByte | Cause::Idle | Cause::Total), _) => AttemptOutcome::Timeout,
         (_, Ended::NotConnected) => AttemptOutcome::ConnectFailed,
         (_, Ended::TimedOut) => AttemptOutcome::Timeout,
-        (_, Ended::NotProcessed | Ended::Lost) => AttemptOutcome::Broken,
+        (_, Ended::Refused | Ended::Stale | Ended::Lost) => AttemptOutcome::Broken,
     }
 }
 

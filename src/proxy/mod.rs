@@ -45,7 +45,6 @@ use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::surface::Dialect;
 use crate::upstream::peer;
-use attempt::Ended;
 use body::Unread;
 use context::RequestContext;
 use id::RequestIds;
@@ -226,7 +225,10 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        error.set_retry(attempt::next(ctx, &self.metrics, Ended::NotConnected));
+        let routed = ctx.routed.as_deref();
+        let fresh = routed.is_some_and(|routed| routed.plan.fresh());
+        let ended = attempt::ended_unconnected(&error, fresh);
+        error.set_retry(attempt::next(ctx, &self.metrics, ended));
         error
     }
 

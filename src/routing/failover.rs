@@ -1,5 +1,5 @@
-//! Failover: from what happened to what is tried next. A pure function; the table of
-//! `docs/failover.md` says the same in words.
+//! Failover: from what happened to what is tried next. One pure function of what happened, what was
+//! sent, what is left, the mode and the time; the table of `docs/failover.md` is made by calling it.
 //!
 //! Not here: carrying a verdict out (`proxy/attempt.rs`) and the order of candidates (`plan.rs`).
 
@@ -25,9 +25,13 @@ pub struct Rules {
 pub enum Happened {
     /// The host's name has no address, no connection came about, or TLS failed.
     NotConnected,
-    /// The upstream refused the stream before it looked at it (`REFUSED_STREAM`, a `GOAWAY`
-    /// below our stream), or a kept-alive connection was reset before it took any of it.
-    NotProcessed,
+    /// The upstream refused the stream before it looked at it: `REFUSED_STREAM`, or a `GOAWAY`
+    /// below our stream on a connection that was opened for it (RFC 9113, sections 6.8 and 8.7).
+    Refused,
+    /// A connection that other requests had used before was at its end: a `GOAWAY` below our stream,
+    /// or a kept-alive connection that was reset before any byte of an answer. It says nothing of
+    /// this request.
+    Stale,
     /// The upstream answered with this status.
     Answered {
         /// The HTTP status.
@@ -57,18 +61,22 @@ pub enum Sent {
 pub struct Left {
     /// Another address of this endpoint or endpoint of this provider.
     pub address: bool,
-    /// Another key of this step, or another step of this candidate.
+    /// Another key of this step.
     pub key: bool,
+    /// Another step of this candidate.
+    pub step: bool,
     /// Another candidate.
     pub candidate: bool,
-    /// Another attempt of any kind, under the cap and the deadline.
+    /// Another attempt of any kind, under the cap.
     pub attempt: bool,
+    /// The time until the deadline over all attempts.
+    pub time: Duration,
     /// Whether the body can be sent again.
     pub replay: bool,
     /// How many waits this request has had.
     pub waits: u8,
-    /// Whether this connection failure was already answered by a fresh connection.
-    pub resent: bool,
+    /// Whether this candidate's upstream has refused the stream before.
+    pub refused: bool,
 }
 
 /// What to do.
@@ -76,10 +84,14 @@ pub struct Left {
 pub enum Verdict {
     /// This is the answer.
     Answer,
-    /// The same candidate and key, over a fresh connection or at the next address.
+    /// The same again, over a fresh connection.
+    Resend,
+    /// The same candidate and key at the next address.
     NextAddress,
-    /// The next key, or the next step, of the same candidate.
+    /// The next key of the same step.
     NextKey,
+    /// The first key of the next step of the same candidate.
+    NextStep,
     /// The next candidate.
     NextCandidate,
     /// The same again after this time.
@@ -104,6 +116,13 @@ fn is_upstream(status: u16) -> bool {
     matches!(status, 408 | 500 | 502 | 503 | 504 | 520..=529)
 }
 
+impl Left {
+    /// Whether anything more may be sent: there is an attempt left, the time for it, and the body.
+    fn may_send(self, sent: Sent) -> bool {
+        self.attempt && !self.time.is_zero() && (sent == Sent::Nothing || self.replay)
+    }
+}
+
 /// Decides what follows an attempt. `own` says that the credential was not one that the client sent
 /// along: what a provider says of the client's own is for the client to hear, not for the gateway
 /// to pay for elsewhere.
@@ -114,10 +133,11 @@ pub fn decide(happened: Happened, sent: Sent, left: Left, rules: Rules, own: boo
             status,
             retry_after,
         } => answered(status, retry_after, left, rules, own),
-        Happened::NotProcessed if left.attempt && !left.resent && can_resend(sent, left) => {
-            Verdict::NextAddress
+        Happened::Stale if left.may_send(sent) => Verdict::Resend,
+        Happened::Refused if left.may_send(sent) && !left.refused => Verdict::Resend,
+        Happened::NotConnected | Happened::Refused | Happened::Stale => {
+            unsent(sent, left, rules.mode)
         }
-        Happened::NotConnected | Happened::NotProcessed => unsent(sent, left, rules.mode),
         Happened::FirstByteTimeout | Happened::Lost => match sent {
             Sent::All if rules.mode != Mode::On => Verdict::Fail,
             _ => next_candidate(sent, left, rules.mode),
@@ -125,19 +145,16 @@ pub fn decide(happened: Happened, sent: Sent, left: Left, rules: Rules, own: boo
     }
 }
 
-fn can_resend(sent: Sent, left: Left) -> bool {
-    sent == Sent::Nothing || left.replay
-}
-
+/// What follows where the upstream has not looked at the request.
 fn unsent(sent: Sent, left: Left, mode: Mode) -> Verdict {
-    if mode != Mode::Off && left.attempt && left.address && can_resend(sent, left) {
+    if mode != Mode::Off && left.may_send(sent) && left.address {
         return Verdict::NextAddress;
     }
     next_candidate(sent, left, mode)
 }
 
 fn next_candidate(sent: Sent, left: Left, mode: Mode) -> Verdict {
-    if mode != Mode::Off && left.attempt && left.candidate && can_resend(sent, left) {
+    if mode != Mode::Off && left.may_send(sent) && left.candidate {
         Verdict::NextCandidate
     } else {
         Verdict::Fail
@@ -151,23 +168,41 @@ fn answered(
     rules: Rules,
     own: bool,
 ) -> Verdict {
-    if !is_failure(status) || rules.mode == Mode::Off || !left.attempt || !left.replay {
+    // Whoever has answered may have got all of it, however much was sent.
+    if !is_failure(status) || rules.mode == Mode::Off || !left.may_send(Sent::All) {
         return Verdict::Answer;
     }
-    if is_credential(status) && !own {
-        return Verdict::Answer;
-    }
-    if is_credential(status) && left.key {
-        return Verdict::NextKey;
+    if is_credential(status) {
+        return of_credential(status, retry_after, left, rules, own);
     }
     if left.candidate {
         return Verdict::NextCandidate;
     }
-    match retry_after {
-        Some(wait) if status == 429 && wait <= rules.retry_after_max && left.waits < WAITS_MAX => {
-            Verdict::Wait(wait)
-        }
-        _ => Verdict::Answer,
+    Verdict::Answer
+}
+
+/// What follows an answer that speaks of the credential.
+fn of_credential(
+    status: u16,
+    retry_after: Option<Duration>,
+    left: Left,
+    rules: Rules,
+    own: bool,
+) -> Verdict {
+    // A wait that ends with the deadline is of no use.
+    let may_wait = |wait: &Duration| {
+        status == 429
+            && *wait <= rules.retry_after_max
+            && *wait < left.time
+            && left.waits < WAITS_MAX
+    };
+    match retry_after.filter(may_wait) {
+        _ if !own => Verdict::Answer,
+        _ if left.key => Verdict::NextKey,
+        _ if left.step => Verdict::NextStep,
+        _ if left.candidate => Verdict::NextCandidate,
+        Some(wait) => Verdict::Wait(wait),
+        None => Verdict::Answer,
     }
 }
 
@@ -178,20 +213,20 @@ mod tests {
     const ALL: Left = Left {
         address: true,
         key: true,
+        step: true,
         candidate: true,
         attempt: true,
+        time: Duration::from_secs(60),
         replay: true,
         waits: 0,
-        resent: false,
+        refused: false,
     };
     const NONE: Left = Left {
         address: false,
         key: false,
+        step: false,
         candidate: false,
-        attempt: true,
-        replay: true,
-        waits: 0,
-        resent: false,
+        ..ALL
     };
 
     fn status(status: u16) -> Happened {
@@ -249,6 +284,17 @@ mod tests {
     }
 
     #[test]
+    fn keys_come_before_steps_and_steps_before_candidates() {
+        let keyless = Left { key: false, ..ALL };
+        assert_eq!(on(status(401), keyless), Verdict::NextStep);
+        let stepless = Left {
+            step: false,
+            ..keyless
+        };
+        assert_eq!(on(status(401), stepless), Verdict::NextCandidate);
+    }
+
+    #[test]
     fn a_short_retry_after_is_waited_for_twice_when_nothing_else_is_left() {
         let asks = |seconds| Happened::Answered {
             status: 429,
@@ -258,6 +304,12 @@ mod tests {
         assert_eq!(on(asks(5), Left { waits: 2, ..NONE }), Verdict::Answer);
         assert_eq!(on(asks(6), NONE), Verdict::Answer);
         assert_eq!(on(asks(1), ALL), Verdict::NextKey);
+        let short = Left {
+            time: Duration::from_secs(5),
+            ..NONE
+        };
+        assert_eq!(on(asks(5), short), Verdict::Answer);
+        assert_eq!(on(asks(4), short), Verdict::Wait(Duration::from_secs(4)));
     }
 
     #[test]
@@ -294,18 +346,30 @@ mod tests {
             decide(Happened::NotConnected, Sent::Nothing, ALL, Mode::Off, true),
             Verdict::Fail
         );
-        assert_eq!(
-            decide(Happened::NotProcessed, Sent::All, ALL, Mode::Off, true),
-            Verdict::NextAddress
-        );
-        let resent = Left {
-            resent: true,
+        for happened in [Happened::Refused, Happened::Stale] {
+            assert_eq!(
+                decide(happened, Sent::All, ALL, Mode::Off, true),
+                Verdict::Resend
+            );
+        }
+    }
+
+    #[test]
+    fn a_second_refusal_is_the_providers_failure_and_a_stale_connection_is_no_refusal() {
+        let refused = Left {
+            refused: true,
             ..ALL
         };
-        assert_eq!(
-            decide(Happened::NotProcessed, Sent::All, resent, Mode::Off, true),
-            Verdict::Fail
-        );
+        for (mode, then) in [
+            (Mode::On, Verdict::NextAddress),
+            (Mode::Safe, Verdict::NextAddress),
+            (Mode::Off, Verdict::Fail),
+        ] {
+            let again = decide(Happened::Refused, Sent::All, refused, mode, true);
+            assert_eq!(again, then);
+            let stale = decide(Happened::Stale, Sent::All, refused, mode, true);
+            assert_eq!(stale, Verdict::Resend);
+        }
     }
 
     #[test]
@@ -326,12 +390,22 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_tried_past_the_cap() {
-        let left = Left {
+    fn nothing_is_tried_past_the_cap_or_the_deadline() {
+        let capped = Left {
             attempt: false,
             ..ALL
         };
-        assert_eq!(on(Happened::NotConnected, left), Verdict::Fail);
-        assert_eq!(on(status(503), left), Verdict::Answer);
+        let late = Left {
+            time: Duration::ZERO,
+            ..ALL
+        };
+        for left in [capped, late] {
+            for happened in [Happened::NotConnected, Happened::Refused, Happened::Stale] {
+                assert_eq!(on(happened, left), Verdict::Fail);
+            }
+            for code in [401, 429, 503] {
+                assert_eq!(on(status(code), left), Verdict::Answer);
+            }
+        }
     }
 }

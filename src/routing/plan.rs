@@ -3,6 +3,7 @@
 //! Key → step → candidate: a candidate's keys are used up before the next candidate is tried.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -60,7 +61,9 @@ pub struct Plan {
     attempts: u8,
     attempts_max: u8,
     waits: u8,
-    resent: bool,
+    refused: bool,
+    /// Whether the next attempt needs a connection of its own.
+    fresh: bool,
 }
 
 impl Plan {
@@ -76,7 +79,8 @@ impl Plan {
             attempts: 0,
             attempts_max: attempts_max.clamp(1, ATTEMPTS_MAX),
             waits: 0,
-            resent: false,
+            refused: false,
+            fresh: false,
         })
     }
 
@@ -117,27 +121,43 @@ impl Plan {
         self.address % self.addresses
     }
 
-    /// What is left to try; the deadline and the body are the caller's to judge.
+    /// Whether the attempt that was begun must not share a connection with other requests.
     #[must_use]
-    pub fn left(&self, in_time: bool, replay: bool) -> Left {
+    pub fn fresh(&self) -> bool {
+        self.fresh
+    }
+
+    /// Notes that the upstream refused the stream: it is asked once more, and not a third time.
+    pub fn refused(&mut self) {
+        self.refused = true;
+    }
+
+    /// What is left to try, in this `time`; whether the body can be sent again is the caller's to
+    /// judge.
+    #[must_use]
+    pub fn left(&self, time: Duration, replay: bool) -> Left {
+        let next = self.candidate().credentials.get(self.credential + 1);
+        let same_step = next.map(|next| next.source == self.credential().source);
         Left {
             address: self.address + 1 < self.addresses,
-            key: self.credential + 1 < self.candidate().credentials.len(),
+            key: same_step == Some(true),
+            step: same_step == Some(false),
             candidate: self.candidate + 1 < self.candidates.len(),
-            attempt: in_time && self.attempts < self.attempts_max,
+            attempt: self.attempts < self.attempts_max,
+            time,
             replay,
             waits: self.waits,
-            resent: self.resent,
+            refused: self.refused,
         }
     }
 
-    /// Moves on as the verdict says; true when there is another attempt to make. `again` marks a
-    /// resend over a fresh connection, which stays at its address.
-    pub fn advance(&mut self, verdict: Verdict, again: bool) -> bool {
+    /// Moves on as the verdict says; true when there is another attempt to make.
+    pub fn advance(&mut self, verdict: Verdict) -> bool {
+        self.fresh = verdict == Verdict::Resend;
         match verdict {
-            Verdict::NextAddress if again => self.resent = true,
+            Verdict::Resend => {}
             Verdict::NextAddress => self.address += 1,
-            Verdict::NextKey => {
+            Verdict::NextKey | Verdict::NextStep => {
                 self.credential += 1;
                 self.address = 0;
             }
@@ -145,7 +165,7 @@ impl Plan {
                 self.candidate += 1;
                 self.credential = 0;
                 self.address = 0;
-                self.resent = false;
+                self.refused = false;
             }
             Verdict::Wait(_) => self.waits += 1,
             Verdict::Answer | Verdict::Fail => return false,
@@ -158,54 +178,80 @@ impl Plan {
 mod tests {
     use super::*;
 
-    fn plan(credentials: &[usize]) -> Plan {
-        let candidates = credentials.iter().map(|count| Candidate {
+    const TIME: Duration = Duration::from_secs(1);
+
+    fn plan(credentials: &[&[Source]]) -> Plan {
+        let candidates = credentials.iter().map(|sources| Candidate {
             provider: ProviderId::default(),
             model: UpstreamModel::Written("m".into()),
-            credentials: smallvec::smallvec![
-                Credential {
-                    source: Source::Gateway,
-                    key: None
-                };
-                *count
-            ],
+            credentials: sources
+                .iter()
+                .map(|source| Credential {
+                    source: *source,
+                    key: None,
+                })
+                .collect(),
         });
         Plan::new(candidates.collect(), 10).expect("candidates")
     }
 
+    const ONE: &[Source] = &[Source::Gateway];
+
     #[test]
-    fn keys_come_before_candidates() {
-        let mut plan = plan(&[2, 1]);
+    fn keys_come_before_steps_and_steps_before_candidates() {
+        let mut plan = plan(&[&[Source::Byok, Source::Byok, Source::Gateway], ONE]);
         plan.begin(1);
-        assert!(plan.left(true, true).key && plan.left(true, true).candidate);
-        assert!(plan.advance(Verdict::NextKey, false));
-        assert!(!plan.left(true, true).key);
-        assert!(plan.advance(Verdict::NextCandidate, false));
+        let left = |plan: &Plan| {
+            let left = plan.left(TIME, true);
+            (left.key, left.step, left.candidate)
+        };
+        assert_eq!(left(&plan), (true, false, true));
+        assert!(plan.advance(Verdict::NextKey));
+        assert_eq!(left(&plan), (false, true, true));
+        assert!(plan.advance(Verdict::NextStep));
+        assert_eq!(plan.credential().source, Source::Gateway);
+        assert_eq!(left(&plan), (false, false, true));
+        assert!(plan.advance(Verdict::NextCandidate));
         assert_eq!(plan.candidate_index(), 1);
-        assert!(!plan.left(true, true).candidate);
-        assert!(!plan.advance(Verdict::Fail, false));
+        assert_eq!(left(&plan), (false, false, false));
+        assert!(!plan.advance(Verdict::Fail));
     }
 
     #[test]
     fn addresses_are_used_up_one_by_one_and_begin_anew_at_the_next_candidate() {
-        let mut plan = plan(&[1, 1]);
+        let mut plan = plan(&[ONE, ONE]);
         assert_eq!(plan.begin(2), 0);
-        assert!(plan.left(true, true).address);
-        plan.advance(Verdict::NextAddress, false);
+        assert!(plan.left(TIME, true).address);
+        plan.advance(Verdict::NextAddress);
         assert_eq!(plan.begin(2), 1);
-        assert!(!plan.left(true, true).address);
-        plan.advance(Verdict::NextCandidate, false);
+        assert!(!plan.left(TIME, true).address);
+        plan.advance(Verdict::NextCandidate);
         assert_eq!(plan.begin(3), 0);
     }
 
     #[test]
+    fn a_resend_stays_where_it_is_and_has_a_connection_of_its_own() {
+        let mut plan = plan(&[ONE, ONE]);
+        assert_eq!(plan.begin(2), 0);
+        assert!(!plan.fresh());
+        plan.advance(Verdict::Resend);
+        assert_eq!(plan.begin(2), 0);
+        assert!(plan.fresh() && !plan.left(TIME, true).refused);
+        plan.refused();
+        plan.advance(Verdict::Resend);
+        assert!(plan.fresh() && plan.left(TIME, true).refused);
+        plan.advance(Verdict::NextCandidate);
+        assert!(!plan.fresh() && !plan.left(TIME, true).refused);
+    }
+
+    #[test]
     fn the_cap_ends_the_attempts() {
-        let mut plan = plan(&[1]);
+        let mut plan = plan(&[ONE]);
         for _ in 0..ATTEMPTS_MAX {
-            assert!(plan.left(true, true).attempt);
+            assert!(plan.left(TIME, true).attempt);
             plan.begin(1);
         }
-        assert!(!plan.left(true, true).attempt);
+        assert!(!plan.left(TIME, true).attempt);
         assert!(Plan::new(Candidates::new(), 10).is_none());
     }
 }

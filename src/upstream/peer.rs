@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pingora::protocols::ALPN;
@@ -77,6 +78,15 @@ pub fn template(
     options.ca = ca.cloned();
     options.tcp_keepalive = Some(transport.keepalive.clone());
     peer
+}
+
+/// Gives the peer a connection that is opened for it and shared with nobody: what Pingora pools, it
+/// finds by this number among others.
+pub fn keep_apart(peer: &mut HttpPeer) {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    peer.group_key = NEXT.fetch_add(1, Ordering::Relaxed);
+    // Nobody else would find it there.
+    peer.options.idle_timeout = Some(Duration::ZERO);
 }
 
 /// Sets the times of one attempt: `connect` for TCP and TLS together, `silence` as the net beneath
