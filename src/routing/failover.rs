@@ -138,6 +138,7 @@ pub fn decide(happened: Happened, sent: Sent, left: Left, rules: Rules, own: boo
         Happened::NotConnected | Happened::Refused | Happened::Stale => {
             unsent(sent, left, rules.mode)
         }
+        Happened::Lost if sent == Sent::Nothing => unsent(sent, left, rules.mode),
         Happened::FirstByteTimeout | Happened::Lost => match sent {
             Sent::All if rules.mode != Mode::On => Verdict::Fail,
             _ => next_candidate(sent, left, rules.mode),
@@ -145,7 +146,7 @@ pub fn decide(happened: Happened, sent: Sent, left: Left, rules: Rules, own: boo
     }
 }
 
-/// What follows where the upstream has not looked at the request.
+/// What follows where the upstream has not looked at the request, or got none of it.
 fn unsent(sent: Sent, left: Left, mode: Mode) -> Verdict {
     if mode != Mode::Off && left.may_send(sent) && left.address {
         return Verdict::NextAddress;
@@ -332,6 +333,12 @@ mod tests {
             decide(status(503), Sent::All, ALL, Mode::Safe, true),
             Verdict::NextCandidate
         );
+    }
+
+    #[test]
+    fn a_connection_that_took_nothing_leads_to_the_next_address() {
+        let lost = decide(Happened::Lost, Sent::Nothing, ALL, Mode::Safe, true);
+        assert_eq!(lost, Verdict::NextAddress);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::support::upstream::{self, Behaviour, Settings, Upto, behave, fault, f
 const AGAIN: [&str; 2] = ["one:twice-served;broken", "one:twice-served;ok;status=200"];
 
 /// The first provider speaks HTTP/2 over TLS, the second HTTP/1.1.
-async fn pair(settings: Settings, configure: impl FnOnce(Builder) -> Builder) -> Pair {
+pub async fn pair(settings: Settings, configure: impl FnOnce(Builder) -> Builder) -> Pair {
     let authority = Authority::new();
     let first = upstream::h2_tls(&authority)
         .settings(settings)

@@ -28,6 +28,7 @@ mod failover_lost;
 mod failover_status;
 mod framing;
 mod framing_good;
+mod h2_refused;
 mod h2_upstream;
 mod limits;
 mod limits_bodies;

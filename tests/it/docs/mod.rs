@@ -1,14 +1,21 @@
 //! The pages in `docs/providers`: one for each file of the catalog, what they show of it, and that their examples work.
-//! With `TOLLGATE_REWRITE=1` in the environment, what is made from the catalog is written anew.
+//! The table of `docs/failover.md` is in `failover`. With `TOLLGATE_REWRITE=1` in the environment, what is made is
+//! written anew.
 
+mod failover;
 mod page;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::support::gateway::gateway;
-use page::{BEGIN, END};
+
+/// Between these, a page is made.
+struct Marks {
+    begin: &'static str,
+    end: &'static str,
+}
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -45,16 +52,18 @@ fn read(name: &str) -> (PathBuf, String) {
 }
 
 /// Holds what stands between the two marks of a page to `made`.
-fn hold(name: &str, made: &str) {
-    let (path, text) = read(name);
-    let parts = text.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
+fn hold(path: &Path, marks: &Marks, made: &str) {
+    let Marks { begin, end } = marks;
+    let name = path.display();
+    let text = std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let parts = text.split_once(begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(end)?;
         Some((before, after))
     });
     let Some((before, after)) = parts else {
-        panic!("{name}.md has no `{BEGIN}` and `{END}`");
+        panic!("{name} has no `{begin}` and `{end}`");
     };
-    let expected = format!("{before}{BEGIN}\n\n{made}\n\n{END}{after}");
+    let expected = format!("{before}{begin}\n\n{made}\n\n{end}{after}");
     if text == expected {
         return;
     }
@@ -63,7 +72,7 @@ fn hold(name: &str, made: &str) {
         return;
     }
     panic!(
-        "{name}.md does not say what the catalog says; see the head of {}",
+        "{name} does not say what it is made from; see the head of {}",
         file!()
     );
 }
@@ -72,9 +81,9 @@ fn hold(name: &str, made: &str) {
 fn every_page_says_what_the_catalog_says() {
     let described = described();
     for (name, file) in &described {
-        hold(name, &page::page(name, file));
+        hold(&read(name).0, &page::MARKS, &page::page(name, file));
     }
-    hold("README", &page::index(&described));
+    hold(&read("README").0, &page::MARKS, &page::index(&described));
 }
 
 #[test]

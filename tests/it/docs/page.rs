@@ -4,9 +4,13 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use super::Marks;
+
 /// The marks between which a page is made.
-pub const BEGIN: &str = "<!-- From here on made from the catalog; see tests/it/docs. -->";
-pub const END: &str = "<!-- Made from the catalog up to here. -->";
+pub const MARKS: Marks = Marks {
+    begin: "<!-- From here on made from the catalog; see tests/it/docs. -->",
+    end: "<!-- Made from the catalog up to here. -->",
+};
 
 /// The models that examples ask for, where it is not the first of the file that chats.
 const SAMPLES: &[(&str, &str)] = &[
