@@ -155,6 +155,30 @@ impl Label for AttemptOutcome {
     }
 }
 
+/// Why a body was not kept for a further attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplayLost {
+    /// It is larger than one request's share may be (`limits.replay_request`).
+    RequestCap,
+    /// The process holds as much as it may (`limits.replay_total`).
+    ProcessCap,
+}
+
+impl Label for ReplayLost {
+    const ALL: &'static [Self] = &[Self::RequestCap, Self::ProcessCap];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::RequestCap => "request_cap",
+            Self::ProcessCap => "process_cap",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,6 +201,7 @@ mod tests {
         check::<StatusClass>();
         check::<CredentialLabel>();
         check::<AttemptOutcome>();
+        check::<ReplayLost>();
     }
 
     #[test]

@@ -17,7 +17,7 @@ use prometheus::{
     Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-pub use labels::{AttemptOutcome, CredentialLabel, Label, StatusClass};
+pub use labels::{AttemptOutcome, CredentialLabel, Label, ReplayLost, StatusClass};
 pub use provider::ProviderMetrics;
 
 use family::{Adder, Families, OVERHEAD_SECONDS};
@@ -36,6 +36,7 @@ pub struct Metrics {
     families: Families,
     overhead: Histogram,
     failovers: Box<[IntCounter]>,
+    replay_lost: Box<[IntCounter]>,
     rejections: Box<[IntCounter]>,
     in_flight: IntGauge,
     streams_open: IntGauge,
@@ -81,6 +82,11 @@ impl Metrics {
             "Further attempts, by what ended the one before.",
             &["reason"],
         )?;
+        let replay_lost = add.counters(
+            "replay_lost_total",
+            "Requests whose body was passed on without being kept, so that it could be sent once only.",
+            &["reason"],
+        )?;
         let rejections = add.counters(
             "rejections_total",
             "Requests refused or failed here, by code.",
@@ -101,6 +107,10 @@ impl Metrics {
             failovers: AttemptOutcome::ALL
                 .iter()
                 .map(|reason| failovers.with_label_values(&[reason.label()]))
+                .collect(),
+            replay_lost: ReplayLost::ALL
+                .iter()
+                .map(|reason| replay_lost.with_label_values(&[reason.label()]))
                 .collect(),
             rejections: rejection_codes
                 .iter()
@@ -171,6 +181,13 @@ impl Metrics {
     /// Counts a further attempt, by how the one before it ended.
     pub fn failover(&self, reason: AttemptOutcome) {
         if let Some(counter) = self.failovers.get(reason.index()) {
+            counter.inc();
+        }
+    }
+
+    /// Counts a request whose body was not kept for a further attempt.
+    pub fn replay_lost(&self, reason: ReplayLost) {
+        if let Some(counter) = self.replay_lost.get(reason.index()) {
             counter.inc();
         }
     }

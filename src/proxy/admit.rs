@@ -136,7 +136,11 @@ impl Gateway {
         let bounds = bounds(&ctx.live);
         session.set_write_timeout(Some(bounds.client));
         let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
+        let lost = body.lost;
         let routed = route(ctx, surface, &controls, body, &bounds)?;
+        if let Some(reason) = lost {
+            self.metrics.replay_lost(reason);
+        }
         replay::install(session, routed.replay.clone());
         ctx.routed = Some(routed);
         Ok(())

@@ -16,6 +16,7 @@ use tokio::time::error::Elapsed;
 
 use super::memory::{ReplayMemory, Reservation};
 use super::reject::{Code, Rejection};
+use crate::metrics::ReplayLost;
 use crate::model::scan::{Malformed, Member, Scanner};
 
 /// What is read of a body that may not be kept, before its model must have been found, in bytes.
@@ -53,6 +54,8 @@ pub struct Body {
     pub whole: bool,
     /// The share of the replay memory that pays for `bytes`.
     pub share: Option<Reservation>,
+    /// Why it is not kept, where it is not.
+    pub lost: Option<ReplayLost>,
 }
 
 impl Body {
@@ -72,6 +75,7 @@ impl Body {
             scanner,
             whole: true,
             share: None,
+            lost: None,
         })
     }
 }
@@ -177,8 +181,8 @@ struct Reader<'a> {
     bounds: &'a Bounds,
     declared: Option<u64>,
     share: Option<Reservation>,
-    /// Whether all of it is to be kept.
-    keep: bool,
+    /// Why it is not kept, where it is not.
+    lost: Option<ReplayLost>,
     first: Option<Bytes>,
     rest: BytesMut,
     length: u64,
@@ -193,13 +197,17 @@ impl<'a> Reader<'a> {
         bounds: &'a Bounds,
     ) -> Result<Self, Rejection> {
         let wanted = declared.unwrap_or(FIRST_SHARE.min(bounds.replay));
-        let share = (wanted <= bounds.replay)
-            .then(|| memory.take(wanted))
-            .flatten();
+        let fits = wanted <= bounds.replay;
+        let share = fits.then(|| memory.take(wanted)).flatten();
+        let lost = match share {
+            Some(_) => None,
+            None if fits => Some(ReplayLost::ProcessCap),
+            None => Some(ReplayLost::RequestCap),
+        };
         Ok(Self {
             bounds,
             declared,
-            keep: share.is_some(),
+            lost,
             share,
             first: None,
             rest: BytesMut::new(),
@@ -211,7 +219,7 @@ impl<'a> Reader<'a> {
 
     /// Whether routing can begin although the body has not ended.
     fn satisfied(&self) -> bool {
-        !self.keep && self.names_model()
+        self.lost.is_some() && self.names_model()
     }
 
     fn names_model(&self) -> bool {
@@ -252,10 +260,13 @@ impl<'a> Reader<'a> {
     /// Makes sure that the share covers what has been read. Where it cannot, the body is no longer
     /// kept, and goes on as a stream once its model is known.
     fn pay(&mut self) -> Result<(), Rejection> {
-        if self.keep {
-            self.keep = self.length <= self.bounds.replay && self.grow();
+        if self.lost.is_none() && self.length > self.bounds.replay {
+            self.lost = Some(ReplayLost::RequestCap);
         }
-        if !self.keep && !self.names_model() && self.length > PEEK as u64 {
+        if self.lost.is_none() && !self.grow() {
+            self.lost = Some(ReplayLost::ProcessCap);
+        }
+        if self.lost.is_some() && !self.names_model() && self.length > PEEK as u64 {
             return Err(self.no_room());
         }
         Ok(())
@@ -292,7 +303,11 @@ impl<'a> Reader<'a> {
         }
         if let Some(first) = self.first.take() {
             let room = self.declared.unwrap_or(FIRST_SHARE);
-            let room = if self.keep { room } else { PEEK as u64 };
+            let room = if self.lost.is_none() {
+                room
+            } else {
+                PEEK as u64
+            };
             self.rest.reserve(usize::try_from(room).unwrap_or(PEEK));
             self.rest.extend_from_slice(&first);
         }
@@ -312,6 +327,8 @@ impl<'a> Reader<'a> {
             declared: self.declared,
             whole,
             share: self.share,
+            // What has been read to its end is kept, in whatever memory.
+            lost: self.lost.filter(|_| !whole),
         })
     }
 }

@@ -36,6 +36,7 @@ mod models;
 mod pair;
 mod panics;
 mod reload;
+mod replay_lost;
 mod rollback;
 mod routing;
 mod secrets;
