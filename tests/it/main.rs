@@ -25,6 +25,7 @@ mod failover;
 mod failover_connect;
 mod failover_keys;
 mod failover_lost;
+mod failover_matrix;
 mod failover_status;
 mod framing;
 mod framing_good;

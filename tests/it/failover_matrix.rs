@@ -1,0 +1,319 @@
+//! What the next upstream gets after a fault: the body, to the byte, whatever its size and whatever is spoken on both
+//! sides. Sizes below and above 64 KiB, and above every buffer on the way; each kind of client, with the length
+//! announced and without; each kind of provider. Who is tried in which mode is in the other files named `failover_…`.
+
+use bytes::Bytes;
+
+use crate::pair::{self, MODEL, Reached, attempts, error, good};
+use crate::support::bodies::{self, Position};
+use crate::support::client::{Client, Protocol};
+use crate::support::gateway::Gateway;
+use crate::support::sha;
+use crate::support::tls::Authority;
+use crate::support::upstream::{self, Behaviour, Reply, Upstream, behave, fault, frame};
+
+const SMALL: usize = 1024;
+const MIDDLE: usize = 64 * 1024 + 1;
+const LARGE: usize = 20 << 20;
+
+/// Who ends up with the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    /// The second provider.
+    Second,
+    /// The first one, which is asked again.
+    Again,
+    /// Nobody: the answer had begun, and is not whole.
+    Cut,
+}
+
+/// What the first provider does.
+struct Fault {
+    what: &'static str,
+    does: Behaviour,
+    then: Then,
+    /// Whether it is met with the largest body, too: where it matters how much of it is on its way.
+    large: bool,
+}
+
+fn fault(what: &'static str, does: impl Into<Behaviour>, then: Then, large: bool) -> Fault {
+    Fault {
+        what,
+        does: does.into(),
+        then,
+        large,
+    }
+}
+
+/// What a provider of either kind can do to a body of `size` bytes.
+fn common(size: usize) -> Vec<Fault> {
+    let half = size as u64 / 2;
+    let answer = || Reply::json(200, vec![b' '; 1000]);
+    vec![
+        fault(
+            "a reset before the body",
+            fault::reset_before_body(),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "a close before the body",
+            fault::close_before_body(),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "a reset in the body",
+            fault::reset_in_body(half),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "a reset after the body",
+            fault::reset_after_body(),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "a close after the body",
+            fault::close_after_body(),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "a reset in the header",
+            fault::reset_in_head(),
+            Then::Second,
+            false,
+        ),
+        fault(
+            "silence before the body",
+            fault::silent_before_body(),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "silence after the body",
+            fault::silent_after_body(),
+            Then::Second,
+            true,
+        ),
+        fault("401", error(401), Then::Second, false),
+        fault("408", error(408), Then::Second, false),
+        fault("429", error(429), Then::Second, true),
+        fault("500", error(500), Then::Second, false),
+        fault("503", error(503), Then::Second, true),
+        fault("529", error(529), Then::Second, false),
+        fault(
+            "503 before the body",
+            fault::early(error(503)).abandon(),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "503 in the body",
+            behave().read_until(half).send(error(503)).abandon(),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "a reset after the header",
+            fault::reset_after_head(answer()),
+            Then::Cut,
+            false,
+        ),
+        fault(
+            "a reset in the answer",
+            fault::reset_in_answer(answer(), 10),
+            Then::Cut,
+            true,
+        ),
+        fault(
+            "a truncated answer",
+            fault::truncated(answer().chunked(), 10),
+            Then::Cut,
+            false,
+        ),
+    ]
+}
+
+/// What only a provider of this kind can do.
+fn special(speaks: Protocol) -> Vec<Fault> {
+    if speaks == Protocol::H1 {
+        return vec![fault(
+            "no HTTP",
+            fault::malformed("what?\r\n\r\n"),
+            Then::Second,
+            true,
+        )];
+    }
+    let reset = |code| behave().read().reset_stream(code);
+    vec![
+        fault(
+            "a refused stream",
+            fault::refused_stream(),
+            Then::Again,
+            true,
+        ),
+        fault("a GOAWAY below", fault::goaway_below(), Then::Again, true),
+        fault(
+            "a reset stream",
+            reset(frame::INTERNAL_ERROR),
+            Then::Second,
+            true,
+        ),
+        fault(
+            "a cancelled stream",
+            reset(frame::CANCEL),
+            Then::Second,
+            false,
+        ),
+        // The last one: Pingora speaks HTTP/1.1 to such a provider from then on.
+        fault(
+            "invalid HTTP/2",
+            fault::invalid_frame(),
+            Then::Second,
+            false,
+        ),
+    ]
+}
+
+struct Lab {
+    authority: Authority,
+    first: Upstream,
+    second: Upstream,
+    gateway: Gateway,
+    client: Protocol,
+    announced: bool,
+}
+
+impl Lab {
+    async fn new(client: Protocol, announced: bool, speaks: Protocol) -> Self {
+        let authority = Authority::new();
+        let start = || {
+            let builder = match speaks {
+                Protocol::H2Tls => upstream::h2_tls(&authority),
+                _ => upstream::h1(),
+            };
+            builder.reply(good()).start()
+        };
+        let (first, second) = (start().await, start().await);
+        let gateway = pair::before(&first, &second)
+            .trust(&authority)
+            .config("timeouts.first_byte", "400ms")
+            .config("timeouts.idle", "400ms")
+            .start()
+            .await;
+        Self {
+            authority,
+            first,
+            second,
+            gateway,
+            client,
+            announced,
+        }
+    }
+
+    async fn meet(&self, fault: &Fault, body: &Bytes) {
+        let context = format!(
+            "{}, {} bytes, {:?}, announced: {}",
+            fault.what,
+            body.len(),
+            self.client,
+            self.announced
+        );
+        let before = (self.first.count(), self.second.count());
+        self.first.push(fault.does.clone());
+        let mut request = self.gateway.post("/v1/chat/completions", body.clone());
+        if !self.announced {
+            request = request.unannounced();
+        }
+        let mut client =
+            Client::connect(self.client, self.gateway.address(), &self.authority).await;
+        let response = client.send(&request).await;
+        let told = attempts(&response);
+        assert_eq!(response.status, 200, "{context}: {told:?}");
+        let first = self.first.deliveries_since(before.0);
+        let second = self.second.deliveries_since(before.1);
+        let reached = Reached(first.len(), second.len());
+        let expected = match fault.then {
+            Then::Second => Reached(1, 1),
+            Then::Again => Reached(2, 0),
+            Then::Cut => Reached(1, 0),
+        };
+        assert_eq!(reached, expected, "{context}: {told:?}");
+        assert_eq!(response.is_whole(), fault.then != Then::Cut, "{context}");
+        let last = second.last().or(first.last()).expect("a delivery");
+        assert!(last.complete, "{context}: {last:?}");
+        assert_eq!(last.length, body.len() as u64, "{context}");
+        assert_eq!(last.sha256, Some(sha::hex(body)), "{context}");
+    }
+}
+
+async fn matrix(client: Protocol, announced: bool, speaks: Protocol) {
+    let lab = Lab::new(client, announced, speaks).await;
+    for size in [SMALL, MIDDLE, LARGE] {
+        let body = bodies::sized(MODEL, Position::Last, size);
+        for fault in common(size)
+            .iter()
+            .filter(|fault| size < LARGE || fault.large)
+        {
+            lab.meet(fault, &body).await;
+        }
+    }
+    for size in [SMALL, MIDDLE, LARGE] {
+        let body = bodies::sized(MODEL, Position::Last, size);
+        for fault in special(speaks)
+            .iter()
+            .filter(|fault| size < LARGE || fault.large)
+        {
+            if fault.what == "invalid HTTP/2" {
+                let alone = Lab::new(client, announced, speaks).await;
+                alone.meet(fault, &body).await;
+            } else {
+                lab.meet(fault, &body).await;
+            }
+        }
+    }
+    pair::idle(&lab.gateway).await;
+}
+
+#[tokio::test]
+async fn h1_with_a_length_to_h1() {
+    matrix(Protocol::H1, true, Protocol::H1).await;
+}
+
+#[tokio::test]
+async fn h1_chunked_to_h1() {
+    matrix(Protocol::H1, false, Protocol::H1).await;
+}
+
+#[tokio::test]
+async fn h2_with_a_length_to_h1() {
+    matrix(Protocol::H2c, true, Protocol::H1).await;
+}
+
+#[tokio::test]
+async fn h2_without_a_length_to_h1() {
+    matrix(Protocol::H2c, false, Protocol::H1).await;
+}
+
+#[tokio::test]
+async fn h1_with_a_length_to_h2() {
+    matrix(Protocol::H1, true, Protocol::H2Tls).await;
+}
+
+#[tokio::test]
+async fn h1_chunked_to_h2() {
+    matrix(Protocol::H1, false, Protocol::H2Tls).await;
+}
+
+#[tokio::test]
+async fn h2_with_a_length_to_h2() {
+    matrix(Protocol::H2c, true, Protocol::H2Tls).await;
+}
+
+#[tokio::test]
+async fn h2_without_a_length_to_h2() {
+    matrix(Protocol::H2c, false, Protocol::H2Tls).await;
+}
