@@ -12,6 +12,7 @@
 mod access;
 mod allocations;
 mod ask;
+mod attempts_seen;
 mod bodies;
 mod catalog;
 mod commands;
@@ -40,6 +41,7 @@ mod reload;
 mod replay_lost;
 mod rollback;
 mod routing;
+mod safe_mode;
 mod secrets;
 mod setup;
 mod shutdown;
