@@ -52,6 +52,8 @@ pub struct Spec {
     pub dialect: Dialect,
     /// Where the model's name is read.
     pub model_at: ModelAt,
+    /// Whether the events of a stream bear their type: as `event:`, and as the member `type`.
+    pub typed_events: bool,
 }
 
 /// Number of surfaces.
@@ -65,6 +67,7 @@ pub const TABLE: &[Spec] = &[
         path: "/chat/completions",
         dialect: Dialect::OpenAi,
         model_at: ModelAt::JsonBody,
+        typed_events: false,
     },
     Spec {
         surface: Surface::Completions,
@@ -72,6 +75,7 @@ pub const TABLE: &[Spec] = &[
         path: "/completions",
         dialect: Dialect::OpenAi,
         model_at: ModelAt::JsonBody,
+        typed_events: false,
     },
     Spec {
         surface: Surface::Responses,
@@ -79,6 +83,7 @@ pub const TABLE: &[Spec] = &[
         path: "/responses",
         dialect: Dialect::OpenAi,
         model_at: ModelAt::JsonBody,
+        typed_events: true,
     },
     Spec {
         surface: Surface::Embeddings,
@@ -86,6 +91,7 @@ pub const TABLE: &[Spec] = &[
         path: "/embeddings",
         dialect: Dialect::OpenAi,
         model_at: ModelAt::JsonBody,
+        typed_events: false,
     },
     Spec {
         surface: Surface::Messages,
@@ -93,6 +99,7 @@ pub const TABLE: &[Spec] = &[
         path: "/messages",
         dialect: Dialect::Anthropic,
         model_at: ModelAt::JsonBody,
+        typed_events: true,
     },
     Spec {
         surface: Surface::CountTokens,
@@ -100,6 +107,7 @@ pub const TABLE: &[Spec] = &[
         path: "/messages/count_tokens",
         dialect: Dialect::Anthropic,
         model_at: ModelAt::JsonBody,
+        typed_events: false,
     },
 ];
 

@@ -122,7 +122,8 @@ fn broken(ctx: &RequestContext) -> Bytes {
         Code::AllCandidatesFailed,
         "The upstream broke off in the middle of its answer. What came before is incomplete.",
     );
-    rejection.event(ctx.dialect, ctx.id())
+    let typed = ctx.surface.is_some_and(|of| of.spec().typed_events);
+    rejection.event(ctx.dialect, typed, ctx.id())
 }
 
 /// Our own words for a request that nobody answered.

@@ -195,19 +195,33 @@ impl Rejection {
         Bytes::from(text)
     }
 
-    /// The event that ends a broken stream, in the caller's dialect. It begins with a blank line,
-    /// so that it stands apart from an event that was cut in the middle.
+    /// The event that ends a broken stream, in the caller's dialect; `typed` where its events bear
+    /// their type. It begins with a blank line, so that it stands apart from an event that was cut in
+    /// the middle.
     #[must_use]
-    pub fn event(&self, dialect: Dialect, request_id: &str) -> Bytes {
-        let body = self.body(dialect, request_id);
-        let mut event = Vec::with_capacity(body.len() + 32);
-        event.extend_from_slice(match dialect {
-            Dialect::Anthropic => b"\n\nevent: error\ndata: ".as_slice(),
-            Dialect::OpenAi | Dialect::Gemini => b"\n\ndata: ".as_slice(),
+    pub fn event(&self, dialect: Dialect, typed: bool, request_id: &str) -> Bytes {
+        let data = match dialect {
+            Dialect::OpenAi if typed => self.typed(),
+            _ => self.body(dialect, request_id),
+        };
+        let mut event = Vec::with_capacity(data.len() + 32);
+        event.extend_from_slice(match typed {
+            true => b"\n\nevent: error\ndata: ".as_slice(),
+            false => b"\n\ndata: ".as_slice(),
         });
-        event.extend_from_slice(&body);
+        event.extend_from_slice(&data);
         event.extend_from_slice(b"\n\n");
         Bytes::from(event)
+    }
+
+    /// The event `error` of OpenAI's Responses API. The reference has its members side by side; the API
+    /// itself sends them in an object `error`, and that is what the clients raise.
+    fn typed(&self) -> Bytes {
+        let row = self.code.row();
+        let (message, code, kind) = (json_string(&self.message), row.name, row.openai);
+        Bytes::from(format!(
+            r#"{{"type":"error","code":"{code}","message":{message},"param":null,"error":{{"message":{message},"type":"{kind}","param":null,"code":"{code}"}}}}"#
+        ))
     }
 }
 
@@ -228,6 +242,29 @@ mod tests {
             let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
             assert_eq!(value["error"]["message"], "no \"x\"\n here");
             assert!(String::from_utf8_lossy(&body).contains("model_not_found"));
+        }
+    }
+
+    #[test]
+    fn an_error_event_bears_its_type_where_events_do() {
+        let rejection = Rejection::new(Code::AllCandidatesFailed, "broke \"off\"");
+        for (dialect, typed) in [
+            (Dialect::OpenAi, false),
+            (Dialect::OpenAi, true),
+            (Dialect::Anthropic, true),
+            (Dialect::Gemini, false),
+        ] {
+            let event = rejection.event(dialect, typed, "req_1");
+            let text = std::str::from_utf8(&event).expect("text");
+            let data = text.strip_prefix(match typed {
+                true => "\n\nevent: error\ndata: ",
+                false => "\n\ndata: ",
+            });
+            let data = data.and_then(|data| data.strip_suffix("\n\n"));
+            let value: serde_json::Value =
+                serde_json::from_str(data.expect("one event")).expect("JSON");
+            assert_eq!(value["error"]["message"], "broke \"off\"");
+            assert_eq!(value["type"] == "error", typed);
         }
     }
 

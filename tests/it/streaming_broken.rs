@@ -50,6 +50,7 @@ async fn dies(speaks: Protocol, protocol: Protocol) {
             payload::messages_sse(MODEL, 3, payload::USAGE),
         ),
         ("/v1/responses", events(3)),
+        ("/v1/completions", events(3)),
     ];
     for (target, all) in surfaces {
         let sent = all.concat();
@@ -77,7 +78,7 @@ async fn dies(speaks: Protocol, protocol: Protocol) {
 /// The event as a reader of that surface understands it.
 fn is_told(target: &str, event: &str, id: &str, context: &str) {
     let data = match target {
-        "/v1/messages" => event.strip_prefix("event: error\ndata: "),
+        "/v1/messages" | "/v1/responses" => event.strip_prefix("event: error\ndata: "),
         _ => event.strip_prefix("data: "),
     };
     let data: Value =
@@ -97,6 +98,9 @@ fn is_told(target: &str, event: &str, id: &str, context: &str) {
         assert_eq!(data["error"]["type"], "api_error", "{context}");
     } else {
         assert_eq!(data["error"]["code"], "all_candidates_failed", "{context}");
+        let typed = target == "/v1/responses";
+        assert_eq!(data["type"] == "error", typed, "{context}");
+        assert_eq!(data["code"] == "all_candidates_failed", typed, "{context}");
     }
 }
 
@@ -190,6 +194,32 @@ async fn an_answer_that_is_shorter_than_announced_is_not_whole() {
                 response.status,
                 response.text()
             );
+        }
+    }
+}
+
+/// What a provider leaves out is the client's to judge: a stream without its last event ends as well as it was framed.
+#[tokio::test]
+async fn a_stream_that_ends_well_without_its_terminator_is_passed_on_as_it_is() {
+    for speaks in UPSTREAMS {
+        let lab = Lab::new(speaks).await;
+        for protocol in CLIENTS {
+            for (target, all) in [
+                ("/v1/chat/completions", events(3)),
+                ("/v1/responses", events(3)),
+                (
+                    "/v1/messages",
+                    payload::messages_sse(MODEL, 3, payload::USAGE),
+                ),
+            ] {
+                let context = format!("{target}, {protocol:?} to {speaks:?}");
+                let (_, sent) = all.split_last().expect("events");
+                lab.upstream.push(Reply::sse(sent.to_vec(), Duration::ZERO));
+                let response = lab.client(protocol).await.send(&lab.stream(target)).await;
+                assert_eq!(response.status, 200, "{context}: {}", response.text());
+                assert_eq!(response.body, sent.concat(), "{context}");
+                assert_eq!(response.ending, Ending::Whole, "{context}");
+            }
         }
     }
 }
