@@ -3,13 +3,11 @@
 The model says where: `m-between` after whole events, `m-within` in the middle of one, `m-unended` where the stream ends in
 good order but without its last event. It speaks chat, completions, responses and messages, and streams only.
 
-    python breaking.py      prints its address, and ends when its standard input does
+    python breaking.py      prints its address and serves
 """
 
 import http.server
 import json
-import sys
-import threading
 
 WORDS = ["One", " two", " three"]
 
@@ -82,7 +80,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         path = self.path.removeprefix("/v1")
         events = list(APIS[path](body["model"]))[:-1]
-        last = events[-1] if path == "/messages" else ""
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("transfer-encoding", "chunked")
@@ -94,8 +91,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.wfile.write(b"0\r\n\r\n")
                 return
             case "m-within":
-                event = last or events[-1]
-                self.chunk(event[: event.index("data: ") + 12])
+                self.chunk(events[-1][: events[-1].index("data: ") + 12])
         # No last chunk: the connection just ends.
         self.close_connection = True
 
@@ -109,9 +105,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 def main():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"running on http://127.0.0.1:{server.server_port}", flush=True)
-    sys.stdin.read()
+    server.serve_forever()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the SDK tests run against: two fakes of providers, and a gateway in front of them.
+"""What the SDK tests run against: fakes of providers, and a gateway in front of them.
 
 Every process listens on a port that the kernel chose and says which; nothing here waits for a fixed time, and all of
 it ends with the block or the command that started it. Pytest uses this file as a module. The Node tests run it as a
@@ -225,19 +225,27 @@ def fakellm(config):
         yield server.wait_for(r"running on (http://127\.0\.0\.1:\d+)")[1]
 
 
+@contextlib.contextmanager
+def breaking():
+    """A third fake, of our own: its streams break off, at places that the model names."""
+    with child([sys.executable, HERE / "breaking.py"], env=environment()) as server:
+        yield server.wait_for(r"running on (http://127\.0\.0\.1:\d+)")[1]
+
+
 def public_url(server):
     return "http://" + server.wait_for(r"listening on (127\.0\.0\.1:\d+) \(public\)")[1]
 
 
 @contextlib.contextmanager
 def serve():
-    """`tollgate serve` before both fakes, as an operator would set it up: the files in tests/sdk/operator."""
+    """`tollgate serve` before the fakes, as an operator would set it up: the files in tests/sdk/operator."""
     binary = gateway_binary()
     with contextlib.ExitStack() as stack:
         home = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tollgate-sdk-")))
         first = stack.enter_context(llmock())
         second = stack.enter_context(fakellm(OPERATOR / "fakellm.yaml"))
-        values = {"LLMOCK": first, "FAKELLM": second, "DEAD": f"http://127.0.0.1:{closed_port()}"}
+        third = stack.enter_context(breaking())
+        values = {"LLMOCK": first, "FAKELLM": second, "BREAKING": third, "DEAD": f"http://127.0.0.1:{closed_port()}"}
         fill(OPERATOR, home, values)
         failing_providers(home / "catalog", first)
         config = home / "tollgate.toml"
