@@ -18,6 +18,7 @@
 mod bare;
 mod cases;
 mod events;
+mod failover;
 mod gateway;
 mod http1;
 mod load;
@@ -131,6 +132,10 @@ async fn measure(options: &Options, pins: Option<Pins>) -> io::Result<()> {
         let rounds = swaps::rounds(options, swaps, &upstream, &stage, progress).await?;
         text.push_str(&report::swaps::table(swaps, &rounds));
         report::swaps::json(&machine, swaps, &rounds)
+    } else if options.failover {
+        let measured = failover::sizes(options, &upstream, &stage, progress).await?;
+        text.push_str(&report::failover::table(&measured));
+        report::failover::json(&machine, &measured)
     } else {
         let measured = measure::cases(options, &upstream, &stage, progress).await?;
         text.extend(measured.iter().map(report::cases::table));

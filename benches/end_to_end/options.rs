@@ -20,6 +20,7 @@ Measures the gateway beside a bare Pingora proxy and beside nginx.
     --interval-ms N    time between two events of such a stream (default 100)
     --swaps N          instead of the cases: N swaps of the catalog a second beside requests, for 30 s
     --models N         models that the catalog has then beside the shipped ones (default none)
+    --failover         instead of the cases: what it costs when the first candidate fails
     --gateway FILE     another gateway binary
     --bare FILE        another binary for the bare proxy, called as this one calls itself
     --nginx-gathers-bodies   nginx with `proxy_request_buffering on`
@@ -41,6 +42,8 @@ pub struct Options {
     /// Swaps of the catalog a second, where they are what is measured.
     pub swaps: Option<u32>,
     pub models: u32,
+    /// Whether a failover is what is measured.
+    pub failover: bool,
     pub gateway: Option<OsString>,
     pub bare: Option<OsString>,
     pub nginx_gathers_bodies: bool,
@@ -59,6 +62,7 @@ impl Default for Options {
             interval: Duration::from_millis(100),
             swaps: None,
             models: 0,
+            failover: false,
             gateway: None,
             bare: None,
             nginx_gathers_bodies: false,
@@ -86,6 +90,7 @@ impl Options {
                     options.interval = Duration::from_millis(number(&value()?)?.into());
                 }
                 "--swaps" => options.swaps = Some(number(&value()?)?),
+                "--failover" => options.failover = true,
                 "--models" => options.models = number(&value()?)?,
                 "--gateway" => options.gateway = Some(value()?.into()),
                 "--bare" => options.bare = Some(value()?.into()),

@@ -25,7 +25,12 @@ const LINE: &str = concat!(
 
 /// A body of exactly `length` bytes (at least 400).
 pub fn body(length: usize, model_at: ModelAt, stream: bool) -> String {
-    let model = format!(r#""model":"{MODEL}""#);
+    body_for(MODEL, length, model_at, stream)
+}
+
+/// As [`body`], for another model.
+pub fn body_for(model: &str, length: usize, model_at: ModelAt, stream: bool) -> String {
+    let model = format!(r#""model":"{model}""#);
     let streamed = if stream {
         r#","stream":true,"stream_options":{"include_usage":true}"#
     } else {

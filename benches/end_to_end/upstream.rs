@@ -24,6 +24,12 @@ pub const JSON: &str = concat!(
     r#""service_tier":"default","system_fingerprint":"fp_06737a9306"}"#,
 );
 
+/// An error in the shape of OpenAI's.
+const FAILURE: &str = concat!(
+    "HTTP/1.1 403 Forbidden\r\ncontent-type: application/json\r\ncontent-length: 106\r\n\r\n",
+    r#"{"error":{"message":"Not here, and not now.","type":"invalid_request_error","param":null,"code":"region"}}"#,
+);
+
 /// The headers of both answers that do not say how long the body is.
 const HEADERS: &str = "date: Sun, 06 Nov 2022 08:49:37 GMT\r\nopenai-processing-ms: 418\r\n\
     openai-version: 2020-10-01\r\nx-request-id: req_8fc1d0b9a57e4a5cbd9a6bd57a1e3f0c\r\n";
@@ -42,6 +48,9 @@ pub struct Stream {
 #[derive(Clone, Copy, Debug)]
 pub enum Answer {
     Json,
+    /// An error that sends a request on to the next candidate and says nothing of the provider's health, so that the
+    /// next request begins there again.
+    Failure,
     Stream(Stream),
 }
 
@@ -137,6 +146,7 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
         let answer = *shared.answer.lock().unwrap_or_else(PoisonError::into_inner);
         match answer {
             Answer::Json => write.write_all(&json).await?,
+            Answer::Failure => write.write_all(FAILURE.as_bytes()).await?,
             Answer::Stream(stream) => send_stream(&mut write, stream, shared).await?,
         }
     }
