@@ -115,29 +115,6 @@ async fn a_connection_that_ends_as_it_begins() {
     }
 }
 
-#[tokio::test]
-async fn an_address_at_which_connections_end_as_they_begin_is_not_the_last() {
-    let dead = upstream::h1().always(Greeting::Reset).start().await;
-    let alive = upstream::h1().reply(good()).start().await;
-    let second = upstream::h1().reply(good()).start().await;
-    let gateway = gateway()
-        .custom(endpoints("one", &[&dead, &alive]), &alive)
-        .custom(custom("two").model(MODEL), &second)
-        .start()
-        .await;
-    for turn in 0..6 {
-        let request = chat(&gateway, 1 << 20).header("tollgate-failover", "safe");
-        let response = gateway.send(&request).await;
-        let told = attempts(&response);
-        assert_eq!(response.status, 200, "turn {turn}: {told:?}");
-        assert_eq!(
-            told.last().map(String::as_str),
-            Some("one:twice-served;ok;status=200")
-        );
-    }
-    assert_eq!((dead.count(), alive.count(), second.count()), (0, 6, 0));
-}
-
 /// A provider with these endpoints, in this order.
 fn endpoints(id: &str, upstreams: &[&Upstream]) -> CustomProvider {
     let url = |upstream: &&Upstream| json!({"url": upstream.origin()});

@@ -187,10 +187,7 @@ fn rows() -> Vec<Row> {
             cases: vec![Happened::Lost],
             own: true,
             sent: &[Sent::Nothing],
-            tests: &[
-                "failover_connect::a_connection_that_ends_as_it_begins",
-                "failover_connect::an_address_at_which_connections_end_as_they_begin_is_not_the_last",
-            ],
+            tests: &["failover_connect::a_connection_that_ends_as_it_begins"],
         },
         Row {
             what: LOST,
