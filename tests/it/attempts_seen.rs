@@ -35,7 +35,7 @@ async fn five_different_failures_are_told_alike_everywhere() {
         ("silent", "timeout", None, fault::silent_after_body()),
     ];
     let mut builder = gateway()
-        .config("timeouts.first_byte", "400ms")
+        .config("providers.silent.timeouts.first_byte", "400ms")
         .custom(custom("dead").model(MODEL), &dead);
     let mut upstreams = Vec::new();
     for (id, _, _, does) in &failing {

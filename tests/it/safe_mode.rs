@@ -263,8 +263,12 @@ async fn what_a_provider_may_be_at_work_on_is_sent_nowhere_else() {
             before.iter().all(|kind| *kind != Kind::Good),
             "asked twice: {context}"
         );
-        assert!(statuses[number] == 200 || *last != Kind::Good, "{context}");
-        assert!(statuses[number] != 200 || *last == Kind::Good, "{context}");
+        // On a busy machine a good answer may come too late; then it is not asked for again either.
+        let expected: &[u16] = match last {
+            Kind::Good => &[200, 504],
+            _ => &[401, 429, 502, 503, 504],
+        };
+        assert!(expected.contains(&statuses[number]), "{context}");
         well += usize::from(*last == Kind::Good);
         taken += usize::from(last.is_taken());
         repeated += before.len();
