@@ -72,6 +72,15 @@ impl Live {
         self.upstreams[id.index()].enabled
     }
 
+    /// The endpoints of all providers that are switched on.
+    pub fn endpoints(&self) -> impl Iterator<Item = (&Upstream, &Endpoint)> {
+        let enabled = self.upstreams.iter().filter(|ready| ready.enabled);
+        enabled.flat_map(|ready| {
+            let endpoints = ready.upstream.endpoints.iter();
+            endpoints.map(|endpoint| (&ready.upstream, endpoint))
+        })
+    }
+
     /// How long a request that begins at this provider may take, all attempts together.
     #[must_use]
     pub fn total(&self, id: ProviderId) -> Duration {

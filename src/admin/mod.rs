@@ -54,6 +54,8 @@ pub struct Readiness {
     pub store: bool,
     /// Whether the process is ending, and takes no new requests.
     pub draining: bool,
+    /// Endpoints that are not ready: `PROVIDER/ENDPOINT`. Requests go elsewhere meanwhile, so that this process is ready.
+    pub ejected: Vec<String>,
 }
 
 impl Readiness {
@@ -197,6 +199,8 @@ struct Details<'a> {
     access_keys: u64,
     store: bool,
     draining: bool,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    ejected: &'a [String],
 }
 
 fn ready(readiness: &Readiness, in_full: bool) -> Response<Vec<u8>> {
@@ -205,6 +209,7 @@ fn ready(readiness: &Readiness, in_full: bool) -> Response<Vec<u8>> {
         access_keys: readiness.access_keys,
         store: readiness.store,
         draining: readiness.draining,
+        ejected: &readiness.ejected,
     });
     let ready = readiness.ready();
     let status = if ready {

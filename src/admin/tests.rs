@@ -31,6 +31,7 @@ impl Control for Process {
             access_keys: 3,
             store: self.store.load(Ordering::SeqCst),
             draining: false,
+            ejected: Vec::new(),
         }
     }
 
@@ -165,6 +166,7 @@ fn each_thing_that_is_missing_makes_it_unready() {
         access_keys: 0,
         store: true,
         draining: false,
+        ejected: vec!["one/a".to_owned()],
     };
     assert!(good.ready());
     assert!(

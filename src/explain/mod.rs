@@ -104,6 +104,11 @@ pub struct Endpoint {
     pub name: String,
     /// The whole URL that is posted to.
     pub url: String,
+    /// `ready`, `ejected`, `probing`, or `unknown` where nobody has measured.
+    pub state: &'static str,
+    /// How soon a request may probe it, where it is not ready; none where a check has to pass first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe_in_seconds: Option<u64>,
 }
 
 /// One key.

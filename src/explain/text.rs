@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use super::{Candidate, Credential, Edit, Explanation, Key, Name, Refused};
+use super::{Candidate, Credential, Edit, Endpoint, Explanation, Key, Name, Refused};
 
 /// Letters of a replaced stretch of the body that are shown: a list of models can be long.
 const SHOWN: usize = 60;
@@ -94,7 +94,7 @@ fn tried(number: usize, candidate: &Candidate, out: &mut Formatter<'_>) -> Resul
     writeln!(out, "{number:3}. {}{unknown}", candidate.model)?;
     let mut row = |what: &str, text: &str| writeln!(out, "     {what:11} {text}");
     for endpoint in &candidate.endpoints {
-        row("POST", &format!("{}  ({})", endpoint.url, endpoint.name))?;
+        row("POST", &endpoint.to_string())?;
     }
     let keys: Vec<String> = candidate
         .credentials
@@ -125,6 +125,19 @@ fn tried(number: usize, candidate: &Candidate, out: &mut Formatter<'_>) -> Resul
     match &candidate.body_refused {
         Some(refused) => row("body", &format!("refused: {refused}")),
         None => Ok(()),
+    }
+}
+
+impl Display for Endpoint {
+    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
+        write!(out, "{}  ({}", self.url, self.name)?;
+        match (self.state, self.probe_in_seconds) {
+            ("unknown" | "ready", _) => {}
+            (state, Some(0)) => write!(out, ", {state}, to be probed")?,
+            (state, Some(seconds)) => write!(out, ", {state}, probed in {seconds} s")?,
+            (state, None) => write!(out, ", {state}: its checks fail")?,
+        }
+        out.write_str(")")
     }
 }
 
@@ -207,6 +220,33 @@ mod tests {
         edit.removed = "é".repeat(80);
         let text = edit.to_string();
         assert!(text.ends_with("… are taken out"), "{text}");
+    }
+
+    #[test]
+    fn an_endpoint_says_how_it_is() {
+        let text = |state, probe_in_seconds| {
+            let endpoint = Endpoint {
+                name: "a".to_owned(),
+                url: "http://h/v1".to_owned(),
+                state,
+                probe_in_seconds,
+            };
+            endpoint.to_string()
+        };
+        assert_eq!(text("ready", None), "http://h/v1  (a)");
+        assert_eq!(text("unknown", None), "http://h/v1  (a)");
+        assert_eq!(
+            text("ejected", Some(12)),
+            "http://h/v1  (a, ejected, probed in 12 s)"
+        );
+        assert_eq!(
+            text("ejected", Some(0)),
+            "http://h/v1  (a, ejected, to be probed)"
+        );
+        assert_eq!(
+            text("ejected", None),
+            "http://h/v1  (a, ejected: its checks fail)"
+        );
     }
 
     #[test]

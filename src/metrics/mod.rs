@@ -7,6 +7,7 @@ mod labels;
 mod process;
 mod provider;
 mod pulled;
+mod states;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,10 +20,12 @@ use prometheus::{
 
 pub use labels::{AttemptOutcome, CredentialLabel, Label, ReplayLost, StatusClass};
 pub use provider::ProviderMetrics;
+pub use states::InState;
 
 use family::{Adder, Families, OVERHEAD_SECONDS};
 use provider::NONE;
 use pulled::Pulled;
+use states::States;
 
 /// What every name begins with, but those of the process.
 const PREFIX: &str = "tollgate_";
@@ -282,6 +285,24 @@ impl Metrics {
             MetricType::GAUGE,
             move || Some(float(read())),
         )
+    }
+
+    /// Adds gauges (`tollgate_` + `name`) that say which of `states` each of some things is in. The things, named by
+    /// `labels`, are `read` at each scrape.
+    ///
+    /// # Errors
+    /// The name is taken, or no name of a metric or label.
+    pub fn states_of(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &'static [&'static str],
+        states: &'static [&'static str],
+        read: impl Fn() -> Vec<InState> + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        let name = format!("{PREFIX}{name}");
+        self.registry
+            .register(Box::new(States::new(&name, help, labels, states, read)?))
     }
 
     fn pulled(

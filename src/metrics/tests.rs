@@ -236,3 +236,36 @@ fn two_instances_share_nothing() {
     one.ignored_header();
     assert_eq!(value(&other, "tollgate_ignored_headers_total"), Some(0.0));
 }
+
+#[test]
+fn things_are_in_one_state_each_and_vanish() {
+    let metrics = Metrics::new(&[]).expect("valid");
+    let things = Arc::new(Mutex::new(vec![InState {
+        names: vec!["p".to_owned(), "e".to_owned()],
+        state: "bad",
+    }]));
+    let read = Arc::clone(&things);
+    metrics
+        .states_of(
+            "thing_state",
+            "Help.",
+            &["who", "name"],
+            &["good", "bad"],
+            move || read.lock().expect("no panic").clone(),
+        )
+        .expect("a new name");
+    let text = || String::from_utf8(metrics.render()).expect("text");
+    let shown = text();
+    assert!(
+        shown.contains("# TYPE tollgate_thing_state gauge\n"),
+        "{shown}"
+    );
+    for line in [
+        "tollgate_thing_state{name=\"e\",state=\"good\",who=\"p\"} 0\n",
+        "tollgate_thing_state{name=\"e\",state=\"bad\",who=\"p\"} 1\n",
+    ] {
+        assert!(shown.contains(line), "{shown}");
+    }
+    things.lock().expect("no panic").clear();
+    assert!(!text().contains("thing_state"));
+}

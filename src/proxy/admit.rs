@@ -17,7 +17,7 @@ use super::models::{self, Page};
 use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
-use super::{attempts, framing};
+use super::{attempts, framing, order};
 use crate::access::presented;
 use crate::catalog::ProviderId;
 use crate::live::Live;
@@ -217,9 +217,10 @@ fn route(
     };
     let Decision { names, found } = decide::decide(&ask, &body, &mut ())?;
     let Found {
-        candidates,
+        mut candidates,
         rejected,
     } = found;
+    let probe = order::by_health(&mut candidates, live, std::time::Instant::now());
     let deadline = ctx.started + live.total(candidates[0].provider);
     let asked = names[0].as_ref().into();
     drop(names);
@@ -244,7 +245,10 @@ fn route(
         rules: controls.rules,
         deadline,
         attempts: attempts::Attempts::default(),
-        current: Current::default(),
+        current: Current {
+            turn: probe.map(|endpoint| (0, endpoint)),
+            ..Current::default()
+        },
         rejected,
         upstream_time: std::time::Duration::ZERO,
         events: false,

@@ -12,9 +12,11 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use pingora_proxy::Session;
 
 use super::attempts::Attempt;
+use super::blame::{self, End};
 use super::context::{Current, RequestContext, Routed};
 use super::edits;
 use super::replay::{Cause, Deadlines};
+use super::report;
 use crate::credentials::Source;
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
@@ -90,6 +92,8 @@ pub async fn open(
     };
     let plan = &mut routed.plan;
     let Some(picked) = upstream.pick(turn, |of| plan.begin(of)).await else {
+        let now = Instant::now();
+        report::without_address(upstream, routed.current.began.unwrap_or(now), now);
         return Err(end(
             ctx,
             metrics,
@@ -255,6 +259,7 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     };
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
     record(routed, &live, outcome_of(status), status, now);
+    report::header(routed, &live, response, now);
     if verdict == Verdict::Answer {
         routed.replay.answering(now);
         return true;
@@ -323,13 +328,25 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     if !routed.current.answered {
         record(routed, &live, outcome_without(cause, ended), 0, now);
     }
-    close(routed);
     let Some(happened) = happened else {
+        close(routed);
         return false;
     };
     let left = routed.left(now);
     let ours = routed.plan.credential().source != Source::Request;
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
+    let end = End {
+        happened,
+        sent: routed.sent(),
+        verdict,
+        same_endpoint: routed.upstream(&live).endpoints.len() == 1,
+        refused: left.refused,
+        late: now >= routed.deadline,
+    };
+    if let Some(sign) = blame::of_end(end) {
+        report::attempt(routed, &live, sign, now);
+    }
+    close(routed);
     debug!("{happened:?} with {left:?}: {verdict:?}");
     if happened == Happened::Refused {
         routed.plan.refused();

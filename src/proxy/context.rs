@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::attempts::Attempts;
 use super::body::Body;
+use super::error_answer::Watch;
 use super::id::RequestId;
 use super::reject::{Code, Rejection};
 use super::replay::Shared;
@@ -127,6 +128,8 @@ pub struct Current {
     pub endpoint: usize,
     /// Leave to connect.
     pub permit: Option<OwnedSemaphorePermit>,
+    /// Looks at the body of its answer.
+    pub answer: Watch,
     /// What follows, when that is decided before the attempt has ended.
     pub verdict: Option<Verdict>,
     /// How long to wait before the next attempt.

@@ -3,6 +3,8 @@
 
 mod words;
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use http::Method;
 use pingora_proxy::Session;
@@ -13,7 +15,7 @@ use super::body::{self, Body, Unread};
 use super::candidates::{Ask, Dropped, Kept, Watch};
 use super::context::RequestContext;
 use super::reject::{Code, Rejection};
-use super::{decide, edits, models, request};
+use super::{decide, edits, models, order, request};
 use crate::access::Caller;
 use crate::catalog::{Auth, ProviderId, Scheme, Targets, Unresolved};
 use crate::credentials::Key;
@@ -23,6 +25,7 @@ use crate::model::splice::{Edit, Edits};
 use crate::routing::failover::Mode;
 use crate::routing::plan::{Candidate, Credential, UpstreamModel};
 use crate::surface::{Dialect, Surface, TABLE};
+use crate::upstream::health::Rank;
 
 /// Bytes of what an edit removes that are shown: its length says the rest. There may be as many edits as candidates, and
 /// each may remove most of the body.
@@ -83,8 +86,20 @@ impl Question<'_> {
             told: &mut told,
         };
         let decided = decide::decide(&ask, body, &mut recorder);
+        if self.measured {
+            self.sort(&mut told.candidates);
+        }
         told.refused = decided.err().map(|rejection| refused(&rejection));
         told
+    }
+
+    /// As a request's candidates are sorted, which may claim a probe on top of it.
+    fn sort(&self, candidates: &mut [explain::Candidate]) {
+        let (live, now) = (self.live, Instant::now());
+        order::ejected_last(candidates, |candidate| {
+            let provider = live.catalog.provider_by_name(&candidate.provider);
+            provider.map_or(Rank::Ejected, |provider| live.upstream(provider).rank(now))
+        });
     }
 
     fn key(&self) -> explain::Key {
@@ -198,6 +213,7 @@ impl Recorder<'_> {
     /// Where the model is asked for, and how the key goes along.
     fn destination(&self, provider: ProviderId, model: &str) -> (Vec<explain::Endpoint>, String) {
         let described = self.question.live.catalog.provider(provider);
+        let upstream = self.question.live.upstream(provider);
         let Some(route) = described.route(self.question.surface) else {
             return (Vec::new(), String::new());
         };
@@ -205,6 +221,8 @@ impl Recorder<'_> {
         let target = request::target(&path, [route.query.as_deref().unwrap_or_default()]);
         let endpoint = |endpoint: &crate::catalog::Endpoint| explain::Endpoint {
             name: endpoint.name.to_string(),
+            state: "unknown",
+            probe_in_seconds: None,
             url: format!(
                 "{}://{}{target}",
                 if endpoint.scheme == Scheme::Https {
@@ -220,7 +238,18 @@ impl Recorder<'_> {
             Auth::Bearer => "bearer".to_owned(),
             Auth::Header(name) => name.to_string(),
         };
-        (described.endpoints.iter().map(endpoint).collect(), auth)
+        let mut endpoints: Vec<_> = described.endpoints.iter().map(endpoint).collect();
+        if self.question.measured {
+            let now = Instant::now();
+            for (told, endpoint) in endpoints.iter_mut().zip(&upstream.endpoints) {
+                let health = endpoint.seen().health();
+                told.state = health.state().name();
+                // Whole seconds, and none only when it is due.
+                let wait = health.probe_in(now);
+                told.probe_in_seconds = wait.map(|wait| wait.as_millis().div_ceil(1_000) as u64);
+            }
+        }
+        (endpoints, auth)
     }
 
     fn credentials(&self, credentials: &[Credential]) -> Vec<explain::Credential> {

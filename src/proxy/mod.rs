@@ -4,11 +4,13 @@ mod address;
 mod admit;
 mod attempt;
 mod attempts;
+mod blame;
 mod body;
 mod candidates;
 mod context;
 mod decide;
 mod edits;
+mod error_answer;
 pub mod explain;
 mod fault;
 mod finish;
@@ -18,10 +20,12 @@ mod id;
 mod members;
 pub mod memory;
 mod models;
+mod order;
 mod record;
 mod refuse;
 pub mod reject;
 mod replay;
+mod report;
 mod request;
 mod response;
 mod seen;
@@ -208,13 +212,14 @@ impl ProxyHttp for Gateway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _end_of_stream: bool,
+        end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<Option<std::time::Duration>> {
         fault::injected(session, "response_body_filter");
         if let Some(data) = body.as_ref().filter(|_| !attempt::is_withheld(ctx)) {
             ctx.sent += data.len() as u64;
         }
+        report::body(ctx, body.as_deref(), end_of_stream);
         Ok(None)
     }
 

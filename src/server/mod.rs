@@ -4,6 +4,7 @@
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
 mod discover;
+mod health;
 mod history;
 mod lane;
 mod listen;
@@ -91,6 +92,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let access_log = Arc::new(AccessLog::open(&config.log.access).map_err(one)?);
     let memory = ReplayMemory::new(config.limits.replay_total);
     watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
+    health::watch_states(&metrics, &live).map_err(one)?;
 
     let (stop, stopping) = channel::channel(false);
     let mut assembly = Assembly {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use super::health;
 use super::reload::{self, Cause, Reloader};
 use crate::access::Keyring;
 use crate::admin::{Control, NoRollback, Readiness, Version};
@@ -43,6 +44,7 @@ impl Control for Status {
             // The keys come from the store, and stay in memory when it fails: requests go on.
             store: true,
             draining: *self.stopping.borrow(),
+            ejected: health::ejected(&self.reloader.live().pin()),
         }
     }
 

@@ -8,6 +8,7 @@
 //! Not here: what counts as a failure (`proxy/blame.rs`), which endpoint is asked (`Upstream::pick`) and the making of
 //! checks (`server/health.rs`).
 
+mod told;
 mod window;
 
 use std::fmt;
@@ -89,12 +90,16 @@ pub enum State {
 }
 
 impl State {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Ready, Self::Ejected, Self::Probing];
+    /// The names of all.
+    pub const NAMES: [&'static str; 3] = [
+        Self::Ready.name(),
+        Self::Ejected.name(),
+        Self::Probing.name(),
+    ];
 
     /// Its name in metrics, logs and explanations.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ready => "ready",
             Self::Ejected => "ejected",

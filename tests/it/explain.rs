@@ -121,7 +121,7 @@ async fn a_candidate_is_told_in_full() {
         candidate,
         &json!({
             "model": "one:m-one", "asked_as": "fast", "provider": "one", "upstream_id": "m-one", "known": true,
-            "endpoints": [{"name": first.address().to_string(), "url": url}], "auth": "bearer",
+            "endpoints": [{"name": first.address().to_string(), "url": url, "state": "ready"}], "auth": "bearer",
             "steps": ["byok", "gateway"],
             "credentials": [
                 {"step": "gateway", "number": 1, "state": "ready"},
@@ -398,12 +398,13 @@ async fn the_command_line_decides_alike() {
     ]);
     assert_eq!(run.code, Some(0), "{run:?}");
     let mut offline: Value = serde_json::from_str(&run.stdout).expect("JSON");
-    // Only the running gateway knows the health of keys.
-    for told in [&mut served, &mut offline] {
+    // Only the running gateway knows the health of keys and endpoints.
+    for (told, known) in [(&mut served, "ready"), (&mut offline, "unknown")] {
         for candidate in told["candidates"].as_array_mut().expect("a list") {
-            for credential in candidate["credentials"].as_array_mut().expect("a list") {
-                let state = credential["state"].take();
-                assert!(state == "ready" || state == "unknown", "{state}");
+            for what in ["credentials", "endpoints"] {
+                for each in candidate[what].as_array_mut().expect("a list") {
+                    assert_eq!(each["state"].take(), known);
+                }
             }
         }
     }

@@ -255,7 +255,10 @@ async fn a_swap_forgets_neither_whose_turn_it_is_nor_what_is_under_way() {
         .config("catalog.watch", false)
         .catalog(
             "house",
-            json!({"provider": "house", "preset": "vllm", "endpoints": endpoints, "models": {"small": {}}}),
+            json!({
+                "provider": "house", "preset": "vllm", "endpoints": endpoints, "models": {"small": {}},
+                "health": {"type": "none"}
+            }),
         )
         .custom(custom("slow").model("tortoise"), &slow)
         .start()
