@@ -21,6 +21,7 @@ use crate::discover::known::Known;
 use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::failover::{Mode, Rules};
 use crate::secret::SecretRef;
+use crate::upstream::check;
 use crate::upstream::dns::Resolver;
 use crate::upstream::health;
 use crate::upstream::measured::Measured;
@@ -312,7 +313,13 @@ impl<'a> Builder<'a> {
                 self.lasting.measured.turns(&provider.id),
             )
             .with_lists(lists)
-            .with_health(health::Settings::of(health)),
+            .with_health(health::Settings::of(health))
+            .with_check(
+                provider
+                    .health
+                    .as_ref()
+                    .and_then(|it| self.check(provider, it)),
+            ),
             total: timeouts.total,
             enabled: own.is_none_or(|own| own.enabled),
             metrics: self.lasting.metrics.provider(&provider.id),
@@ -367,6 +374,33 @@ impl<'a> Builder<'a> {
                 .measured
                 .endpoint(&provider.id, tls, sni, &entry.host, entry.port),
         }))
+    }
+
+    fn check(
+        &mut self,
+        provider: &catalog::Provider,
+        check: &catalog::HealthCheck,
+    ) -> Option<check::Settings> {
+        let http = match &check.http {
+            Some(http) => match ask(http) {
+                Some(ask) => Some(ask),
+                None => {
+                    self.wrong(format_args!(
+                        "provider {}: its health check of {} cannot be sent",
+                        provider.id, http.path
+                    ));
+                    return None;
+                }
+            },
+            None => None,
+        };
+        Some(check::Settings {
+            http,
+            interval: check.interval,
+            timeout: check.timeout,
+            healthy: check.healthy,
+            unhealthy: check.unhealthy,
+        })
     }
 
     fn route(&mut self, provider: &catalog::Provider, route: &catalog::Route) -> Option<Route> {
@@ -428,4 +462,21 @@ impl<'a> Builder<'a> {
             }
         }
     }
+}
+
+/// What a check asks for, as it is sent.
+fn ask(http: &catalog::HttpCheck) -> Option<check::Ask> {
+    let header = |(name, value): &(Box<str>, Box<str>)| {
+        let mut value = HeaderValue::from_str(value).ok()?;
+        // It may be a key of the operator's.
+        value.set_sensitive(true);
+        Some((HeaderName::from_bytes(name.as_bytes()).ok()?, value))
+    };
+    let host = http.host.as_deref().map(HeaderValue::from_str);
+    Some(check::Ask {
+        path: http.path.parse().ok()?,
+        host: host.transpose().ok()?,
+        headers: http.headers.iter().map(header).collect::<Option<_>>()?,
+        statuses: http.statuses.clone(),
+    })
 }

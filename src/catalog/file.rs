@@ -195,16 +195,60 @@ pub struct ListEntry {
     pub note: Option<String>,
 }
 
-/// What an active check asks for.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+/// How each endpoint is checked, without a request: one that fails is asked last until it passes again. No key is sent.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HealthEntry {
-    /// Path, as that of a surface; asked with GET, well when the answer is 2xx.
+    /// `http` by default.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub kind: Option<HealthKind>,
+    /// Path, as that of a surface; asked for with GET.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = schema::PATH))]
-    pub path: String,
+    pub path: Option<String>,
+    /// The statuses of one that is alive, each one or a range; `200-299` by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("items" = {"type": "string", "pattern": schema::STATUSES}))]
+    pub statuses: Option<Vec<String>>,
+    /// Time between two checks, as `10s`, which is the default: from `100ms` to `1h`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::TIME))]
+    pub interval: Option<String>,
+    /// How long a check may take, as `5s`, which is the default: from `10ms` to `1m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = schema::TIME))]
+    pub timeout: Option<String>,
+    /// Checks in a row that must pass before a dead endpoint is alive; 1 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub healthy: Option<u32>,
+    /// Checks in a row that must fail before it is dead; 3 by default.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub unhealthy: Option<u32>,
+    /// Headers of the check. Those of the provider and its key are not sent with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("propertyNames" = {"pattern": schema::HEADER}))]
+    pub headers: Option<Members<String, Option<String>>>,
+    /// The `Host` header, where it is not the endpoint's own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// What a check is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HealthKind {
+    /// A GET of `path`.
+    #[default]
+    Http,
+    /// A connection; with TLS where the endpoint speaks it.
+    Tcp,
+    /// No check, where a file before asks for one.
+    None,
 }
 
 /// Answers that say something about the key rather than the request.

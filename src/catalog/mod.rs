@@ -7,6 +7,7 @@
 //! where each value came from, `schema` what a file may hold, and [`mod@write`] writes one.
 
 mod builtin;
+mod check;
 mod date;
 pub mod diff;
 pub mod file;
@@ -38,6 +39,7 @@ pub mod write;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub use check::{HealthCheck, HttpCheck};
 pub use found::FoundModel;
 pub use load::Files;
 pub use lookup::{Form, NAME_MAX, Target, Targets, Unresolved};

@@ -300,8 +300,27 @@ impl Entry for FamilyEntry {
 }
 
 fn lay_health(earlier: &mut HealthEntry, later: HealthEntry) {
-    let HealthEntry { path, note } = later;
-    earlier.path = path;
+    let HealthEntry {
+        kind,
+        path,
+        statuses,
+        interval,
+        timeout,
+        healthy,
+        unhealthy,
+        headers,
+        host,
+        note,
+    } = later;
+    replace(&mut earlier.kind, kind);
+    replace(&mut earlier.path, path);
+    replace(&mut earlier.statuses, statuses);
+    replace(&mut earlier.interval, interval);
+    replace(&mut earlier.timeout, timeout);
+    replace(&mut earlier.healthy, healthy);
+    replace(&mut earlier.unhealthy, unhealthy);
+    merge(&mut earlier.headers, headers, entries);
+    replace(&mut earlier.host, host);
     replace(&mut earlier.note, note);
 }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use super::check::HealthCheck;
 use super::url::{self, Scheme};
 use crate::surface::{self, Surface, SurfaceSet};
 
@@ -36,8 +37,8 @@ pub struct Provider {
     pub tls_name: Option<Box<str>>,
     /// How the models are learned that the provider lists itself; `None` where that is not asked for.
     pub discovery: Option<Discovery>,
-    /// Whole path of the active check, if there is one: GET, well when the answer is 2xx.
-    pub health: Option<Box<str>>,
+    /// How its endpoints are checked, if they are.
+    pub health: Option<HealthCheck>,
     /// Answers that mean that the account behind the key has no credit left.
     pub out_of_credit: Box<[Answer]>,
     /// Answers that mean that the key is not accepted.

@@ -1,5 +1,6 @@
 //! As written → as checked: [`Files`] → [`Catalog`], or all that is wrong with them. Reads no file and no environment.
 
+mod check;
 mod families;
 mod gather;
 mod models;

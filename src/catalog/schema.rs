@@ -14,6 +14,10 @@ pub(super) const AUTH: &str = "^(none|bearer|header:[!#$%&'*+.^_`|~0-9A-Za-z-]+)
 pub(super) const HEADER: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 /// A path below a base URL.
 pub(super) const PATH: &str = r"^(/|(\.\./)+)";
+/// A status, or a range of them.
+pub(super) const STATUSES: &str = "^[1-5][0-9]{2}(-[1-5][0-9]{2})?$";
+/// A whole number and a unit.
+pub(super) const TIME: &str = "^[0-9]+(ms|s|m|h)$";
 /// A day or a month.
 pub(super) const DAY: &str = "^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?$";
 

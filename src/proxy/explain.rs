@@ -18,7 +18,7 @@ use super::reject::{Code, Rejection};
 use super::{decide, edits, models, order, request};
 use crate::access::Caller;
 use crate::catalog::{Auth, ProviderId, Scheme, Targets, Unresolved};
-use crate::credentials::Key;
+use crate::credentials::{Key, Source};
 use crate::explain::{self, Explanation, Prices, Refused};
 use crate::live::Live;
 use crate::model::splice::{Edit, Edits};
@@ -95,6 +95,10 @@ impl Question<'_> {
 
     /// As a request's candidates are sorted, which may claim a probe on top of it.
     fn sort(&self, candidates: &mut [explain::Candidate]) {
+        let first = candidates.first().and_then(|it| it.credentials.first());
+        if first.is_none_or(|credential| credential.step == Source::Request.name()) {
+            return;
+        }
         let (live, now) = (self.live, Instant::now());
         order::ejected_last(candidates, |candidate| {
             let provider = live.catalog.provider_by_name(&candidate.provider);

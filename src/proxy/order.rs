@@ -1,8 +1,10 @@
 //! The order of a request's candidates by the health of their providers: those whose endpoints are all ejected are tried
-//! last, and never left out. Otherwise the order stays.
+//! last, and never left out. Otherwise the order stays; and so it does where the client sent a provider key along: what
+//! it wants to pay for itself is not put on the gateway's credential because of what other requests met.
 
 use std::time::Instant;
 
+use crate::credentials::Source;
 use crate::live::Live;
 use crate::routing::plan::Candidate;
 use crate::upstream::health::Rank;
@@ -10,7 +12,7 @@ use crate::upstream::health::Rank;
 /// Puts the candidates in order. Where the first one waits for a probe, this request may claim it and be the probe:
 /// the place of the endpoint is returned. A request that comes too late for that tries the candidate last.
 pub fn by_health(candidates: &mut [Candidate], live: &Live, now: Instant) -> Option<usize> {
-    if candidates.len() < 2 {
+    if candidates.len() < 2 || is_paid_by_client(&candidates[0]) {
         return None;
     }
     for _ in 0..candidates.len() {
@@ -27,6 +29,11 @@ pub fn by_health(candidates: &mut [Candidate], live: &Live, now: Instant) -> Opt
         }
     }
     None
+}
+
+fn is_paid_by_client(candidate: &Candidate) -> bool {
+    let first = candidate.credentials.first();
+    first.is_some_and(|credential| credential.source == Source::Request)
 }
 
 /// Puts those last whose rank is the last one.

@@ -3,6 +3,7 @@
 //! Pingora's services are started here rather than by its `Server`, because that one sleeps its
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
+mod checks;
 mod discover;
 mod health;
 mod history;
@@ -121,6 +122,10 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     }));
     let mut stopped = stop.subscribe();
     control.spawn(discover::run(Arc::clone(&reloader), lasting, async move {
+        let _ = stopped.wait_for(|stopping| *stopping).await;
+    }));
+    let mut stopped = stop.subscribe();
+    control.spawn(checks::run(live, async move {
         let _ = stopped.wait_for(|stopping| *stopping).await;
     }));
     if config.catalog.watch {

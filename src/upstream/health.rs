@@ -415,6 +415,12 @@ impl Health {
         }
     }
 
+    /// Whether its checks fail, as of the last that was told of.
+    #[must_use]
+    pub fn checks_fail(&self) -> bool {
+        self.gate.load(Ordering::Relaxed) & 1 == 1
+    }
+
     fn too_bad(&self, inner: &Inner, settings: &Settings) -> Option<Why> {
         let sums = inner.window.sums();
         if inner.on_trial {

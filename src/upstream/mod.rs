@@ -3,6 +3,7 @@
 //!
 //! Not here: which provider is chosen (`routing`) and what it is asked (`proxy`).
 
+pub mod check;
 pub mod dns;
 pub mod health;
 pub mod measured;
@@ -62,6 +63,8 @@ pub struct Upstream {
     pub times: Times,
     /// When its endpoints are ejected.
     pub health: health::Settings,
+    /// How its endpoints are checked, if they are.
+    pub check: Option<check::Settings>,
     /// The endpoints in the order in which requests begin at them; then it begins anew.
     turns: Box<[u16]>,
     next: Arc<AtomicUsize>,
@@ -150,6 +153,7 @@ impl Upstream {
             keyless,
             times,
             health: health::Settings::of(&config::Health::default()),
+            check: None,
             turns: turns::of(&weights),
             next: turns,
         }
@@ -166,6 +170,13 @@ impl Upstream {
     #[must_use]
     pub fn with_health(mut self, health: health::Settings) -> Self {
         self.health = health;
+        self
+    }
+
+    /// Its endpoints are checked like this.
+    #[must_use]
+    pub fn with_check(mut self, check: Option<check::Settings>) -> Self {
+        self.check = check;
         self
     }
 
@@ -262,9 +273,26 @@ impl Endpoint {
         }
     }
 
+    /// Whether `other` is the same place, spoken to in the same way.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let same_roots = match (&self.ca, &other.ca) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        same_roots && Arc::ptr_eq(&self.seen, &other.seen) && self.authority == other.authority
+    }
+
     /// What is known of it from talking to it.
     #[must_use]
     pub fn seen(&self) -> &Seen {
+        &self.seen
+    }
+
+    /// The same for those who keep it.
+    #[must_use]
+    pub fn shared_seen(&self) -> &Arc<Seen> {
         &self.seen
     }
 }

@@ -20,6 +20,7 @@ const LONG: &str = "1h";
 /// Ejects after this many failures in a row, for as long as `backoff` says.
 pub fn health(gateway: Builder, failures: i64, backoff: &str) -> Builder {
     gateway
+        .config("health.passive", true)
         .config("health.failures", failures)
         .config("health.samples", 1_000)
         .config("health.backoff", backoff)

@@ -32,6 +32,7 @@ mod framing;
 mod framing_good;
 mod h2_refused;
 mod h2_upstream;
+mod health_active;
 mod health_passive;
 mod limits;
 mod limits_bodies;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::gather::Described;
 use super::routes::{self, Kinds};
-use super::{Overrides, families, models, site};
+use super::{Overrides, check, families, models, site};
 use crate::catalog::ProviderId;
 use crate::catalog::file::{self, ErrorEntry, File, Kind, Members, ModelEntry};
 use crate::catalog::model::Model;
@@ -94,10 +94,7 @@ fn provider(
         .iter()
         .flatten()
         .all(|route| route.auth == Auth::None);
-    let health = file
-        .health
-        .as_ref()
-        .and_then(|health| scope.check(&["health", "path"], url::join(&site.prefix, &health.path)));
+    let health = check::check(file, &site.prefix, scope);
     let errors = |scope: &mut Scope<'_, '_>, name| answers(file, name, scope);
     let lists = routes::model_lists(file, &site.prefix, scope);
     let discovery = (file.discover == Some(true)).then(|| Discovery {
@@ -121,7 +118,7 @@ fn provider(
         ca_file: site::ca_file(file, scope),
         tls_name: site::tls_name(file, scope),
         discovery,
-        health: health.map(Into::into),
+        health,
         out_of_credit: errors(scope, "out_of_credit"),
         bad_key: errors(scope, "bad_key"),
         sources: sources(file, scope),
@@ -315,17 +312,13 @@ pub(super) fn presets(
             .base_url
             .as_deref()
             .and_then(|text| Some((text, url::parse(text).ok()?)));
-        let health = base
-            .as_ref()
-            .zip(file.health.as_ref())
-            .and_then(|((_, base), health)| {
-                scope.check(&["health", "path"], url::join(base.prefix, &health.path))
-            });
+        let prefix = base.as_ref().map(|(_, base)| base.prefix);
+        let health = prefix.and_then(|prefix| check::path(file, prefix, &mut scope));
         Preset {
             name: name.as_str().into(),
             title: file.name.as_deref().unwrap_or(name).into(),
             base_url: base.map(|(text, _)| text.into()),
-            health: health.map(Into::into),
+            health,
         }
     };
     described.iter().map(preset).collect()

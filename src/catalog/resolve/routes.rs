@@ -34,7 +34,11 @@ pub(super) fn routes(
     let mut kinds: Kinds = Default::default();
     let auth = file.auth.as_deref().map_or(Ok(Auth::Bearer), auth);
     let auth = scope.check(&["auth"], auth).unwrap_or(Auth::Bearer);
-    let common = headers(file.headers.as_ref(), &mut scope.within(&["headers"]));
+    let common = headers(
+        file.headers.as_ref(),
+        &HEADERS_OWN,
+        &mut scope.within(&["headers"]),
+    );
     for (name, entry) in file.surfaces.iter().flat_map(|surfaces| &surfaces.0) {
         let Some(entry) = entry else { continue };
         let mut scope = scope.within(&["surfaces", name]);
@@ -108,7 +112,7 @@ pub(super) fn surface(name: &str, others: &str) -> Result<Surface, String> {
     })
 }
 
-type Headers = BTreeMap<String, String>;
+pub(super) type Headers = BTreeMap<String, String>;
 
 fn route(
     entry: &SurfaceEntry,
@@ -124,6 +128,7 @@ fn route(
     let mut all = common.clone();
     all.extend(headers(
         entry.headers.as_ref(),
+        &HEADERS_OWN,
         &mut scope.within(&["headers"]),
     ));
     if let Some(query) = &entry.query
@@ -172,9 +177,10 @@ fn auth(text: &str) -> Result<Auth, String> {
     }
 }
 
-/// By lower-case name.
-fn headers(
+/// By lower-case name; `own` are those that a file does not set.
+pub(super) fn headers(
     written: Option<&Members<String, Option<String>>>,
+    own: &[&str],
     scope: &mut Scope<'_, '_>,
 ) -> Headers {
     let mut headers = Headers::new();
@@ -183,7 +189,7 @@ fn headers(
         let lower = name.to_ascii_lowercase();
         if !is_token(name) {
             scope.problem(&[name], format!("`{name}` is no name of a header"));
-        } else if HEADERS_OWN.contains(&lower.as_str()) || lower.starts_with("tollgate-") {
+        } else if own.contains(&lower.as_str()) || lower.starts_with("tollgate-") {
             scope.problem(
                 &[name],
                 format!("`{name}` is set by the gateway; take it away"),

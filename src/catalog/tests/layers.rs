@@ -210,7 +210,9 @@ fn a_few_lines_on_a_preset_make_a_provider() {
         .map(|name| provider(name).key_optional)
         .into();
     assert_eq!(optional, [true, true, true, true, false]);
-    assert_eq!(provider("gpu1").health.as_deref(), Some("/health"));
+    let check = provider("gpu1").health.as_ref().expect("a check");
+    let asked = check.http.as_ref().expect("over HTTP");
+    assert_eq!(&*asked.path, "/health");
     assert_eq!(
         targets(&catalog, "gpt-4o", None),
         Ok(

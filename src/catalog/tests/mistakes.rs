@@ -382,6 +382,32 @@ fn routes_and_endpoints() {
         &[("0.json:3:22: health.path", "begins with `/`")],
     );
     check_header(
+        r#""health":{"type":"http"}"#,
+        &[("0.json:3:12: health", "no \"path\"")],
+    );
+    check_header(
+        r#""health":{"path":"/h","statuses":["200","2xx"],"interval":"1","timeout":"2m","healthy":0,"unhealthy":101}"#,
+        &[
+            ("0.json:3:52: health.statuses.1", "no status"),
+            (
+                "0.json:3:59: health.interval",
+                "no time from 100ms to 3600s",
+            ),
+            ("0.json:3:74: health.timeout", "no time from 10ms to 60s"),
+            ("0.json:3:89: health.healthy", "from 1 to 100"),
+            ("0.json:3:101: health.unhealthy", "from 1 to 100"),
+        ],
+    );
+    check_header(
+        r#""health":{"path":"/h","host":"a b","headers":{"Host":"a","authorization":"Bearer x"}}"#,
+        &[
+            ("0.json:3:34: health.host", "is a host"),
+            ("0.json:3:58: health.headers.Host", "set by the gateway"),
+        ],
+    );
+    check_header(r#""health":{"type":"tcp"}"#, &[]);
+    check_header(r#""health":{"type":"none","path":"x"}"#, &[]);
+    check_header(
         r#""errors":{"bad_key":[{"status":200}]}"#,
         &[("0.json:3:34: errors.bad_key.0.status", "400 to 599")],
     );

@@ -59,10 +59,10 @@ fn what_was_taken_away_can_be_said_anew() {
 fn facts_are_replaced_entry_by_entry() {
     check(
         &[
-            json!({"facts": {"a": {"x": 1}, "b": 1}, "health": {"path": "/h", "note": "n"}}),
-            json!({"facts": {"a": {"y": 2}}, "health": {"path": "/i"}}),
+            json!({"facts": {"a": {"x": 1}, "b": 1}, "health": {"path": "/h", "note": "n", "interval": "1s", "headers": {"a": "1", "b": "2"}}}),
+            json!({"facts": {"a": {"y": 2}}, "health": {"path": "/i", "interval": "2s", "headers": {"a": "3"}}}),
         ],
-        json!({"facts": {"a": {"y": 2}, "b": 1}, "health": {"path": "/i", "note": "n"}}),
+        json!({"facts": {"a": {"y": 2}, "b": 1}, "health": {"path": "/i", "note": "n", "interval": "2s", "headers": {"a": "3", "b": "2"}}}),
     );
 }
 

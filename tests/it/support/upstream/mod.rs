@@ -100,6 +100,11 @@ impl Upstream {
         self.shared.script.otherwise(move |_| behaviour.clone());
     }
 
+    /// As `otherwise`, chosen for each request.
+    pub fn each(&self, choose: impl Fn(&Delivery) -> Behaviour + Send + Sync + 'static) {
+        self.shared.script.otherwise(choose);
+    }
+
     /// Every request whose head has arrived, in order of arrival.
     pub fn deliveries(&self) -> Vec<Delivery> {
         self.shared.log.deliveries()
