@@ -6,7 +6,7 @@
 
 mod json;
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 
 /// Bytes that are looked at. An error that takes longer to say is rare, and an answer shows itself before.
 const LOOKED_AT: usize = 4 * 1024;
@@ -21,10 +21,13 @@ pub enum Form {
 }
 
 impl Form {
-    /// The form of a body that can be read as it passes; none of one that is something else, or compressed.
+    /// The form of a body that can be read as it passes; none of one that is something else, compressed, or empty.
     #[must_use]
     pub fn of(headers: &HeaderMap) -> Option<Self> {
-        if headers.contains_key(CONTENT_ENCODING) {
+        let is_empty = headers
+            .get(CONTENT_LENGTH)
+            .is_some_and(|length| length == "0");
+        if is_empty || headers.contains_key(CONTENT_ENCODING) {
             return None;
         }
         let kind = headers.get(CONTENT_TYPE)?.as_bytes();

@@ -262,11 +262,15 @@ impl ProxyHttp for Gateway {
     async fn logging(
         &self,
         session: &mut Session,
-        _error: Option<&Error>,
+        error: Option<&Error>,
         ctx: &mut RequestContext,
     ) {
         fault::injected(session, "logging");
         self.record(session, ctx);
+        if error.is_none() {
+            // A body may end without a last piece of its own.
+            report::body(ctx, None, true);
+        }
         if let Some(routed) = &ctx.routed {
             replay::uninstall(session, &routed.replay);
         }

@@ -110,6 +110,9 @@ async fn a_check_that_fails_ejects_and_one_that_passes_brings_back_without_a_req
     assert_eq!(ask(&gateway).await, 200);
     assert_eq!((requests(&one), requests(&other)), (2, 3));
     // Two changes, two lines.
+    gateway
+        .log_until("the return", |line| line.contains("is ready again"))
+        .await;
     let lines = gateway.log_lines();
     let about = |text: &str| lines.iter().filter(|line| line.contains(text)).count();
     assert_eq!(about("is ejected: its checks fail (it answers 503)"), 1);

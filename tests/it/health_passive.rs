@@ -15,7 +15,7 @@ use crate::support::upstream::{self, Behaviour, Reply, Upstream, behave, fault, 
 use crate::support::wait;
 
 /// So long that no probe comes into a test's way.
-const LONG: &str = "1h";
+pub const LONG: &str = "1h";
 
 /// Ejects after this many failures in a row, for as long as `backoff` says.
 pub fn health(gateway: Builder, failures: i64, backoff: &str) -> Builder {
@@ -27,11 +27,13 @@ pub fn health(gateway: Builder, failures: i64, backoff: &str) -> Builder {
         .config("health.backoff_max", backoff)
 }
 
-async fn pair_that_ejects(failures: i64, backoff: &str) -> Pair {
+/// Two providers, of which each is ejected after so many failures in a row.
+pub async fn pair_that_ejects(failures: i64, backoff: &str) -> Pair {
     Pair::start(|gateway| health(gateway, failures, backoff)).await
 }
 
-async fn ask(pair: &Pair) -> (u16, Reached) {
+/// Sends a request: its status, and how often each was reached by it.
+pub async fn ask(pair: &Pair) -> (u16, Reached) {
     let (response, reached) = pair.send(&chat(&pair.gateway, 0)).await;
     (response.status, reached)
 }
@@ -42,7 +44,8 @@ pub fn is(metrics: &Metrics, provider: &str, state: &str) -> bool {
     metrics.sum("tollgate_endpoint_state", &labels) == 1.0
 }
 
-async fn until(gateway: &Gateway, provider: &str, state: &str) {
+/// Waits until the metrics say so.
+pub async fn until(gateway: &Gateway, provider: &str, state: &str) {
     gateway
         .metrics_until(state, |metrics| is(metrics, provider, state))
         .await;
@@ -129,6 +132,34 @@ async fn an_answer_of_200_that_is_an_error_is_a_failure_and_passes_as_it_came() 
 }
 
 #[tokio::test]
+async fn any_answer_of_200_ends_a_row_of_failures_however_it_ends() {
+    let authority = Authority::new();
+    for tls in [false, true] {
+        let first = match tls {
+            true => upstream::h2_tls(&authority),
+            false => upstream::h1(),
+        };
+        let first = first.reply(good()).start().await;
+        let pair =
+            Pair::with_first(first, |gateway| health(gateway, 2, LONG).trust(&authority)).await;
+        // Nothing tells before the end whether these are answers.
+        for reply in [
+            Reply::json(200, "{"),
+            Reply::json(200, "{").chunked(),
+            Reply::json(200, ""),
+            Reply::sse([Bytes::from_static(b": nothing\n\n")], Duration::ZERO),
+            good(),
+        ] {
+            pair.first.push(error(503));
+            assert_eq!(ask(&pair).await, (200, Reached(1, 1)));
+            pair.first.push(reply);
+            assert_eq!(ask(&pair).await, (200, Reached(1, 0)));
+        }
+        assert!(is(&pair.gateway.metrics().await, "one", "ready"));
+    }
+}
+
+#[tokio::test]
 async fn a_provider_that_fails_every_second_request_is_ejected() {
     let pair = Pair::start(|gateway| {
         health(gateway, 1_000, LONG)
@@ -204,7 +235,7 @@ async fn when_all_are_ejected_all_are_tried_still() {
 }
 
 /// Asks until the first is reached once more; all the others are served by the second.
-async fn ask_until_probed(pair: &Pair) {
+pub async fn ask_until_probed(pair: &Pair) {
     let before = pair.first.count();
     wait::within("a probe", async {
         while pair.first.count() == before {
@@ -343,6 +374,21 @@ async fn what_was_ejected_stays_so_over_a_reload() {
     assert_eq!(pair.gateway.post_admin("/reload").await.status, 200);
     assert!(is(&pair.gateway.metrics().await, "one", "ejected"));
     assert_eq!(ask(&pair).await, (200, Reached(0, 1)));
+}
+
+#[tokio::test]
+async fn a_request_on_the_clients_own_key_stays_with_its_provider() {
+    let pair = pair_that_ejects(1, LONG).await;
+    pair.first.push(error(503));
+    assert_eq!(ask(&pair).await, (200, Reached(1, 1)));
+    let body = bodies::chat(MODEL).build();
+    let own = crate::support::client::post("/v1/chat/completions", body)
+        .header("tollgate-key", pair.gateway.key())
+        .bearer("sk-of-the-client");
+    let (response, reached) = pair.send(&own).await;
+    assert_eq!((response.status, reached), (200, Reached(1, 0)));
+    // And it was well: the endpoint is back.
+    assert_eq!(ask(&pair).await, (200, Reached(1, 0)));
 }
 
 #[tokio::test]

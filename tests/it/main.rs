@@ -34,6 +34,7 @@ mod h2_refused;
 mod h2_upstream;
 mod health_active;
 mod health_passive;
+mod health_seen;
 mod limits;
 mod limits_bodies;
 mod models;
