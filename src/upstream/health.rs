@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use window::{SLICES, Window};
+use window::{SLICES, Slice, Window};
 
 use crate::config;
 
@@ -67,9 +67,13 @@ impl Settings {
     }
 
     /// The slice of the window that a point in time is in.
-    fn slice(&self, millis: u64) -> u64 {
+    fn slice(&self, millis: u64) -> Slice {
         let length = self.window.as_millis() / u128::from(SLICES);
-        millis / u64::try_from(length).unwrap_or(u64::MAX).max(1)
+        let length = u64::try_from(length).unwrap_or(u64::MAX).max(1);
+        Slice {
+            number: millis / length,
+            length,
+        }
     }
 
     fn is_too_many(&self, sums: window::Sums) -> bool {
@@ -324,7 +328,7 @@ impl Health {
     /// An attempt that began at `began` got a good answer.
     pub fn succeeded(&self, settings: &Settings, began: Instant, now: Instant) -> Option<Change> {
         let slice = settings.slice(self.millis(now));
-        if self.calm.load(Ordering::Relaxed) == slice + 1 {
+        if self.calm.load(Ordering::Relaxed) == slice.number + 1 {
             self.successes.fetch_add(1, Ordering::Relaxed);
             return None;
         }
@@ -435,7 +439,7 @@ impl Health {
     }
 
     /// Goes on to `slice`, with the successes counted so far.
-    fn roll(&self, inner: &mut Inner, slice: u64) {
+    fn roll(&self, inner: &mut Inner, slice: Slice) {
         inner
             .window
             .add(self.successes.swap(0, Ordering::Relaxed), 0);
@@ -451,7 +455,11 @@ impl Health {
         let gate = (due << 1) | u64::from(inner.checks_fail);
         self.gate.store(gate, Ordering::Relaxed);
         let calm = inner.passive == Passive::Ready && inner.row == 0 && !inner.on_trial;
-        let calm = if calm { inner.window.newest() + 1 } else { 0 };
+        let calm = if calm {
+            inner.window.newest().number + 1
+        } else {
+            0
+        };
         self.calm.store(calm, Ordering::Relaxed);
     }
 

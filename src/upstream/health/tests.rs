@@ -114,6 +114,19 @@ fn old_failures_are_forgotten() {
 }
 
 #[test]
+fn failures_are_forgotten_with_a_longer_window_after_a_reload_too() {
+    let mut bench = Bench::new();
+    bench.wait(100_000);
+    bench.good();
+    bench.settings.window = Duration::from_secs(100);
+    for _ in 0..40 {
+        assert_eq!((bench.bad(), bench.good()), (None, None));
+        bench.wait(40_000);
+    }
+    bench.is(State::Ready, Rank::Ready);
+}
+
+#[test]
 fn one_probe_at_a_time_is_let_through_when_the_time_is_over() {
     let mut bench = Bench::new();
     bench.eject();
