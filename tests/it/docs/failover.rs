@@ -173,6 +173,8 @@ fn rows() -> Vec<Row> {
                 "failover_status::an_error_of_the_provider_lets_the_next_candidate_be_tried",
                 "failover_status::in_mode_off_an_error_of_the_provider_is_the_answer",
                 "failover_status::the_next_candidate_gets_the_whole_body_whatever_the_first_took_of_it",
+                "early_answer::an_early_failure_over_h1_lets_the_next_candidate_be_tried",
+                "early_answer::an_early_failure_over_h2_lets_the_next_candidate_be_tried",
             ],
         },
         Row {
@@ -180,7 +182,11 @@ fn rows() -> Vec<Row> {
             cases: answers((200..=599).filter(|status| !is_failure(*status))),
             own: true,
             sent: ANY,
-            tests: &["failover_status::an_error_of_the_request_is_the_answer_in_every_mode"],
+            tests: &[
+                "failover_status::an_error_of_the_request_is_the_answer_in_every_mode",
+                "early_answer::h1_that_closes_on_a_later_attempt",
+                "early_answer::h2_without_window_credit_on_a_later_attempt",
+            ],
         },
         Row {
             what: LOST,
