@@ -348,7 +348,9 @@ async fn a_local_server_without_a_key_is_asked_without_one() {
     let url = format!("{}/v1", upstream.origin());
     let mut builder = gateway();
     for preset in ["ollama", "vllm", "lmstudio", "openai-compatible"] {
-        let file = json!({"provider": preset, "preset": preset, "base_url": url});
+        let file = json!({
+            "provider": preset, "preset": preset, "base_url": url, "health": {"type": "none"}
+        });
         builder = builder.catalog(preset, file);
     }
     let gateway = builder.start().await;

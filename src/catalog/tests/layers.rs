@@ -210,9 +210,17 @@ fn a_few_lines_on_a_preset_make_a_provider() {
         .map(|name| provider(name).key_optional)
         .into();
     assert_eq!(optional, [true, true, true, true, false]);
-    let check = provider("gpu1").health.as_ref().expect("a check");
-    let asked = check.http.as_ref().expect("over HTTP");
-    assert_eq!(&*asked.path, "/health");
+    for (name, path, statuses) in [
+        ("ollama", "/", &[200..=299][..]),
+        ("gpu1", "/health", &[200..=299]),
+        // Alive, though it wants a key.
+        ("studio", "/v1/models", &[200..=299, 401..=401]),
+    ] {
+        let check = provider(name).health.as_ref().expect("a check");
+        let asked = check.http.as_ref().expect("over HTTP");
+        assert_eq!((&*asked.path, &*asked.statuses), (path, statuses), "{name}");
+    }
+    assert_eq!(provider("mine").health, None);
     assert_eq!(
         targets(&catalog, "gpt-4o", None),
         Ok(

@@ -25,10 +25,11 @@ pub fn custom(id: &str) -> CustomProvider {
 }
 
 impl CustomProvider {
-    /// Rests on another preset; `path` is the path of its base URL.
+    /// Rests on another preset, but for its checks: what arrives are requests. `path` is the path of its base URL.
     pub fn preset(mut self, preset: &str, path: &str) -> Self {
         path.clone_into(&mut self.path);
         self.set("preset", json!(preset))
+            .set("health", json!({"type": "none"}))
     }
 
     /// Sets a member of the file.
