@@ -22,6 +22,7 @@ use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::failover::{Mode, Rules};
 use crate::secret::SecretRef;
 use crate::upstream::check;
+use crate::upstream::choose::Balance;
 use crate::upstream::dns::Resolver;
 use crate::upstream::health;
 use crate::upstream::measured::Measured;
@@ -45,6 +46,8 @@ pub struct Live {
     pub replay_max: u64,
     /// Requests under way at one time at the most.
     pub requests_max: u64,
+    /// Bytes at the beginning of a body that tell which session it belongs to, where nothing else does.
+    pub affinity_body: usize,
     /// How long a client may stop reading or sending.
     pub client_patience: Duration,
     /// How often a provider is asked for its models.
@@ -223,6 +226,7 @@ fn assemble(
         body_max: config.limits.body,
         replay_max: config.limits.replay_request,
         requests_max: config.limits.requests,
+        affinity_body: config.upstream.affinity_body,
         client_patience: config.timeouts.client,
         upstreams,
     })
@@ -234,6 +238,18 @@ fn mode(mode: config::FailoverMode) -> Mode {
         config::FailoverMode::Safe => Mode::Safe,
         config::FailoverMode::Off => Mode::Off,
     }
+}
+
+fn balance(balance: catalog::Balance) -> Balance {
+    match balance {
+        catalog::Balance::RoundRobin => Balance::RoundRobin,
+        catalog::Balance::LeastInflight => Balance::LeastInflight,
+        catalog::Balance::Affinity => Balance::Affinity,
+    }
+}
+
+fn limit(requests: Option<u64>) -> u64 {
+    requests.unwrap_or(u64::MAX)
 }
 
 struct Builder<'a> {
@@ -319,6 +335,14 @@ impl<'a> Builder<'a> {
                     .health
                     .as_ref()
                     .and_then(|it| self.check(provider, it)),
+            )
+            .with_balance(balance(provider.balance))
+            .with_limit(
+                self.lasting.measured.load(&provider.id),
+                limit(
+                    own.and_then(|own| own.requests)
+                        .or(provider.requests.map(u64::from)),
+                ),
             ),
             total: timeouts.total,
             enabled: own.is_none_or(|own| own.enabled),
@@ -366,6 +390,7 @@ impl<'a> Builder<'a> {
             sni,
             authority,
             weight: entry.weight,
+            requests_max: limit(entry.requests.map(u64::from)),
             host: self.lasting.resolver.host(&entry.host, entry.port),
             ca: ca.cloned(),
             transport: Transport::of(&self.config.upstream),

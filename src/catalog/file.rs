@@ -54,6 +54,13 @@ pub struct File {
     /// Instead of the host in `base_url`: several that serve the same.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<EndpointEntry>>,
+    /// How requests are spread over the endpoints; `round_robin` when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<Balance>,
+    /// Requests under way at the provider at one time; without end when not said. Past it the next candidate is tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests: Option<u32>,
     /// How the key is sent: `none`, `bearer` or `header:NAME`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = schema::AUTH))]
@@ -123,6 +130,19 @@ pub struct File {
     pub virtual_models: Option<Members<String, Option<Vec<String>>>>,
 }
 
+/// How requests are spread over endpoints that are equally well.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Balance {
+    /// They take turns, by weight.
+    #[default]
+    RoundRobin,
+    /// The less loaded of two that are drawn by weight.
+    LeastInflight,
+    /// Each session stays at one, so that its prompt cache is of use.
+    Affinity,
+}
+
 /// One of several hosts that serve the same.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -137,6 +157,10 @@ pub struct EndpointEntry {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1000))]
     pub weight: Option<u32>,
+    /// Requests under way there at one time; without end when not said. Past it another endpoint is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub requests: Option<u32>,
     /// `Host` header, where it is not that of the URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,

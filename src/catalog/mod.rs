@@ -40,6 +40,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use check::{HealthCheck, HttpCheck};
+pub use file::Balance;
 pub use found::FoundModel;
 pub use load::Files;
 pub use lookup::{Form, NAME_MAX, Target, Targets, Unresolved};

@@ -28,6 +28,8 @@ pub(super) fn overlay(mut earlier: File, later: File) -> File {
         author,
         base_url,
         endpoints,
+        balance,
+        requests,
         auth,
         env,
         key_prefixes,
@@ -60,6 +62,8 @@ pub(super) fn overlay(mut earlier: File, later: File) -> File {
     replace(&mut earlier.author, author);
     replace(&mut earlier.base_url, base_url);
     replace(&mut earlier.endpoints, endpoints);
+    replace(&mut earlier.balance, balance);
+    replace(&mut earlier.requests, requests);
     replace(&mut earlier.auth, auth);
     replace(&mut earlier.env, env);
     replace(&mut earlier.key_prefixes, key_prefixes);

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::check::HealthCheck;
+use super::file::Balance;
 use super::url::{self, Scheme};
 use crate::surface::{self, Surface, SurfaceSet};
 
@@ -25,6 +26,10 @@ pub struct Provider {
     pub surfaces: SurfaceSet,
     /// Where it listens; at least one.
     pub endpoints: Box<[Endpoint]>,
+    /// How requests are spread over them.
+    pub balance: Balance,
+    /// Requests under way at one time at the most.
+    pub requests: Option<u32>,
     /// Environment variables that usually hold the key; the first that is set counts.
     pub env: Box<[Box<str>]>,
     /// How its keys begin; may be empty.
@@ -116,6 +121,8 @@ pub struct Endpoint {
     pub port: u16,
     /// Share of the requests, 1 to 1000.
     pub weight: u32,
+    /// Requests under way there at one time at the most.
+    pub requests: Option<u32>,
     /// What the `Host` header says: brackets, and the port where it is not the usual one.
     pub authority: Box<str>,
 }

@@ -26,6 +26,8 @@ pub fn render(file: &File) -> String {
         author,
         base_url,
         endpoints,
+        balance,
+        requests,
         auth,
         env,
         key_prefixes,
@@ -59,6 +61,8 @@ pub fn render(file: &File) -> String {
     members.value("author", author.as_ref());
     members.value("base_url", base_url.as_ref());
     members.list("endpoints", endpoints.as_deref());
+    members.value("balance", balance.as_ref());
+    members.value("requests", requests.as_ref());
     members.value("auth", auth.as_ref());
     members.value("env", env.as_ref());
     members.value("key_prefixes", key_prefixes.as_ref());

@@ -14,6 +14,7 @@ use super::{ConfigFile, offline, one, serve, worse};
 use crate::access::key::KeyId;
 use crate::access::policy::Policy;
 use crate::access::{Account, AccountId, Caller, Refusal};
+use crate::config;
 use crate::explain::{Explanation, Refused};
 use crate::live::{self, Lasting, Live};
 use crate::metrics::Metrics;
@@ -21,7 +22,7 @@ use crate::proxy::explain::Question;
 use crate::proxy::reject;
 use crate::store::KeyRow;
 use crate::surface::{Surface, TABLE};
-use crate::upstream::dns::Resolver;
+use crate::upstream::dns::{Resolver, Ways};
 
 /// Flags of `tollgate explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -119,7 +120,7 @@ impl Looking {
             .build()
             .map_err(|error| error.to_string())?;
         let metrics = Metrics::new(&reject::code_names()).map_err(|error| error.to_string())?;
-        let resolver = Resolver::new(runtime.handle().clone());
+        let resolver = Resolver::new(runtime.handle().clone(), Ways::of(&config::Dns::default()));
         Ok(Self {
             lasting: Lasting::new(resolver, Arc::new(metrics)),
             _runtime: runtime,

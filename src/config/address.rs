@@ -17,6 +17,20 @@ pub(super) fn socket_address(value: &Value<'_>) -> Option<SocketAddr> {
     address
 }
 
+/// The address of a DNS server; on the usual port where none is written.
+pub(super) fn dns_server(value: &Value<'_>) -> Option<SocketAddr> {
+    const DNS: u16 = 53;
+    let text = value.text()?;
+    let address = text
+        .parse()
+        .ok()
+        .or_else(|| Some(SocketAddr::new(text.parse::<IpAddr>().ok()?, DNS)));
+    if address.is_none() {
+        value.wrong("must be an IP address, as \"10.0.0.2\", with a port if it is not 53: \"10.0.0.2:5353\", \"[::1]:5353\"");
+    }
+    address
+}
+
 /// `address`, unless one of `listeners` has it already.
 pub(super) fn free(
     value: &Value<'_>,

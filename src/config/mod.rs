@@ -59,6 +59,8 @@ pub struct Config {
     pub log: Log,
     /// `[upstream]`
     pub upstream: Upstream,
+    /// `[dns]`
+    pub dns: Dns,
     /// `[providers.ID]`, by the id as written.
     pub providers: BTreeMap<String, Provider>,
 }
@@ -141,6 +143,8 @@ pub struct Limits {
     pub replay_total: u64,
     /// Requests under way at one time; past it they are answered 503 `overloaded`.
     pub requests: u64,
+    /// Connections of clients at one time; past it they are closed as they come.
+    pub connections: u64,
 }
 
 /// `[timeouts]`, or what a provider has instead.
@@ -208,10 +212,23 @@ pub struct Upstream {
     pub keepalive_probes: usize,
     /// How long sent bytes may go unacknowledged (`TCP_USER_TIMEOUT`).
     pub user_timeout: Duration,
-    /// Time between two look-ups of a provider's name.
-    pub resolve: Duration,
+    /// Bytes at the beginning of a body that tell sessions apart that have no name.
+    pub affinity_body: usize,
     /// Certificate authorities in place of the system's.
     pub ca_file: Option<PathBuf>,
+}
+
+/// `[dns]`: look-ups of providers' names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dns {
+    /// The servers asked, in place of the system's ways; none: as the system is configured.
+    pub servers: Vec<SocketAddr>,
+    /// The shortest time between two look-ups of a name, whatever its TTL.
+    pub ttl_min: Duration,
+    /// The longest; at least `ttl_min`.
+    pub ttl_max: Duration,
+    /// A look-up that takes longer has failed.
+    pub timeout: Duration,
 }
 
 /// `[providers.ID]`: a provider of the catalog, as this process uses it.
@@ -221,6 +238,8 @@ pub struct Provider {
     pub enabled: bool,
     /// The operator's keys, in the order they are tried.
     pub keys: Vec<SecretRef>,
+    /// Requests under way there at one time, in place of the catalog's limit.
+    pub requests: Option<u64>,
     /// In place of the catalog's: `http` or `https`, without a trailing slash.
     pub base_url: Option<String>,
     /// Certificate authorities in place of the system's: its own, else those of `[upstream]`.
@@ -299,6 +318,7 @@ impl Default for Config {
             health: Health::default(),
             log: Log::default(),
             upstream: Upstream::default(),
+            dns: Dns::default(),
             providers: BTreeMap::new(),
         }
     }
@@ -370,6 +390,7 @@ impl Default for Limits {
             replay_request: body,
             replay_total: 512 << 20,
             requests: 10_000,
+            connections: 20_000,
         }
     }
 }
@@ -416,8 +437,19 @@ impl Default for Upstream {
             keepalive_interval: Duration::from_secs(10),
             keepalive_probes: 3,
             user_timeout: Duration::from_mins(1),
-            resolve: Duration::from_secs(30),
+            affinity_body: 512,
             ca_file: None,
+        }
+    }
+}
+
+impl Default for Dns {
+    fn default() -> Self {
+        Self {
+            servers: Vec::new(),
+            ttl_min: Duration::from_secs(5),
+            ttl_max: Duration::from_mins(5),
+            timeout: Duration::from_secs(10),
         }
     }
 }

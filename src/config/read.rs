@@ -10,13 +10,13 @@ use std::time::Duration;
 
 use ::log::LevelFilter;
 
-use super::address::{base_url, free, is_provider_id, overlap, socket_address};
+use super::address::{base_url, dns_server, free, is_provider_id, overlap, socket_address};
 use super::file::{Report, Section, Value};
 use super::health::health;
 use super::outside::{Outside, Reference};
 use super::{
-    Admin, AdminAddress, CatalogFiles, Config, Failover, FailoverMode, Health, Limits, Listen, Log,
-    Problem, Provider, Server, Store, Timeouts, Tls, Upstream, cores,
+    Admin, AdminAddress, CatalogFiles, Config, Dns, Failover, FailoverMode, Health, Limits, Listen,
+    Log, Problem, Provider, Server, Store, Timeouts, Tls, Upstream, cores,
 };
 use crate::log::access::Target;
 use crate::secret::SecretRef;
@@ -58,8 +58,14 @@ const H2_PING: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
 const IDLE_CONNECTIONS: RangeInclusive<usize> = 1..=100_000;
 /// TCP counts these in whole seconds, in 16 bits.
 const TCP: RangeInclusive<Duration> = SECOND..=HOUR;
-/// More often than each second, look-ups are a load on the resolver; an hour is longer than names are good for.
-const RESOLVE: RangeInclusive<Duration> = SECOND..=HOUR;
+/// More often than each second, look-ups are a load on the resolver; a day is longer than names are good for.
+const TTL: RangeInclusive<Duration> = SECOND..=DAY;
+/// Less than a round trip is none; longer than a minute, the next look-up is due.
+const LOOK_UP: RangeInclusive<Duration> = MILLISECOND..=MINUTE;
+/// What resolvers of operating systems take at the most is three.
+const DNS_SERVERS_MAX: usize = 8;
+/// Less tells nothing apart; more than a session's beginning is none.
+const AFFINITY_BODY: RangeInclusive<u64> = 16..=64 * KIB;
 /// A list of models is not worth more than a request each second.
 const DISCOVER: RangeInclusive<Duration> = SECOND..=DAY;
 /// The kernel's own limit is 127.
@@ -137,6 +143,7 @@ impl Reader<'_> {
                 .map_or(default.catalog, |section| self.catalog(section)),
             limits: top.section("limits").map_or(default.limits, limits),
             failover: top.section("failover").map_or(default.failover, failover),
+            dns: top.section("dns").map_or(default.dns, dns),
             log: top
                 .section("log")
                 .map_or(default.log, |section| self.log(section)),
@@ -323,9 +330,10 @@ impl Reader<'_> {
             user_timeout: section
                 .duration("user_timeout", TCP)
                 .unwrap_or(default.user_timeout),
-            resolve: section
-                .duration("resolve", RESOLVE)
-                .unwrap_or(default.resolve),
+            affinity_body: section
+                .size("affinity_body", AFFINITY_BODY)
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .unwrap_or(default.affinity_body),
             ca_file: self.path(section.get("ca_file"), Outside::Certificates),
         };
         section.finish();
@@ -370,6 +378,7 @@ impl Reader<'_> {
                 .flatten()
                 .filter_map(|value| self.secret(value))
                 .collect(),
+            requests: section.number("requests", REQUESTS),
             base_url: section.get("base_url").and_then(|value| base_url(&value)),
             ca_file: own_ca.or_else(|| upstream.ca_file.clone()),
             timeouts: section
@@ -461,13 +470,47 @@ fn limits(section: Section<'_>) -> Limits {
         value.wrong("must not exceed `limits.replay_total`, which all requests share");
     }
     let requests = section.number("requests", REQUESTS);
+    let connections = section.number("connections", REQUESTS);
     section.finish();
     Limits {
         body,
         replay_request: replay_request.unwrap_or(body.min(replay_total)),
         replay_total,
         requests: requests.unwrap_or(default.requests),
+        connections: connections.unwrap_or(default.connections),
     }
+}
+
+fn dns(section: Section<'_>) -> Dns {
+    let default = Dns::default();
+    let written = section
+        .get("servers")
+        .and_then(|value| value.elements("an array of IP addresses"));
+    if written
+        .as_ref()
+        .is_some_and(|servers| servers.len() > DNS_SERVERS_MAX)
+    {
+        section.wrong(format!("has at most {DNS_SERVERS_MAX} `servers`"));
+    }
+    let ttl_min = section.duration("ttl_min", TTL);
+    let ttl_max = section.duration("ttl_max", TTL);
+    let (min, max) = (
+        ttl_min.unwrap_or(default.ttl_min),
+        ttl_max.unwrap_or(default.ttl_max),
+    );
+    if min > max {
+        section.wrong("`ttl_min` must not be longer than `ttl_max`");
+    }
+    let dns = Dns {
+        servers: written.iter().flatten().filter_map(dns_server).collect(),
+        ttl_min: min,
+        ttl_max: max,
+        timeout: section
+            .duration("timeout", LOOK_UP)
+            .unwrap_or(default.timeout),
+    };
+    section.finish();
+    dns
 }
 
 fn timeouts(section: Section<'_>) -> Timeouts {

@@ -643,3 +643,31 @@ ca_file = \"ca.pem\"
         assert!(problem(&path).contains("larger than 1 MiB"));
     }
 }
+
+#[test]
+fn dns_servers_are_addresses_with_a_port_or_without() {
+    let dns =
+        good("[dns]\nservers = [\"10.0.0.2\", \"10.0.0.3:5353\", \"::1\", \"[::1]:5353\"]\n").dns;
+    let expected = ["10.0.0.2:53", "10.0.0.3:5353", "[::1]:53", "[::1]:5353"];
+    assert_eq!(
+        dns.servers,
+        expected.map(|text| text.parse().expect("an address"))
+    );
+    let wrong = mistake("[dns]\nservers = [\"10.0.0.2\", \"dns.example\"]\n");
+    assert!(
+        wrong.starts_with("t.toml:2:24: dns.servers[1]: must be an IP address"),
+        "{wrong}"
+    );
+    let nine = ["\"10.0.0.1\""; 9].join(",");
+    assert!(mistake(&format!("[dns]\nservers = [{nine}]\n")).contains("at most 8"));
+    assert!(mistake("[dns]\nttl_min = \"10m\"\n").contains("must not be longer than `ttl_max`"));
+    good("[dns]\nttl_min = \"10m\"\nttl_max = \"10m\"\n");
+}
+
+#[test]
+fn a_provider_may_have_a_limit_of_its_own() {
+    let config = good("[providers.p]\nrequests = 12\n[providers.q]\n");
+    assert_eq!(config.providers["p"].requests, Some(12));
+    assert_eq!(config.providers["q"].requests, None);
+    assert!(mistake("[providers.p]\nrequests = 0\n").contains("must be from 1 to 1000000"));
+}

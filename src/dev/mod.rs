@@ -212,6 +212,7 @@ impl Surroundings {
         Ok(config::Provider {
             enabled: true,
             keys: key.into_iter().collect(),
+            requests: None,
             base_url: None,
             ca_file: None,
             timeouts: config.timeouts.clone(),

@@ -11,6 +11,8 @@ use pingora::upstreams::peer::HttpPeer;
 use super::{fetch, list};
 use crate::catalog::FoundModel;
 use crate::credentials::Scheme;
+use crate::upstream::choose::Draw;
+use crate::upstream::walk::Walk;
 use crate::upstream::{Route, Upstream, peer};
 
 /// Time for all of it. Lists come in milliseconds; a server that loads a model may be slow to answer anything.
@@ -46,16 +48,11 @@ async fn first_list(
     connector: &TransportConnector,
 ) -> Result<Vec<FoundModel>, String> {
     let mut why = "its name has no address".to_owned();
-    for at in 0..ADDRESSES_MAX {
-        let mut is_there = false;
-        let pick = upstream.pick(0, |of| {
-            is_there = at < of;
-            at.min(of.saturating_sub(1))
-        });
-        let Some(picked) = pick.await else { break };
-        if !is_there {
+    let (mut walk, draw) = (Walk::default(), Draw::default());
+    for _ in 0..ADDRESSES_MAX {
+        let Ok(picked) = upstream.find(&mut walk, &draw).await else {
             break;
-        }
+        };
         let host = picked.endpoint.authority.clone();
         for route in &upstream.lists {
             let request = request(upstream, route, host.clone())?;

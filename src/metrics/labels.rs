@@ -121,6 +121,8 @@ pub enum AttemptOutcome {
     Broken,
     /// The client went away first.
     Canceled,
+    /// None was made: the provider has as many requests under way as it may.
+    Full,
 }
 
 impl Label for AttemptOutcome {
@@ -134,6 +136,7 @@ impl Label for AttemptOutcome {
         Self::Timeout,
         Self::Broken,
         Self::Canceled,
+        Self::Full,
     ];
 
     fn label(self) -> &'static str {
@@ -147,6 +150,7 @@ impl Label for AttemptOutcome {
             Self::Timeout => "timeout",
             Self::Broken => "broken",
             Self::Canceled => "canceled",
+            Self::Full => "full",
         }
     }
 

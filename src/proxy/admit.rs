@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use http::Method;
-use http::header::{HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderName, HeaderValue};
 use pingora_proxy::Session;
 
 use super::Gateway;
@@ -17,12 +17,13 @@ use super::models::{self, Page};
 use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
-use super::{attempts, framing, order};
-use crate::access::presented;
+use super::way::Way;
+use super::{affinity, attempts, framing, order};
+use crate::access::{Caller, presented};
 use crate::catalog::ProviderId;
 use crate::live::Live;
 use crate::routing::failover::{Mode, Rules};
-use crate::routing::plan::Plan;
+use crate::routing::plan::{Candidate, Plan};
 use crate::surface::{Dialect, Surface};
 
 /// Pins the provider without touching the body.
@@ -137,7 +138,8 @@ impl Gateway {
         session.set_write_timeout(Some(bounds.client));
         let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
         let lost = body.lost;
-        let routed = route(ctx, surface, &controls, body, &bounds)?;
+        let headers = &session.req_header().headers;
+        let routed = route(ctx, surface, &controls, headers, body, &bounds)?;
         if let Some(reason) = lost {
             self.metrics.replay_lost(reason);
         }
@@ -201,6 +203,7 @@ fn route(
     ctx: &RequestContext,
     surface: Surface,
     controls: &Controls,
+    headers: &HeaderMap,
     body: Body,
     bounds: &Bounds,
 ) -> Result<Box<Routed>, Rejection> {
@@ -231,6 +234,7 @@ fn route(
             "The gateway found no candidate.",
         ));
     };
+    let affinity = session_hash(live, &plan, caller, ctx.seen, headers, &body);
     let tail = (!body.whole).then(|| Box::new(Tail::of(&body, bounds)));
     let deadlines = Deadlines {
         first_byte: bounds.client,
@@ -245,10 +249,8 @@ fn route(
         rules: controls.rules,
         deadline,
         attempts: attempts::Attempts::default(),
-        current: Current {
-            turn: probe.map(|endpoint| (0, endpoint)),
-            ..Current::default()
-        },
+        current: Current::default(),
+        way: Way::new(affinity, ctx.id.chance(), probe),
         rejected,
         upstream_time: std::time::Duration::ZERO,
         events: false,
@@ -258,6 +260,28 @@ fn route(
         stream_open: None,
         body,
     }))
+}
+
+/// The hash of the request's session, where a candidate's endpoints are chosen by it.
+fn session_hash(
+    live: &Live,
+    plan: &Plan,
+    caller: &Caller,
+    seen: Seen,
+    headers: &HeaderMap,
+    body: &Body,
+) -> u64 {
+    let asks = |candidate: &Candidate| live.upstream(candidate.provider).keeps_sessions();
+    if !plan.candidates().iter().any(asks) {
+        return 0;
+    }
+    affinity::of(
+        &caller.account.name,
+        seen,
+        headers,
+        body,
+        live.affinity_body,
+    )
 }
 
 fn dialect(address: &Address<'_>, seen: Seen) -> Dialect {

@@ -17,11 +17,13 @@ use super::context::{Current, RequestContext, Routed};
 use super::edits;
 use super::replay::{Cause, Deadlines};
 use super::report;
+use super::way::{self, Failed};
 use crate::credentials::Source;
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::model::splice::Pieces;
 use crate::routing::failover::{self, Happened, Left, Sent, Verdict};
+use crate::upstream::pick::Nowhere;
 use crate::upstream::{Endpoint, Upstream, peer};
 
 /// How long a key that was refused is set aside.
@@ -42,9 +44,10 @@ impl Routed {
     }
 
     /// What is left to try at this point in time.
-    fn left(&self, now: Instant) -> Left {
+    fn left(&self, live: &Live, now: Instant) -> Left {
         let time = self.deadline.saturating_duration_since(now);
-        self.plan.left(time, self.replay.replayable())
+        let left = self.plan.left(time, self.replay.replayable());
+        self.way.left(self.upstream(live), left)
     }
 
     fn sent(&self) -> Sent {
@@ -78,29 +81,30 @@ pub async fn open(
     if let Some(wait) = routed.current.wait.take() {
         pause(session, routed, wait).await?;
     }
-    let upstream = routed.upstream(&live);
-    let candidate = routed.plan.candidate_index();
-    let turn = match routed.current.turn {
-        // The endpoints of one candidate are gone through from where its first attempt began.
-        Some((of, turn)) if of == candidate => turn,
-        _ => upstream.turn(Instant::now()),
-    };
     routed.current = Current {
         began: Some(Instant::now()),
-        turn: Some((candidate, turn)),
         ..Current::default()
     };
-    let plan = &mut routed.plan;
-    let Some(picked) = upstream.pick(turn, |of| plan.begin(of)).await else {
-        let now = Instant::now();
-        report::without_address(upstream, routed.current.began.unwrap_or(now), now);
-        return Err(end(
-            ctx,
-            metrics,
-            Ended::NotConnected,
-            "the provider's name has no address",
-        ));
+    let (upstream, picked) = loop {
+        let upstream = routed.upstream(&live);
+        let candidate = routed.plan.candidate_index();
+        match routed.way.next(candidate, upstream).await {
+            Ok(picked) => break (upstream, picked),
+            Err(Nowhere::Full) if way::pass_over(routed, &live, metrics) => {}
+            Err(Nowhere::Full) => {
+                let message = "every limit is reached";
+                return Err(Error::explain(ErrorType::InternalError, message));
+            }
+            Err(Nowhere::NoAddress) => {
+                routed.plan.begin();
+                let now = Instant::now();
+                routed.current.endpoint = report::without_address(upstream, now);
+                let message = "the provider's name has no address";
+                return Err(end(ctx, metrics, Ended::NotConnected, message));
+            }
+        }
     };
+    routed.plan.begin();
     let mut peer = picked.peer;
     routed.current.endpoint = picked.index;
     let laid = match edits::lay_out(&routed.body, routed.model(&live)) {
@@ -251,7 +255,7 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     let now = Instant::now();
     routed.current.answered = true;
     note_key(routed, status, retry_after);
-    let left = routed.left(now);
+    let left = routed.left(&live, now);
     let ours = routed.plan.credential().source != Source::Request;
     let happened = Happened::Answered {
         status,
@@ -311,7 +315,7 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     routed.current.permit = None;
     if let Some(verdict) = routed.current.verdict.take() {
         close(routed);
-        return advance(routed, verdict);
+        return advance(routed, verdict, Failed::Endpoint);
     }
     let cause = routed.replay.cause();
     let happened = match (cause, ended) {
@@ -332,14 +336,21 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         close(routed);
         return false;
     };
-    let left = routed.left(now);
+    let left = routed.left(&live, now);
     let ours = routed.plan.credential().source != Source::Request;
     let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
+    let failed = match happened {
+        Happened::Lost | Happened::FirstByteTimeout if routed.sent() != Sent::Nothing => {
+            Failed::Endpoint
+        }
+        _ => Failed::Address,
+    };
     let end = End {
         happened,
         sent: routed.sent(),
         verdict,
-        same_endpoint: routed.upstream(&live).endpoints.len() == 1,
+        same_endpoint: failed == Failed::Address
+            && routed.way.has_address_left(routed.upstream(&live)),
         refused: left.refused,
         late: now >= routed.deadline,
     };
@@ -351,24 +362,32 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     if happened == Happened::Refused {
         routed.plan.refused();
     }
-    let again = advance(routed, verdict);
+    let again = advance(routed, verdict, failed);
     if again {
         metrics.failover(outcome_without(cause, ended));
     }
     again
 }
 
-/// Adds the attempt's time to that of all attempts.
+/// Writes down that a candidate was passed over, because it has as many requests under way as it may.
+pub fn note_full(routed: &mut Routed, live: &Live) {
+    record(routed, live, AttemptOutcome::Full, 0, Instant::now());
+}
+
+/// Adds the attempt's time to that of all attempts, and gives back what it took.
 fn close(routed: &mut Routed) {
+    routed.way.end();
     if let Some(began) = routed.current.began.take() {
         routed.upstream_time += began.elapsed();
     }
 }
 
-fn advance(routed: &mut Routed, verdict: Verdict) -> bool {
+/// Moves on as the verdict says; true when there is another attempt.
+fn advance(routed: &mut Routed, verdict: Verdict, failed: Failed) -> bool {
     if let Verdict::Wait(wait) = verdict {
         routed.current.wait = Some(wait);
     }
+    routed.way.advance(verdict, failed);
     routed.plan.advance(verdict)
 }
 

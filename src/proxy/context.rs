@@ -13,6 +13,7 @@ use super::id::RequestId;
 use super::reject::{Code, Rejection};
 use super::replay::Shared;
 use super::seen::Seen;
+use super::way::Way;
 use crate::access::Caller;
 use crate::live::Live;
 use crate::metrics::Counted;
@@ -68,6 +69,8 @@ pub struct Routed {
     pub attempts: Attempts,
     /// The attempt under way.
     pub current: Current,
+    /// Its way among the endpoints.
+    pub way: Way,
     /// Candidates that the access key may not use.
     pub rejected: Option<HeaderValue>,
     /// The time spent waiting for upstreams.
@@ -122,8 +125,6 @@ pub struct Current {
     pub answered: bool,
     /// Whether it went over a connection that had been used before.
     pub reused: bool,
-    /// The candidate's place, and where its endpoints begin for this request.
-    pub turn: Option<(usize, usize)>,
     /// The endpoint it went to.
     pub endpoint: usize,
     /// Leave to connect.

@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 
+use crate::upstream::hash;
+
 /// Letters of the ids: base 32 without those that are easily confused (Crockford).
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
@@ -21,6 +23,12 @@ impl RequestId {
     pub fn as_str(&self) -> &str {
         // Letters of the alphabet only; the fallback is never taken.
         std::str::from_utf8(&self.0).unwrap_or("req_")
+    }
+
+    /// A number that differs from request to request without a pattern.
+    #[must_use]
+    pub fn chance(&self) -> u64 {
+        hash::of([&self.0])
     }
 
     /// As a header's value.

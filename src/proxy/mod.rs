@@ -2,6 +2,7 @@
 
 mod address;
 mod admit;
+mod affinity;
 mod attempt;
 mod attempts;
 mod blame;
@@ -29,6 +30,7 @@ mod report;
 mod request;
 mod response;
 mod seen;
+mod way;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -155,6 +157,7 @@ impl ProxyHttp for Gateway {
         if let Some(routed) = ctx.routed.as_deref_mut() {
             routed.current.connected = true;
             routed.current.reused = reused;
+            routed.way.note(&ctx.live, routed, true);
         }
         Ok(())
     }
@@ -233,6 +236,9 @@ impl ProxyHttp for Gateway {
         let routed = ctx.routed.as_deref();
         let fresh = routed.is_some_and(|routed| routed.plan.fresh());
         let ended = attempt::ended_unconnected(&error, fresh);
+        if let Some(routed) = routed.filter(|_| ended == attempt::Ended::NotConnected) {
+            routed.way.note(&ctx.live, routed, false);
+        }
         error.set_retry(attempt::next(ctx, &self.metrics, ended));
         error
     }

@@ -49,11 +49,14 @@ pub fn attempt(routed: &Routed, live: &Live, sign: Sign, now: Instant) {
     note(upstream, routed.endpoint(live), sign, began, now);
 }
 
-/// No endpoint of the provider has an address. The first is told of by the attempt that ends with it.
-pub fn without_address(upstream: &Upstream, began: Instant, now: Instant) {
-    for endpoint in upstream.endpoints.iter().skip(1) {
-        note(upstream, endpoint, Sign::Bad, began, now);
+/// No endpoint that is left has an address. The attempt that ends with it tells of one of them, whose place is returned;
+/// the others are told of here.
+pub fn without_address(upstream: &Upstream, now: Instant) -> usize {
+    let lost = || (0..upstream.endpoints.len()).filter(|at| upstream.endpoints[*at].is_lost());
+    for at in lost().skip(1) {
+        note(upstream, &upstream.endpoints[at], Sign::Bad, now, now);
     }
+    lost().next().unwrap_or(0)
 }
 
 fn note(upstream: &Upstream, endpoint: &Endpoint, sign: Sign, began: Instant, now: Instant) {

@@ -3,6 +3,7 @@
 
 use http::header::{HeaderMap, HeaderName};
 
+use super::affinity;
 use super::request::OWN_PREFIX;
 use crate::access::presented::Places;
 
@@ -25,6 +26,8 @@ pub struct Seen {
     pub provider: bool,
     /// `Tollgate-Failover`.
     pub failover: bool,
+    /// A header that names the request's session.
+    pub affinity: bool,
     /// How many other headers there are in our name: they mean nothing to us.
     pub ignored: u16,
 }
@@ -48,6 +51,7 @@ impl Seen {
             "x-client-request-id" => self.client_request_id = true,
             "tollgate-provider" => self.provider = true,
             "tollgate-failover" => self.failover = true,
+            _ if affinity::is_header(name) => self.affinity = true,
             "x-goog-api-key" | "x-goog-api-client" => {
                 self.google = true;
                 self.places.note(name);
@@ -77,6 +81,9 @@ mod tests {
         assert!(seen(&["expect"]).expect && seen(&["anthropic-version"]).anthropic_version);
         assert!(seen(&["x-client-request-id"]).client_request_id);
         assert!(seen(&["x-goog-api-key"]).google && seen(&["x-goog-api-client"]).google);
+        assert!(seen(&["x-claude-code-session-id"]).affinity && seen(&["session_id"]).affinity);
+        let ours = seen(&["tollgate-affinity"]);
+        assert!(ours.affinity && ours.ignored == 0);
         let ours = seen(&["tollgate-provider", "tollgate-failover", "tollgate-key"]);
         assert!(ours.provider && ours.failover && ours.ignored == 0);
         assert_eq!(seen(&["tollgate-else", "tollgate-keys"]).ignored, 2);

@@ -61,6 +61,8 @@ pub enum Sent {
 pub struct Left {
     /// Another address of this endpoint or endpoint of this provider.
     pub address: bool,
+    /// Another endpoint of this provider that is well and has room.
+    pub endpoint: bool,
     /// Another key of this step.
     pub key: bool,
     /// Another step of this candidate.
@@ -86,7 +88,7 @@ pub enum Verdict {
     Answer,
     /// The same again, over a fresh connection.
     Resend,
-    /// The same candidate and key at the next address.
+    /// The same candidate and key at the next address; at the next endpoint, where this one failed as a whole.
     NextAddress,
     /// The next key of the same step.
     NextKey,
@@ -141,9 +143,17 @@ pub fn decide(happened: Happened, sent: Sent, left: Left, rules: Rules, own: boo
         Happened::Lost if sent == Sent::Nothing => unsent(sent, left, rules.mode),
         Happened::FirstByteTimeout | Happened::Lost => match sent {
             Sent::All if rules.mode != Mode::On => Verdict::Fail,
-            _ => next_candidate(sent, left, rules.mode),
+            _ => elsewhere(sent, left, rules.mode),
         },
     }
+}
+
+/// What follows where the endpoint failed as a whole: another of the provider that is well, else the next candidate.
+fn elsewhere(sent: Sent, left: Left, mode: Mode) -> Verdict {
+    if mode != Mode::Off && left.may_send(sent) && left.endpoint {
+        return Verdict::NextAddress;
+    }
+    next_candidate(sent, left, mode)
 }
 
 /// What follows where the upstream has not looked at the request, or got none of it.
@@ -175,6 +185,9 @@ fn answered(
     }
     if is_credential(status) {
         return of_credential(status, retry_after, left, rules, own);
+    }
+    if left.endpoint {
+        return Verdict::NextAddress;
     }
     if left.candidate {
         return Verdict::NextCandidate;
@@ -213,6 +226,7 @@ mod tests {
 
     const ALL: Left = Left {
         address: true,
+        endpoint: false,
         key: true,
         step: true,
         candidate: true,
@@ -224,6 +238,7 @@ mod tests {
     };
     const NONE: Left = Left {
         address: false,
+        endpoint: false,
         key: false,
         step: false,
         candidate: false,
@@ -394,6 +409,39 @@ mod tests {
             Verdict::Fail
         );
         assert_eq!(on(status(503), left), Verdict::Answer);
+    }
+
+    #[test]
+    fn another_replica_comes_before_another_provider() {
+        let left = Left {
+            endpoint: true,
+            ..ALL
+        };
+        let last = Left {
+            endpoint: true,
+            ..NONE
+        };
+        for left in [left, last] {
+            assert_eq!(on(status(503), left), Verdict::NextAddress);
+            for happened in [Happened::Lost, Happened::FirstByteTimeout] {
+                assert_eq!(on(happened, left), Verdict::NextAddress);
+                let safe = decide(happened, Sent::All, left, Mode::Safe, true);
+                assert_eq!(safe, Verdict::Fail);
+                let off = decide(happened, Sent::Part, left, Mode::Off, true);
+                assert_eq!(off, Verdict::Fail);
+            }
+            let kept = Left {
+                replay: false,
+                ..left
+            };
+            assert_eq!(on(status(503), kept), Verdict::Answer);
+            assert_eq!(on(Happened::Lost, kept), Verdict::Fail);
+            let off = decide(status(503), Sent::All, left, Mode::Off, true);
+            assert_eq!(off, Verdict::Answer);
+        }
+        // What speaks of the credential would be said by each of them.
+        assert_eq!(on(status(429), last), Verdict::Answer);
+        assert_eq!(on(status(429), left), Verdict::NextKey);
     }
 
     #[test]

@@ -56,8 +56,6 @@ pub struct Plan {
     candidates: Candidates,
     candidate: usize,
     credential: usize,
-    address: usize,
-    addresses: usize,
     attempts: u8,
     attempts_max: u8,
     waits: u8,
@@ -74,8 +72,6 @@ impl Plan {
             candidates,
             candidate: 0,
             credential: 0,
-            address: 0,
-            addresses: 1,
             attempts: 0,
             attempts_max: attempts_max.clamp(1, ATTEMPTS_MAX),
             waits: 0,
@@ -114,11 +110,9 @@ impl Plan {
         self.attempts
     }
 
-    /// Begins an attempt at a candidate with this many addresses; says which one to take.
-    pub fn begin(&mut self, addresses: usize) -> usize {
+    /// Begins an attempt.
+    pub fn begin(&mut self) {
         self.attempts += 1;
-        self.addresses = addresses.max(1);
-        self.address % self.addresses
     }
 
     /// Whether the attempt that was begun must not share a connection with other requests.
@@ -132,14 +126,15 @@ impl Plan {
         self.refused = true;
     }
 
-    /// What is left to try, in this `time`; whether the body can be sent again is the caller's to
+    /// What is left to try, endpoints and addresses aside, in this `time`; whether the body can be sent again is the caller's to
     /// judge.
     #[must_use]
     pub fn left(&self, time: Duration, replay: bool) -> Left {
         let next = self.candidate().credentials.get(self.credential + 1);
         let same_step = next.map(|next| next.source == self.credential().source);
         Left {
-            address: self.address + 1 < self.addresses,
+            address: false,
+            endpoint: false,
             key: same_step == Some(true),
             step: same_step == Some(false),
             candidate: self.candidate + 1 < self.candidates.len(),
@@ -155,16 +150,11 @@ impl Plan {
     pub fn advance(&mut self, verdict: Verdict) -> bool {
         self.fresh = verdict == Verdict::Resend;
         match verdict {
-            Verdict::Resend => {}
-            Verdict::NextAddress => self.address += 1,
-            Verdict::NextKey | Verdict::NextStep => {
-                self.credential += 1;
-                self.address = 0;
-            }
+            Verdict::Resend | Verdict::NextAddress => {}
+            Verdict::NextKey | Verdict::NextStep => self.credential += 1,
             Verdict::NextCandidate => {
                 self.candidate += 1;
                 self.credential = 0;
-                self.address = 0;
                 self.refused = false;
             }
             Verdict::Wait(_) => self.waits += 1,
@@ -200,7 +190,7 @@ mod tests {
     #[test]
     fn keys_come_before_steps_and_steps_before_candidates() {
         let mut plan = plan(&[&[Source::Byok, Source::Byok, Source::Gateway], ONE]);
-        plan.begin(1);
+        plan.begin();
         let left = |plan: &Plan| {
             let left = plan.left(TIME, true);
             (left.key, left.step, left.candidate)
@@ -218,24 +208,12 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_used_up_one_by_one_and_begin_anew_at_the_next_candidate() {
+    fn a_resend_has_a_connection_of_its_own() {
         let mut plan = plan(&[ONE, ONE]);
-        assert_eq!(plan.begin(2), 0);
-        assert!(plan.left(TIME, true).address);
-        plan.advance(Verdict::NextAddress);
-        assert_eq!(plan.begin(2), 1);
-        assert!(!plan.left(TIME, true).address);
-        plan.advance(Verdict::NextCandidate);
-        assert_eq!(plan.begin(3), 0);
-    }
-
-    #[test]
-    fn a_resend_stays_where_it_is_and_has_a_connection_of_its_own() {
-        let mut plan = plan(&[ONE, ONE]);
-        assert_eq!(plan.begin(2), 0);
+        plan.begin();
         assert!(!plan.fresh());
         plan.advance(Verdict::Resend);
-        assert_eq!(plan.begin(2), 0);
+        plan.begin();
         assert!(plan.fresh() && !plan.left(TIME, true).refused);
         plan.refused();
         plan.advance(Verdict::Resend);
@@ -249,7 +227,7 @@ mod tests {
         let mut plan = plan(&[ONE]);
         for _ in 0..ATTEMPTS_MAX {
             assert!(plan.left(TIME, true).attempt);
-            plan.begin(1);
+            plan.begin();
         }
         assert!(!plan.left(TIME, true).attempt);
         assert!(Plan::new(Candidates::new(), 10).is_none());

@@ -4,6 +4,7 @@
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
 mod checks;
+mod connections;
 mod discover;
 mod health;
 mod history;
@@ -38,7 +39,8 @@ use crate::proxy::reject;
 use crate::secret::SecretRef;
 use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
-use crate::upstream::dns::Resolver;
+use crate::upstream::dns::{Resolver, Ways};
+use connections::{BeforeTls, Connections, Limited};
 use listen::{Bound, Sockets};
 use reload::{Load, Reloader};
 use signals::Signals;
@@ -79,7 +81,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let config = loaded.config.clone();
     let control = control_runtime().map_err(one)?;
     let metrics = Arc::new(Metrics::new(&reject::code_names()).map_err(one)?);
-    let resolver = Resolver::new(control.handle().clone());
+    let resolver = Resolver::new(control.handle().clone(), Ways::of(&config.dns));
     let lasting = Arc::new(Lasting::new(resolver, Arc::clone(&metrics)));
     let reloader = control.block_on(async { Reloader::new(load, loaded, Arc::clone(&lasting)) })?;
     let reloader = Arc::new(reloader);
@@ -94,12 +96,15 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let memory = ReplayMemory::new(config.limits.replay_total);
     watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
     health::watch_states(&metrics, &live).map_err(one)?;
+    let connections = Connections::new(config.limits.connections);
+    watch_connections(&metrics, &connections).map_err(one)?;
 
     let (stop, stopping) = channel::channel(false);
     let mut assembly = Assembly {
         config: &config,
         sockets: Sockets::default(),
         workers: workers(config.server.threads),
+        connections,
         stopping,
     };
     let gateway = || {
@@ -182,6 +187,21 @@ fn watch_numbers(
     )
 }
 
+fn watch_connections(metrics: &Metrics, connections: &Arc<Connections>) -> prometheus::Result<()> {
+    let open = Arc::clone(connections);
+    metrics.gauge_of(
+        "connections_open",
+        "Clients connected to the public listeners.",
+        move || open.open(),
+    )?;
+    let refused = Arc::clone(connections);
+    metrics.counter_of(
+        "connections_refused_total",
+        "Connections of clients that were closed as they came: limits.connections.",
+        move || refused.refused(),
+    )
+}
+
 /// Runs what is not a request: look-ups, the store, reloads, the admin listener.
 fn control_runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
@@ -202,6 +222,7 @@ struct Assembly<'a> {
     config: &'a Config,
     sockets: Sockets,
     workers: Runtime,
+    connections: Arc<Connections>,
     stopping: channel::Receiver<bool>,
 }
 
@@ -240,10 +261,15 @@ impl Assembly<'_> {
         let mut options = HttpServerOptions::default();
         options.h2c = h2c;
         proxy.server_options = Some(options);
-        let mut service = Service::new("public".to_owned(), proxy);
+        let limited = Limited::new(proxy, Arc::clone(&self.connections));
+        let mut service = Service::new("public".to_owned(), limited);
         self.sockets
             .hand_over(listeners, &mut service)
             .map_err(one)?;
+        let before_tls = BeforeTls(Arc::clone(&self.connections));
+        service
+            .endpoints()
+            .set_pre_tls_callback(Arc::new(before_tls));
         let (table, stopping) = (self.sockets.table(), self.stopping.clone());
         self.workers.get_handle().spawn(async move {
             service.start_service(Some(table), stopping, 1).await;

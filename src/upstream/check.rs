@@ -86,7 +86,7 @@ impl Checker {
         let known = self.host.first_addresses(self.timeout).await;
         let addresses: Vec<SocketAddr> = known
             .iter()
-            .flat_map(|known| known.iter().copied())
+            .flat_map(|known| known.iter())
             .take(ADDRESSES_MAX)
             .collect();
         for address in addresses {

@@ -5,43 +5,69 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use log::{debug, warn};
+use log::{debug, info, warn};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
-/// How often a name is looked up again.
-const REFRESH: Duration = Duration::from_secs(30);
+use super::addresses::Addresses;
+use super::lookup;
+use crate::config;
 
-/// How soon a look-up that failed is made again.
-const RETRY: Duration = Duration::from_secs(5);
+/// How names are looked up.
+#[derive(Clone, Debug)]
+pub struct Ways {
+    /// The servers that are asked in place of the system's ways.
+    pub servers: Vec<SocketAddr>,
+    /// The shortest and the longest time for which an answer is taken to hold.
+    pub ttl: RangeInclusive<Duration>,
+    /// A look-up that takes longer has failed. It is made again after the shortest time.
+    pub timeout: Duration,
+}
 
-/// A look-up that takes longer than this counts as failed.
-const PATIENCE: Duration = Duration::from_secs(10);
+impl Ways {
+    /// As the configuration says.
+    #[must_use]
+    pub fn of(config: &config::Dns) -> Self {
+        Self {
+            servers: config.servers.clone(),
+            ttl: config.ttl_min..=config.ttl_max,
+            timeout: config.timeout,
+        }
+    }
+}
 
 /// The addresses of one host and port.
 #[derive(Debug)]
 pub struct Host {
     name: Box<str>,
     port: u16,
-    addresses: ArcSwapOption<Box<[SocketAddr]>>,
+    addresses: ArcSwapOption<Addresses>,
     answered: Notify,
     tried: AtomicBool,
+    failing: AtomicBool,
 }
 
 impl Host {
-    /// The addresses, as of the last look-up that succeeded; empty when none has.
+    /// The addresses, as of the last look-up that succeeded.
     #[must_use]
-    pub fn addresses(&self) -> Option<Arc<Box<[SocketAddr]>>> {
+    pub fn addresses(&self) -> Option<Arc<Addresses>> {
         self.addresses.load_full()
     }
 
+    /// Whether it was looked up, and never found.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.tried.load(Ordering::Acquire) && self.addresses.load().is_none()
+    }
+
     /// The addresses; waits at most `patience` for a first answer where there has been none.
-    pub async fn first_addresses(&self, patience: Duration) -> Option<Arc<Box<[SocketAddr]>>> {
+    pub async fn first_addresses(&self, patience: Duration) -> Option<Arc<Addresses>> {
         if let Some(known) = self.addresses() {
             return Some(known);
         }
@@ -54,48 +80,53 @@ impl Host {
         self.addresses()
     }
 
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "this is the background that looks names up"
-    )]
-    async fn look_up(&self) -> bool {
-        let query = tokio::net::lookup_host((&*self.name, self.port));
-        let found = match tokio::time::timeout(PATIENCE, query).await {
-            Ok(Ok(found)) => found.collect::<Vec<_>>(),
-            Ok(Err(error)) => return self.failed(&error.to_string()),
-            Err(_) => return self.failed("no answer in time"),
+    /// Looks the name up, and says when that is to be done again.
+    async fn look_up(&self, ways: &Ways) -> Duration {
+        let known: Vec<IpAddr> = self
+            .addresses()
+            .iter()
+            .flat_map(|known| known.iter())
+            .map(|socket| socket.ip())
+            .collect();
+        let asked = lookup::look_up(&self.name, &ways.servers, &known, ways.timeout);
+        let why = match tokio::time::timeout(ways.timeout, asked).await {
+            Ok(Ok(found)) if !found.addresses.is_empty() => {
+                let socket = |ip| SocketAddr::new(ip, self.port);
+                self.keep(found.addresses.into_iter().map(socket).collect());
+                return found.ttl.clamp(*ways.ttl.start(), *ways.ttl.end());
+            }
+            Ok(Ok(_)) => "no address".to_owned(),
+            Ok(Err(why)) => why,
+            Err(_) => "no answer in time".to_owned(),
         };
-        if found.is_empty() {
-            return self.failed("no address");
-        }
-        self.keep(found);
-        true
+        self.failed(&why);
+        *ways.ttl.start()
     }
 
-    fn keep(&self, mut found: Vec<SocketAddr>) {
-        // IPv4 first: a host without IPv6 would lose a connect timeout on each request.
-        found.sort_by_key(SocketAddr::is_ipv6);
-        found.dedup();
-        if self.addresses().is_none_or(|known| **known != *found) {
+    fn keep(&self, found: Vec<SocketAddr>) {
+        let known = self.addresses();
+        let found = Addresses::new(found, known.as_deref());
+        if known.is_none_or(|known| !known.iter().eq(found.iter())) {
             debug!("{} has {} address(es)", self.name, found.len());
-            self.addresses
-                .store(Some(Arc::new(found.into_boxed_slice())));
+            self.addresses.store(Some(Arc::new(found)));
+        }
+        if self.failing.swap(false, Ordering::Relaxed) {
+            info!("{} is found again", self.name);
         }
         self.answer();
     }
 
-    fn failed(&self, why: &str) -> bool {
+    fn failed(&self, why: &str) {
         // A provider that was never reached may be one that nobody here uses.
-        if self.addresses().is_some() {
+        if self.addresses().is_none() {
+            debug!("looking up {} failed: {why}", self.name);
+        } else if !self.failing.swap(true, Ordering::Relaxed) {
             warn!(
                 "looking up {} failed, its last addresses stay: {why}",
                 self.name
             );
-        } else {
-            debug!("looking up {} failed: {why}", self.name);
         }
         self.answer();
-        false
     }
 
     fn answer(&self) {
@@ -111,15 +142,17 @@ type Hosts = HashMap<(Box<str>, u16), Weak<Host>>;
 #[derive(Debug)]
 pub struct Resolver {
     runtime: Handle,
+    ways: Arc<Ways>,
     hosts: Mutex<Hosts>,
 }
 
 impl Resolver {
-    /// A resolver that looks up on `runtime`.
+    /// A resolver that looks up on `runtime`, in these ways.
     #[must_use]
-    pub fn new(runtime: Handle) -> Self {
+    pub fn new(runtime: Handle, ways: Ways) -> Self {
         Self {
             runtime,
+            ways: Arc::new(ways),
             hosts: Mutex::default(),
         }
     }
@@ -138,19 +171,23 @@ impl Resolver {
             addresses: ArcSwapOption::empty(),
             answered: Notify::new(),
             tried: false.into(),
+            failing: false.into(),
         });
         match name.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(ip) => host.keep(vec![SocketAddr::new(ip, port)]),
-            Err(_) => drop(self.runtime.spawn(refresh(Arc::downgrade(&host)))),
+            Err(_) => {
+                let ways = Arc::clone(&self.ways);
+                self.runtime.spawn(refresh(Arc::downgrade(&host), ways));
+            }
         }
         hosts.insert(key, Arc::downgrade(&host));
         host
     }
 }
 
-async fn refresh(host: Weak<Host>) {
+async fn refresh(host: Weak<Host>, ways: Arc<Ways>) {
     while let Some(held) = host.upgrade() {
-        let pause = if held.look_up().await { REFRESH } else { RETRY };
+        let pause = held.look_up(&ways).await;
         drop(held);
         tokio::time::sleep(pause).await;
     }
@@ -160,17 +197,22 @@ async fn refresh(host: Weak<Host>) {
 mod tests {
     use super::*;
 
+    fn resolver() -> Resolver {
+        Resolver::new(Handle::current(), Ways::of(&config::Dns::default()))
+    }
+
     #[tokio::test]
     async fn an_ip_address_needs_no_look_up() {
-        let resolver = Resolver::new(Handle::current());
+        let resolver = resolver();
         let host = resolver.host("127.0.0.1", 80);
         let known = host.addresses().expect("known at once");
-        assert_eq!(**known, [SocketAddr::from(([127, 0, 0, 1], 80))]);
+        let expected = SocketAddr::from(([127, 0, 0, 1], 80));
+        assert_eq!(known.iter().collect::<Vec<_>>(), [expected]);
     }
 
     #[tokio::test]
     async fn the_first_answer_is_waited_for_and_shared() {
-        let resolver = Resolver::new(Handle::current());
+        let resolver = resolver();
         let host = resolver.host("localhost", 81);
         assert!(Arc::ptr_eq(&host, &resolver.host("localhost", 81)));
         let known = host
@@ -182,7 +224,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_that_does_not_exist_is_given_up_and_not_waited_for_again() {
-        let resolver = Resolver::new(Handle::current());
+        let resolver = resolver();
         let host = resolver.host("does-not-exist.invalid", 443);
         assert!(
             host.first_addresses(Duration::from_secs(20))

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::health::Health;
+use super::load::Load;
 
 /// Connections that may be in the making at one time to an endpoint that speaks HTTP/2. The
 /// others wait for these and then share them.
@@ -31,6 +32,7 @@ pub struct Seen {
 struct Site {
     protocol: AtomicU8,
     connects: Arc<Semaphore>,
+    load: Arc<Load>,
 }
 
 impl Site {
@@ -38,6 +40,7 @@ impl Site {
         Self {
             protocol: AtomicU8::new(if tls { UNKNOWN } else { HTTP_1 }),
             connects: Arc::new(Semaphore::new(CONNECTS_MAX)),
+            load: Arc::default(),
         }
     }
 }
@@ -47,6 +50,12 @@ impl Seen {
     #[must_use]
     pub fn health(&self) -> &Health {
         &self.health
+    }
+
+    /// Counts the requests under way.
+    #[must_use]
+    pub fn load(&self) -> &Arc<Load> {
+        &self.site.load
     }
 
     /// Notes which HTTP version a connection came to speak.
@@ -75,6 +84,7 @@ pub struct Measured {
     endpoints: Mutex<Known<Seen>>,
     sites: Mutex<Known<Site>>,
     turns: Mutex<Known<AtomicUsize>>,
+    loads: Mutex<Known<Load>>,
 }
 
 /// By name, for as long as somebody else holds it.
@@ -108,6 +118,12 @@ impl Measured {
     #[must_use]
     pub fn turns(&self, provider: &str) -> Arc<AtomicUsize> {
         shared(&self.turns, provider, || AtomicUsize::new(0))
+    }
+
+    /// Counts the requests under way at the provider of that id.
+    #[must_use]
+    pub fn load(&self, provider: &str) -> Arc<Load> {
+        shared(&self.loads, provider, Load::default)
     }
 }
 

@@ -3,12 +3,19 @@
 //!
 //! Not here: which provider is chosen (`routing`) and what it is asked (`proxy`).
 
+pub mod addresses;
 pub mod check;
+pub mod choose;
 pub mod dns;
+pub mod hash;
 pub mod health;
+pub mod load;
+mod lookup;
 pub mod measured;
 pub mod peer;
+pub mod pick;
 mod turns;
+pub mod walk;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,17 +26,17 @@ use http::header::{HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 use pingora::protocols::tls::CaType;
 use pingora::tls::RootCertStore;
-use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::WrappedX509;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
-use smallvec::SmallVec;
 
 use crate::config;
 use crate::credentials::{Key, Scheme};
 use crate::surface::{self, Surface};
+use choose::{Balance, Table};
 use dns::Host;
 use health::Rank;
+use load::Load;
 use measured::Seen;
 use peer::Transport;
 
@@ -65,9 +72,11 @@ pub struct Upstream {
     pub health: health::Settings,
     /// How its endpoints are checked, if they are.
     pub check: Option<check::Settings>,
-    /// The endpoints in the order in which requests begin at them; then it begins anew.
-    turns: Box<[u16]>,
+    balance: Balance,
+    table: Table,
     next: Arc<AtomicUsize>,
+    load: Arc<Load>,
+    requests_max: u64,
 }
 
 /// One endpoint (replica) of a provider.
@@ -78,6 +87,7 @@ pub struct Endpoint {
     /// The `Host` (or `:authority`) it is asked with.
     pub authority: HeaderValue,
     weight: u32,
+    requests_max: u64,
     host: Arc<Host>,
     tls: bool,
     sni: Box<str>,
@@ -109,6 +119,8 @@ pub struct EndpointParts<'a> {
     pub authority: HeaderValue,
     /// Its share of the requests.
     pub weight: u32,
+    /// Requests under way there at the most.
+    pub requests_max: u64,
     /// Where it is.
     pub host: Arc<Host>,
     /// Roots of trust in place of the system's.
@@ -117,18 +129,6 @@ pub struct EndpointParts<'a> {
     pub transport: Transport,
     /// What is known of it.
     pub seen: Arc<Seen>,
-}
-
-/// An address picked for an attempt.
-pub struct Picked<'a> {
-    /// The endpoint it belongs to.
-    pub endpoint: &'a Endpoint,
-    /// That endpoint's place among those of the provider.
-    pub index: usize,
-    /// The peer to connect to.
-    pub peer: Box<HttpPeer>,
-    /// How many addresses there are to choose from.
-    pub of: usize,
 }
 
 impl Upstream {
@@ -143,8 +143,9 @@ impl Upstream {
         times: Times,
         turns: Arc<AtomicUsize>,
     ) -> Self {
-        let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight).collect();
+        let shares = endpoints.iter().map(|it| (&*it.name, it.weight));
         Self {
+            table: Table::new(shares),
             id: id.into(),
             endpoints,
             routes,
@@ -154,9 +155,26 @@ impl Upstream {
             times,
             health: health::Settings::of(&config::Health::default()),
             check: None,
-            turns: turns::of(&weights),
+            balance: Balance::default(),
             next: turns,
+            load: Arc::default(),
+            requests_max: u64::MAX,
         }
+    }
+
+    /// Requests are spread over its endpoints in this way.
+    #[must_use]
+    pub fn with_balance(mut self, balance: Balance) -> Self {
+        self.balance = balance;
+        self
+    }
+
+    /// It takes `requests_max` requests at one time at the most, counted by `load`.
+    #[must_use]
+    pub fn with_limit(mut self, load: Arc<Load>, requests_max: u64) -> Self {
+        self.load = load;
+        self.requests_max = requests_max;
+        self
     }
 
     /// It is asked there for its models.
@@ -186,22 +204,6 @@ impl Upstream {
         self.routes[surface as usize].as_ref()
     }
 
-    /// Where the next request begins among the endpoints: at one that is to be probed, else they take turns, each as
-    /// often as its weight says, those that are ejected left out while another is ready.
-    pub fn turn(&self, now: Instant) -> usize {
-        if let Some(probed) = self.probe(now) {
-            return probed;
-        }
-        if self.turns.len() < 2 {
-            return 0;
-        }
-        let at = self.next.fetch_add(1, Ordering::Relaxed);
-        let turn = |step: usize| usize::from(self.turns[at.wrapping_add(step) % self.turns.len()]);
-        let ready = |turn: &usize| self.endpoints[*turn].seen.health().rank(now) == Rank::Ready;
-        let mut turns = (0..self.turns.len()).map(turn);
-        turns.find(ready).unwrap_or_else(|| turn(0))
-    }
-
     /// Claims the probe of an endpoint that waits for one, and says which it is.
     pub fn probe(&self, now: Instant) -> Option<usize> {
         let claimed = |endpoint: &Endpoint| endpoint.seen.health().claim(now);
@@ -215,44 +217,18 @@ impl Upstream {
         ranks.min().unwrap_or(Rank::Ejected)
     }
 
-    /// The addresses of all endpoints in order, beginning with endpoint `turn`; the `choose`
-    /// function is told how many there are and says which it wants. `None` when no endpoint has
-    /// an address, after waiting for first answers no longer than a connection may take.
-    pub async fn pick(
-        &self,
-        turn: usize,
-        choose: impl FnOnce(usize) -> usize,
-    ) -> Option<Picked<'_>> {
-        let count = self.endpoints.len();
-        let mut known = SmallVec::<[_; 1]>::new();
-        for at in 0..count {
-            let index = (turn + at) % count;
-            let endpoint = &self.endpoints[index];
-            if let Some(addresses) = endpoint.host.first_addresses(self.times.connect).await {
-                known.push((index, endpoint, addresses));
-            }
+    /// Whether it matters to which session a request belongs.
+    #[must_use]
+    pub fn keeps_sessions(&self) -> bool {
+        self.balance == Balance::Affinity
+    }
+
+    /// Counts a request that begins here, where its endpoints take turns.
+    pub fn turn(&self) -> usize {
+        if self.balance != Balance::RoundRobin || self.endpoints.len() < 2 {
+            return 0;
         }
-        let of = known.iter().map(|(.., addresses)| addresses.len()).sum();
-        let mut wanted = choose(of);
-        for (index, endpoint, addresses) in known {
-            if let Some(address) = addresses.get(wanted) {
-                let peer = peer::template(
-                    *address,
-                    endpoint.tls,
-                    &endpoint.sni,
-                    endpoint.ca.as_ref(),
-                    &endpoint.transport,
-                );
-                return Some(Picked {
-                    endpoint,
-                    index,
-                    peer,
-                    of,
-                });
-            }
-            wanted -= addresses.len();
-        }
-        None
+        self.next.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -264,6 +240,7 @@ impl Endpoint {
             name: parts.name.into(),
             authority: parts.authority,
             weight: parts.weight,
+            requests_max: parts.requests_max,
             host: parts.host,
             tls: parts.tls,
             sni: parts.sni.into(),
@@ -294,6 +271,12 @@ impl Endpoint {
     #[must_use]
     pub fn shared_seen(&self) -> &Arc<Seen> {
         &self.seen
+    }
+
+    /// Counts the requests under way there.
+    #[must_use]
+    pub fn load(&self) -> &Arc<Load> {
+        self.seen.load()
     }
 }
 

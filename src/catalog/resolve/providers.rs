@@ -112,6 +112,8 @@ fn provider(
         routes,
         surfaces,
         endpoints: site.endpoints,
+        balance: file.balance.unwrap_or_default(),
+        requests: site::requests(file.requests, scope),
         env: boxed(file.env.as_deref().unwrap_or_default()),
         key_prefixes: boxed(file.key_prefixes.as_deref().unwrap_or_default()),
         key_optional: keyless || file.key_optional == Some(true),

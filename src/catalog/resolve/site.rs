@@ -12,6 +12,9 @@ use crate::catalog::url::{self, BaseUrl, Scheme};
 /// The largest weight of an endpoint: enough for a share of a thousandth.
 const WEIGHT_MAX: u32 = 1_000;
 
+/// The largest limit of requests at one time, as that of the process.
+const REQUESTS_MAX: u32 = 1_000_000;
+
 /// Where a provider is.
 pub(super) struct Site {
     pub(super) base_url: Box<str>,
@@ -68,7 +71,7 @@ pub(super) fn site(
 
 fn one_host(text: &str) -> Result<Site, String> {
     let base = url::parse(text)?;
-    let endpoint = endpoint(&base, None, None, 1);
+    let endpoint = endpoint(&base, None, None, (1, None));
     Ok(Site {
         base_url: text.into(),
         prefix: base.prefix.to_owned(),
@@ -100,8 +103,9 @@ fn several_hosts(written: &[EndpointEntry], scope: &mut Scope<'_, '_>) -> Site {
                 format!("a weight is 1 to {WEIGHT_MAX}; leave out an endpoint that gets nothing"),
             );
         }
+        let requests = requests(entry.requests, &mut scope);
         let host = host_header(entry, &mut scope);
-        let endpoint = endpoint(&base, entry.name.as_deref(), host, weight);
+        let endpoint = endpoint(&base, entry.name.as_deref(), host, (weight, requests));
         if endpoints.iter().any(|other| other.name == endpoint.name) {
             scope.problem(
                 &[],
@@ -121,6 +125,15 @@ fn several_hosts(written: &[EndpointEntry], scope: &mut Scope<'_, '_>) -> Site {
     }
 }
 
+/// A limit of requests at one time.
+pub(super) fn requests(written: Option<u32>, scope: &mut Scope<'_, '_>) -> Option<u32> {
+    if written.is_some_and(|limit| !(1..=REQUESTS_MAX).contains(&limit)) {
+        let message = format!("a limit is 1 to {REQUESTS_MAX}; leave it out where there is none");
+        scope.problem(&["requests"], message);
+    }
+    written
+}
+
 /// What the file says that the `Host` header is.
 fn host_header<'f>(entry: &'f EndpointEntry, scope: &mut Scope<'_, '_>) -> Option<&'f str> {
     let host = entry.host.as_deref()?;
@@ -136,7 +149,7 @@ fn endpoint(
     base: &BaseUrl<'_>,
     name: Option<&str>,
     host_header: Option<&str>,
-    weight: u32,
+    (weight, requests): (u32, Option<u32>),
 ) -> Endpoint {
     let BaseUrl {
         scheme, host, port, ..
@@ -157,6 +170,7 @@ fn endpoint(
         host: host.into(),
         port,
         weight,
+        requests,
         authority: authority.into(),
     }
 }

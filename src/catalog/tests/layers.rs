@@ -1,6 +1,6 @@
 //! What a later file, a preset and the caller change.
 
-use super::super::{Auth, Catalog, Files, Item, Overrides, PicoDollars, Scheme, resolve};
+use super::super::{Auth, Balance, Catalog, Files, Item, Overrides, PicoDollars, Scheme, resolve};
 use super::{catalog, shipped_and, targets, texts};
 use crate::surface::Surface;
 
@@ -356,4 +356,19 @@ fn several_endpoints_share_the_path() {
         url(&catalog, "p", Surface::Chat, "m"),
         "http://10.0.0.1:8000/v1/chat/completions"
     );
+}
+
+#[test]
+fn balance_and_limits_are_read_and_a_later_file_changes_each_by_itself() {
+    let catalog = catalog(&[
+        r#"{"provider": "p", "balance": "affinity", "requests": 9,
+            "endpoints": [{"url": "http://a/v1", "requests": 4}, {"url": "http://b/v1"}],
+            "surfaces": {"chat": {"path": "/c"}}}"#,
+        r#"{"provider": "p", "requests": 7}"#,
+    ]);
+    let provider = &catalog.providers()[0];
+    assert_eq!(provider.balance, Balance::Affinity);
+    assert_eq!(provider.requests, Some(7));
+    let limits: Vec<_> = provider.endpoints.iter().map(|it| it.requests).collect();
+    assert_eq!(limits, [Some(4), None]);
 }

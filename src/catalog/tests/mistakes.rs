@@ -357,6 +357,17 @@ fn routes_and_endpoints() {
         ],
     );
     check_header(
+        r#""requests":0,"endpoints":[{"url":"http://a/v1","requests":1000001}]"#,
+        &[
+            ("0.json:3:12: requests", "a limit is 1 to 1000000"),
+            (
+                "0.json:3:59: endpoints.0.requests",
+                "a limit is 1 to 1000000",
+            ),
+        ],
+    );
+    check_header(r#""balance":"random""#, &[("0.json:3", "round_robin")]);
+    check_header(
         r#""ca_file":"ca.pem","tls_name":"https://a""#,
         &[
             ("0.json:3:12: ca_file", "absolute"),

@@ -47,6 +47,7 @@ const RULES: Rules = Rules {
 /// Everything is left that can be.
 const EVERYTHING: Left = Left {
     address: true,
+    endpoint: true,
     key: true,
     step: true,
     candidate: true,
@@ -170,6 +171,7 @@ fn rows() -> Vec<Row> {
             own: true,
             sent: ANY,
             tests: &[
+                "balance::another_replica_is_tried_before_another_provider",
                 "failover_status::an_error_of_the_provider_lets_the_next_candidate_be_tried",
                 "failover_status::in_mode_off_an_error_of_the_provider_is_the_answer",
                 "failover_status::the_next_candidate_gets_the_whole_body_whatever_the_first_took_of_it",
@@ -212,6 +214,7 @@ fn rows() -> Vec<Row> {
             own: true,
             sent: ALL,
             tests: &[
+                "balance::a_replica_that_dies_with_the_request_is_stood_in_for_in_mode_on_only",
                 "failover_lost::a_connection_that_is_lost_after_the_body",
                 "failover_lost::a_kept_connection_that_did_not_just_vanish_was_delivered_to",
                 "h2_upstream::a_stream_that_was_reset_was_delivered",
@@ -269,6 +272,18 @@ fn course(
     let mut words = Vec::new();
     loop {
         let verdict = decide(happened, sent, left, rules, own);
+        let elsewhere = Left {
+            endpoint: false,
+            ..left
+        };
+        if verdict == Verdict::NextAddress
+            && decide(happened, sent, elsewhere, rules, own) != verdict
+        {
+            // Not for an address of the same endpoint.
+            words.push("next endpoint");
+            left.endpoint = false;
+            continue;
+        }
         words.push(word(verdict));
         match verdict {
             Verdict::Answer | Verdict::Fail => return words,

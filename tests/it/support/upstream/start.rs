@@ -32,6 +32,7 @@ pub struct Builder {
     settings: Settings,
     greetings: VecDeque<Greeting>,
     always: Greeting,
+    at: SocketAddr,
 }
 
 /// HTTP/1.1 without TLS.
@@ -100,6 +101,7 @@ impl Builder {
             settings: Settings::default(),
             greetings: VecDeque::new(),
             always: Greeting::Serve,
+            at: loopback(),
         };
         if let Some(identity) = identity {
             builder = builder.identity(identity);
@@ -159,9 +161,15 @@ impl Builder {
         self
     }
 
+    /// Listens at this loopback address rather than at a free port of 127.0.0.1.
+    pub fn at(mut self, address: SocketAddr) -> Self {
+        self.at = address;
+        self
+    }
+
     /// Opens a port on loopback and begins to accept.
     pub async fn start(self) -> Upstream {
-        let listener = TcpListener::bind(loopback()).await.expect("a port");
+        let listener = TcpListener::bind(self.at).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let (cut, cutting) = watch::channel(None);
