@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use crate::pair::{MODEL, attempts, chat, error, good};
 use crate::replicas::{Replicas, house, upstreams};
 use crate::support::client;
-use crate::support::gateway::{custom, gateway};
+use crate::support::gateway::{Metrics, custom, gateway};
 use crate::support::upstream::{self, behave, fault};
 use crate::support::wait;
 
@@ -21,24 +21,29 @@ async fn ask(replicas: &Replicas, count: usize) {
 #[tokio::test]
 async fn the_idle_one_of_two_is_taken_when_the_other_hangs() {
     let replicas = Replicas::start(2, "least_inflight").await;
-    let gate = upstream::gate();
-    replicas.all[0].otherwise(behave().read().hold(&gate).send(good()));
-    // One request that hangs is enough; which of the first goes there is chance.
-    let mut hanging = JoinSet::new();
-    while replicas.all[0].count() == 0 {
-        let before: usize = replicas.counts().iter().sum();
+    let gates = [upstream::gate(), upstream::gate()];
+    for (replica, gate) in replicas.all.iter().zip(&gates) {
+        replica.otherwise(behave().read().hold(gate).send(good()));
+    }
+    // Each goes to the one that has fewer: three to each.
+    let mut held = JoinSet::new();
+    for number in 1..=6 {
         let (request, address) = (chat(&replicas.gateway, 0), replicas.gateway.address());
-        hanging.spawn(async move { client::send(address, &request).await.status });
-        let arrived = || replicas.counts().iter().sum::<usize>() > before;
+        held.spawn(async move { client::send(address, &request).await.status });
+        let arrived = || replicas.counts().iter().sum::<usize>() == number;
         wait::until("a request", arrived).await;
     }
-    gate.held(1).await;
-    let before = replicas.counts();
+    assert_eq!(replicas.counts(), [3, 3]);
+    gates[1].open();
+    let under_way = |metrics: &Metrics| metrics.sum("tollgate_in_flight", &[]) == 3.0;
+    replicas
+        .gateway
+        .metrics_until("three that hang", under_way)
+        .await;
     ask(&replicas, 30).await;
-    let after = replicas.counts();
-    assert_eq!(after[1] - before[1], 30, "{before:?}, then {after:?}");
-    gate.open();
-    assert!(hanging.join_all().await.iter().all(|status| *status == 200));
+    assert_eq!(replicas.counts(), [3, 33]);
+    gates[0].open();
+    assert_eq!(held.join_all().await, [200; 6]);
 }
 
 #[tokio::test]
