@@ -3,16 +3,17 @@
 //! A key prints as `Key(..)`. Which key a candidate gets is decided in `routing`; that none of the
 //! client's own credentials goes along is seen to in `access::presented`.
 
+mod health;
+mod spread;
+
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use http::header::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
-/// The longest time for which a key is set aside by one answer.
-const ASIDE_MAX: Duration = Duration::from_secs(3600);
+pub use health::{Aside, Change, KeyHealth, Reason, Said};
+pub use spread::Keys;
 
 /// Where a credential comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,9 @@ pub struct Key {
     bearer: HeaderValue,
     plain: HeaderValue,
     health: Arc<KeyHealth>,
+    place: u16,
+    name: Option<Box<str>>,
+    weight: u32,
 }
 
 impl fmt::Debug for Key {
@@ -92,13 +96,43 @@ impl Key {
             bearer: value(&format!("Bearer {secret}"))?,
             plain: value(secret)?,
             health,
+            place: 1,
+            name: None,
+            weight: 1,
         })
     }
 
-    /// Whether the key may be used at this moment.
+    /// It stands at this place among the keys of its provider, from 1, and has this name.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.health.is_ready()
+    pub fn at(mut self, place: u16, name: Option<&str>) -> Self {
+        self.place = place;
+        self.name = name.map(Into::into);
+        self
+    }
+
+    /// It gets so many shares of the requests.
+    #[must_use]
+    pub fn with_weight(mut self, weight: u32) -> Self {
+        self.weight = weight;
+        self
+    }
+
+    /// Its place among the keys of its provider, from 1.
+    #[must_use]
+    pub fn place(&self) -> u16 {
+        self.place
+    }
+
+    /// The operator's name for it.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// Its share of the requests, where they are spread.
+    #[must_use]
+    pub fn weight(&self) -> u32 {
+        self.weight
     }
 
     /// What is known of its health.
@@ -117,48 +151,6 @@ impl Key {
             Scheme::Bearer => request.insert_header(AUTHORIZATION, self.bearer.clone()),
             Scheme::Header(name) => request.insert_header(name.clone(), self.plain.clone()),
         }
-    }
-}
-
-/// Until when a key is set aside. Measured, so it outlives a reload of the files.
-#[derive(Debug)]
-pub struct KeyHealth {
-    epoch: Instant,
-    /// Milliseconds after `epoch`; 0: not set aside.
-    aside_until: AtomicU64,
-}
-
-impl Default for KeyHealth {
-    fn default() -> Self {
-        Self {
-            epoch: Instant::now(),
-            aside_until: AtomicU64::new(0),
-        }
-    }
-}
-
-impl KeyHealth {
-    /// Sets the key aside for a while, at most an hour.
-    pub fn set_aside(&self, time: Duration) {
-        let until = self.epoch.elapsed() + time.min(ASIDE_MAX);
-        let millis = u64::try_from(until.as_millis()).unwrap_or(u64::MAX);
-        self.aside_until.fetch_max(millis, Ordering::Relaxed);
-    }
-
-    /// For how long it is set aside still; `None` when it may be used.
-    #[must_use]
-    pub fn aside_for(&self) -> Option<Duration> {
-        let until = Duration::from_millis(self.aside_until.load(Ordering::Relaxed));
-        until
-            .checked_sub(self.epoch.elapsed())
-            .filter(|left| !left.is_zero())
-    }
-
-    /// Whether the key may be used.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let until = self.aside_until.load(Ordering::Relaxed);
-        until == 0 || self.epoch.elapsed().as_millis() >= u128::from(until)
     }
 }
 
@@ -189,15 +181,5 @@ mod tests {
         assert_eq!(request.headers[&name], "sk-hidden");
         key().put_on(&mut request, &Scheme::Bearer).expect("set");
         assert_eq!(request.headers[AUTHORIZATION], "Bearer sk-hidden");
-    }
-
-    #[test]
-    fn a_key_that_was_set_aside_comes_back() {
-        let health = KeyHealth::default();
-        assert!(health.is_ready());
-        health.set_aside(Duration::from_millis(20));
-        assert!(!health.is_ready());
-        std::thread::sleep(Duration::from_millis(40));
-        assert!(health.is_ready());
     }
 }

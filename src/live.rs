@@ -8,15 +8,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::{HeaderName, HeaderValue};
 use pingora::protocols::tls::CaType;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{self, Auth, Catalog, ProviderId};
-use crate::config::{self, Config};
-use crate::credentials::{Key, KeyHealth, Scheme};
+use crate::config::{self, Config, KeysUse};
+use crate::credentials::{Key, KeyHealth, Keys, Reason, Scheme};
 use crate::discover::known::Known;
 use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::failover::{Mode, Rules};
@@ -89,6 +89,22 @@ impl Live {
     #[must_use]
     pub fn total(&self, id: ProviderId) -> Duration {
         self.upstreams[id.index()].total
+    }
+
+    /// How many keys of each provider are set aside at the time `now`, for each reason.
+    pub fn keys_set_aside(&self, now: Instant) -> impl Iterator<Item = (&str, Reason, usize)> {
+        let upstreams = self.upstreams.iter().map(|ready| &ready.upstream);
+        let with_keys = upstreams.filter(|upstream| !upstream.keys.is_empty());
+        with_keys.flat_map(move |upstream| {
+            Reason::ALL.map(|reason| {
+                let aside = |key: &&Arc<Key>| {
+                    let aside = key.health().aside(now);
+                    aside.is_some_and(|aside| aside.reason == reason)
+                };
+                let count = upstream.keys.iter().filter(aside).count();
+                (&*upstream.id, reason, count)
+            })
+        })
     }
 
     /// The same with what is known now of the models that providers list themselves.
@@ -295,6 +311,7 @@ impl<'a> Builder<'a> {
         let times = Times {
             connect: timeouts.connect,
             first_byte: timeouts.first_byte,
+            first_byte_stream: timeouts.first_byte_stream,
             idle: timeouts.idle,
         };
         let health = own.map_or(&self.config.health, |own| &own.health);
@@ -313,11 +330,7 @@ impl<'a> Builder<'a> {
         let lists = lists
             .filter_map(|route| self.route(provider, route))
             .collect();
-        let keys = own.map_or(&[][..], |own| &own.keys);
-        let keys = keys
-            .iter()
-            .filter_map(|reference| self.key(provider, reference))
-            .collect();
+        let keys = own.map_or_else(Keys::default, |own| self.keys(provider, own));
         Ready {
             upstream: Upstream::new(
                 &provider.id,
@@ -460,9 +473,27 @@ impl<'a> Builder<'a> {
         })
     }
 
-    fn key(&mut self, provider: &catalog::Provider, reference: &SecretRef) -> Option<Arc<Key>> {
+    fn keys(&mut self, provider: &catalog::Provider, own: &config::Provider) -> Keys {
+        let mut list = Vec::with_capacity(own.keys.len());
+        for (entry, place) in own.keys.iter().zip(1..) {
+            let key = self.key(provider, &entry.secret);
+            list.extend(key.map(|key| {
+                let named = key.at(place, entry.name.as_deref());
+                Arc::new(named.with_weight(entry.weight))
+            }));
+        }
+        match own.keys_use {
+            KeysUse::Ordered => Keys::ordered(list.into()),
+            KeysUse::Weighted => {
+                let turns = format!("keys of {}", provider.id);
+                Keys::weighted(list.into(), self.lasting.measured.turns(&turns))
+            }
+        }
+    }
+
+    fn key(&mut self, provider: &catalog::Provider, reference: &SecretRef) -> Option<Key> {
         if self.secrets == Secrets::Passed {
-            return Key::new("-", Arc::default()).ok().map(Arc::new);
+            return Key::new("-", Arc::default()).ok();
         }
         let file = self.path.display();
         let secret = match reference.resolve() {
@@ -477,7 +508,7 @@ impl<'a> Builder<'a> {
         };
         let health = self.lasting.key_health(&provider.id, secret.expose());
         match Key::new(secret.expose(), health) {
-            Ok(key) => Some(Arc::new(key)),
+            Ok(key) => Some(key),
             Err(_) => {
                 self.wrong(format_args!(
                     "{file}: providers.{}.keys: {reference} holds a byte that no header can carry",

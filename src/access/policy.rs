@@ -21,6 +21,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::glob::{BadPattern, Case, Glob, Text};
+use super::times::TimesEntry;
 
 /// Rules one list may have. They are tried one after the other on every request.
 pub const RULES_MAX: usize = 256;
@@ -127,6 +128,9 @@ pub struct PolicyEntry {
     /// Absent: what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverMode>,
+    /// Bounds on the times of its requests, within those of the configuration.
+    #[serde(skip_serializing_if = "TimesEntry::is_empty")]
+    pub timeouts: TimesEntry,
 }
 
 /// Credential steps for what `rule` matches.
@@ -196,6 +200,7 @@ pub struct Policy {
     provider_steps: StepRules<Glob>,
     model_steps: StepRules<ModelRule>,
     failover: Option<FailoverMode>,
+    times: TimesEntry,
 }
 
 impl Default for Policy {
@@ -210,6 +215,7 @@ impl Default for Policy {
             provider_steps: Box::default(),
             model_steps: Box::default(),
             failover: None,
+            times: TimesEntry::default(),
         }
     }
 }
@@ -220,6 +226,9 @@ impl Policy {
     /// # Errors
     /// The first mistake found, with the member it stands in.
     pub fn new(entry: &PolicyEntry) -> Result<Self, PolicyFault> {
+        if let Some(time) = entry.timeouts.fault() {
+            return Err(PolicyFault::Time { time });
+        }
         let default_steps = entry.credential_steps.as_deref().unwrap_or(&DEFAULT_STEPS);
         Ok(Self {
             allow_providers: rules("allow_providers", &entry.allow_providers, exact)?,
@@ -230,6 +239,7 @@ impl Policy {
             provider_steps: step_rules("provider_steps", &entry.provider_steps, exact)?,
             model_steps: step_rules("model_steps", &entry.model_steps, ModelRule::exact)?,
             failover: entry.failover,
+            times: entry.timeouts,
         })
     }
 
@@ -304,6 +314,12 @@ impl Policy {
     #[must_use]
     pub fn failover(&self) -> Option<FailoverMode> {
         self.failover
+    }
+
+    /// The key's own bounds on times; the narrower one holds of these and those of the configuration.
+    #[must_use]
+    pub fn times(&self) -> &TimesEntry {
+        &self.times
     }
 }
 
@@ -457,6 +473,11 @@ pub enum PolicyFault {
         /// Where.
         member: &'static str,
     },
+    /// A time that is out of its range.
+    Time {
+        /// Which.
+        time: &'static str,
+    },
     /// A list of more than [`RULES_MAX`] rules.
     TooMany {
         /// Which.
@@ -474,6 +495,7 @@ impl fmt::Display for PolicyFault {
             } => {
                 write!(out, "{member}: the rule {pattern:?} {fault}")
             }
+            Self::Time { time } => write!(out, "timeouts: {time} must be from 1ms to 1d"),
             Self::Steps { member } => {
                 write!(
                     out,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use jiff::civil::Date;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use super::table;
 use crate::access::key::{self, KeyId};
 use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
+use crate::access::times::{self, TimesEntry};
 use crate::store::{KeyRow, NewKey, Store, StoreError};
 
 /// What can be done with access keys.
@@ -79,6 +81,9 @@ pub struct Create {
     /// Try elsewhere what failed: on, safe (never resend what was delivered) or off
     #[arg(long, value_name = "MODE")]
     failover: Option<FailoverMode>,
+    /// Bound a time of its requests: connect, first_byte, first_byte_stream, idle or total, as total=60s; may be repeated
+    #[arg(long, value_name = "TIME=DURATION", value_parser = bound)]
+    timeout: Vec<(String, Duration)>,
     /// As a JSON object
     #[arg(long)]
     json: bool,
@@ -95,7 +100,16 @@ impl Create {
             provider_steps: self.provider_steps.clone(),
             model_steps: self.model_steps.clone(),
             failover: self.failover,
+            timeouts: self.timeouts(),
         }
+    }
+
+    fn timeouts(&self) -> TimesEntry {
+        let mut entry = TimesEntry::default();
+        for (name, time) in &self.timeout {
+            entry.set(name, *time);
+        }
+        entry
     }
 }
 
@@ -262,6 +276,21 @@ fn steps_entry(text: &str) -> Result<StepsEntry, String> {
     })
 }
 
+/// `TIME=DURATION`.
+fn bound(text: &str) -> Result<(String, Duration), String> {
+    let (name, time) = text
+        .split_once('=')
+        .ok_or("write TIME=DURATION, as total=60s")?;
+    let time = times::duration(time)
+        .ok_or("a duration is a number and a unit, as 500ms, 30s, 10m or 1h")?;
+    if !TimesEntry::default().set(name, time) {
+        return Err(
+            "the times are connect, first_byte, first_byte_stream, idle and total".to_owned(),
+        );
+    }
+    Ok((name.to_owned(), time))
+}
+
 fn state(key: &KeyRow, now: Timestamp) -> &'static str {
     if key.revoked.is_some() {
         "revoked"
@@ -303,6 +332,11 @@ fn rules(key: &KeyRow) -> String {
     }
     if let Some(mode) = policy.failover {
         parts.push(format!("failover {}", mode.as_str()));
+    }
+    for (name, time) in policy.timeouts.named() {
+        if let Some(ms) = time {
+            parts.push(format!("{name} {ms} ms"));
+        }
     }
     if parts.is_empty() {
         "none".into()

@@ -98,6 +98,11 @@ impl<'d> Value<'d> {
         self.written.as_str() == Some(text)
     }
 
+    /// Whether the value is a section.
+    pub(super) fn is_section(&self) -> bool {
+        self.written.as_table().is_some()
+    }
+
     /// The elements of an array; `wanted` says how it is written.
     pub(super) fn elements(&self, wanted: &str) -> Option<Vec<Value<'d>>> {
         let array = self.expect(wanted, self.written.as_array())?;

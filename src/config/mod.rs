@@ -7,6 +7,7 @@
 mod address;
 mod file;
 mod health;
+mod keys;
 mod outside;
 mod problem;
 mod read;
@@ -29,6 +30,7 @@ use crate::log::access::Target;
 use crate::secret::SecretRef;
 
 pub use health::Health;
+pub use keys::{KeysUse, ProviderKey};
 pub use problem::{Place, Problem};
 
 /// Bytes that the file may have. A thousand providers need a fifth of it.
@@ -152,8 +154,10 @@ pub struct Limits {
 pub struct Timeouts {
     /// TCP and TLS connection to a provider.
     pub connect: Duration,
-    /// From the end of the request to the first byte of the response.
+    /// From the end of the request to the first byte of the response, where that is not streamed.
     pub first_byte: Duration,
+    /// The same where it is.
+    pub first_byte_stream: Duration,
     /// Silence within a response, or of a provider that takes no more of the request.
     pub idle: Duration,
     /// The whole request with all its attempts.
@@ -236,8 +240,10 @@ pub struct Dns {
 pub struct Provider {
     /// Whether it is used at all.
     pub enabled: bool,
-    /// The operator's keys, in the order they are tried.
-    pub keys: Vec<SecretRef>,
+    /// The operator's keys, in their order.
+    pub keys: Vec<ProviderKey>,
+    /// Which of them a request begins with.
+    pub keys_use: KeysUse,
     /// Requests under way there at one time, in place of the catalog's limit.
     pub requests: Option<u64>,
     /// In place of the catalog's: `http` or `https`, without a trailing slash.
@@ -400,6 +406,7 @@ impl Default for Timeouts {
         Self {
             connect: Duration::from_secs(3),
             first_byte: Duration::from_mins(10),
+            first_byte_stream: Duration::from_mins(10),
             idle: Duration::from_mins(10),
             total: Duration::from_mins(30),
             client: Duration::from_mins(1),

@@ -13,6 +13,7 @@ use ::log::LevelFilter;
 use super::address::{base_url, dns_server, free, is_provider_id, overlap, socket_address};
 use super::file::{Report, Section, Value};
 use super::health::health;
+use super::keys;
 use super::outside::{Outside, Reference};
 use super::{
     Admin, AdminAddress, CatalogFiles, Config, Dns, Failover, FailoverMode, Health, Limits, Listen,
@@ -367,17 +368,12 @@ impl Reader<'_> {
         general: &Health,
         upstream: &Upstream,
     ) -> Provider {
-        let keys = section
-            .get("keys")
-            .and_then(|value| value.elements("an array of references to secrets"));
+        let (keys, keys_use) = keys::read(&section, |value| self.secret(value));
         let own_ca = self.path(section.get("ca_file"), Outside::Certificates);
         let provider = Provider {
             enabled: section.flag("enabled").unwrap_or(true),
-            keys: keys
-                .iter()
-                .flatten()
-                .filter_map(|value| self.secret(value))
-                .collect(),
+            keys,
+            keys_use,
             requests: section.number("requests", REQUESTS),
             base_url: section.get("base_url").and_then(|value| base_url(&value)),
             ca_file: own_ca.or_else(|| upstream.ca_file.clone()),
@@ -516,7 +512,6 @@ fn dns(section: Section<'_>) -> Dns {
 fn timeouts(section: Section<'_>) -> Timeouts {
     let default = Timeouts::default();
     let timeouts = Timeouts {
-        total: section.duration("total", WAIT).unwrap_or(default.total),
         client: section.duration("client", WAIT).unwrap_or(default.client),
         ..provider_waits(&section, &default)
     };
@@ -524,7 +519,7 @@ fn timeouts(section: Section<'_>) -> Timeouts {
     timeouts
 }
 
-/// What a provider may have otherwise: `total` and `client` are of the request, whichever provider answers it.
+/// What a provider may have otherwise: `client` is of the request, whichever provider answers it.
 fn provider_timeouts(section: Section<'_>, general: &Timeouts) -> Timeouts {
     let timeouts = provider_waits(&section, general);
     section.finish();
@@ -532,14 +527,18 @@ fn provider_timeouts(section: Section<'_>, general: &Timeouts) -> Timeouts {
 }
 
 fn provider_waits(section: &Section<'_>, default: &Timeouts) -> Timeouts {
+    let first_byte = section.duration("first_byte", WAIT);
     Timeouts {
         connect: section
             .duration("connect", CONNECT)
             .unwrap_or(default.connect),
-        first_byte: section
-            .duration("first_byte", WAIT)
-            .unwrap_or(default.first_byte),
+        first_byte: first_byte.unwrap_or(default.first_byte),
+        first_byte_stream: section
+            .duration("first_byte_stream", WAIT)
+            .or(first_byte)
+            .unwrap_or(default.first_byte_stream),
         idle: section.duration("idle", WAIT).unwrap_or(default.idle),
+        total: section.duration("total", WAIT).unwrap_or(default.total),
         ..default.clone()
     }
 }

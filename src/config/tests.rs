@@ -80,7 +80,7 @@ mod documented_file {
     fn its_examples_are_valid() {
         let examples: Vec<_> = DOCUMENTED.lines().filter_map(example_of).collect();
         let config = good(&examples.join("\n"));
-        assert_eq!(config.providers.len(), 3);
+        assert_eq!(config.providers.len(), 4);
         assert!(config.listen[0].tls.is_some() && config.upstream.ca_file.is_some());
     }
 
@@ -241,6 +241,58 @@ fn mistakes_of_syntax_are_told_with_their_places_and_without_the_line() {
 }
 
 #[test]
+fn keys_are_used_in_order_or_spread_by_weight() {
+    let config = good(
+        r#"[providers.p]
+keys_use = "weighted"
+keys = [{ key = "env:A", weight = 3, name = "large" }, "env:B", { key = "env:C" }]
+"#,
+    );
+    let provider = &config.providers["p"];
+    assert_eq!(provider.keys_use, KeysUse::Weighted);
+    let large = ProviderKey {
+        secret: SecretRef::Env("A".into()),
+        weight: 3,
+        name: Some("large".to_owned()),
+    };
+    let plain = |name: &str| ProviderKey::plain(SecretRef::Env(name.into()));
+    assert_eq!(provider.keys, [large, plain("B"), plain("C")]);
+}
+
+#[test]
+fn mistakes_in_keys_are_told_with_their_places() {
+    let all = mistakes(
+        r#"[providers.p]
+keys_use = "random"
+keys = [
+  { weight = 1 },
+  { key = "env:A", wieght = 2 },
+  { key = "env:A", weight = 0, name = "a b" },
+  { key = "env:A", name = "same" },
+  { key = "env:B", name = "same" },
+  { key = "sk-SECRET" },
+]
+"#,
+    );
+    let expected = [
+        "t.toml:2:12: providers.p.keys_use: must be one of \"ordered\", \"weighted\"",
+        "t.toml:4:3: providers.p.keys[0]: needs a `key`, as \"env:OPENAI_API_KEY\"",
+        "t.toml:4:14: providers.p.keys[0].weight: means nothing where keys are used in order",
+        "t.toml:5:20: providers.p.keys[1].wieght: unknown key; did you mean `weight`?",
+        "t.toml:6:29: providers.p.keys[2].weight: must be from 1 to 1000",
+        "t.toml:6:29: providers.p.keys[2].weight: means nothing where keys are used in order",
+        "t.toml:6:39: providers.p.keys[2].name: a key's name has letters, digits",
+        "t.toml:8:27: providers.p.keys[4].name: another key of this provider has the same name",
+        "t.toml:9:11: providers.p.keys[5].key: not a reference to a secret",
+    ];
+    assert_eq!(all.len(), expected.len(), "{all:#?}");
+    for (told, expected) in all.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}\n{expected}");
+    }
+    assert!(!all.concat().contains("SECRET"), "{all:#?}");
+}
+
+#[test]
 fn a_secret_that_was_written_by_mistake_is_not_repeated() {
     let text = r#"[providers.openai]
 keys = ["sk-SECRET", 7]
@@ -362,7 +414,7 @@ fn a_provider_has_what_it_says_itself_and_the_general_rest() {
     let openai = &config.providers["openai"];
     assert_eq!(
         openai.keys,
-        [SecretRef::Env("A".into()), SecretRef::File("b".into())]
+        [SecretRef::Env("A".into()), SecretRef::File("b".into())].map(ProviderKey::plain)
     );
     assert_eq!(openai.base_url.as_deref(), Some("https://proxy.example/v1"));
     assert_eq!(openai.ca_file.as_deref(), Some(Path::new("ca.pem")));
@@ -393,7 +445,9 @@ fn paths_are_relative_to_the_folder_of_the_file() {
     );
     assert_eq!(
         config.providers["p"].keys,
-        [SecretRef::File("/etc/tollgate/k".into())]
+        [ProviderKey::plain(SecretRef::File(
+            "/etc/tollgate/k".into()
+        ))]
     );
 }
 

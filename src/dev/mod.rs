@@ -211,7 +211,8 @@ impl Surroundings {
             .map_err(|error| vec![error.to_string()])?;
         Ok(config::Provider {
             enabled: true,
-            keys: key.into_iter().collect(),
+            keys: key.map(config::ProviderKey::plain).into_iter().collect(),
+            keys_use: config::KeysUse::Ordered,
             requests: None,
             base_url: None,
             ca_file: None,

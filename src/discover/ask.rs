@@ -1,6 +1,6 @@
 //! Asks a provider for its list of models: at its own address, with its own roots of trust, headers and key.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::header::HeaderName;
 use pingora::connectors::TransportConnector;
@@ -77,7 +77,11 @@ fn request(
         let (name, value): (HeaderName, _) = (name.clone(), value.clone());
         request.insert_header(name, value).map_err(unsent)?;
     }
-    let ready = upstream.keys.iter().find(|key| key.is_ready());
+    let now = Instant::now();
+    let ready = upstream
+        .keys
+        .iter()
+        .find(|key| key.health().aside(now).is_none());
     match ready.or(upstream.keys.first()) {
         Some(key) => key.put_on(&mut request, &route.scheme).map_err(unsent)?,
         None if upstream.keyless || route.scheme == Scheme::None => {}

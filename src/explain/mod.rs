@@ -116,10 +116,16 @@ pub struct Endpoint {
 pub struct Credential {
     /// `gateway`, `byok`, `request`, or `none` where the provider wants no key.
     pub step: &'static str,
-    /// Which one of that step, from 1.
+    /// Which one of that step, from 1: its place in the configuration.
     pub number: usize,
+    /// The operator's name for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// `ready`, `set_aside`, or `unknown` where nobody has measured.
     pub state: &'static str,
+    /// Why it is set aside: `refused`, `out_of_credit`, `rate_limited`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<&'static str>,
     /// For how long it is set aside still.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seconds: Option<u64>,

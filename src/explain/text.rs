@@ -147,9 +147,18 @@ impl Display for Credential {
             return out.write_str("none needed");
         }
         write!(out, "{} key {}", self.step, self.number)?;
+        if let Some(name) = &self.name {
+            write!(out, " {name}")?;
+        }
         match (self.state, self.seconds) {
             ("unknown", _) => Ok(()),
-            (_, Some(seconds)) => write!(out, " (set aside for {seconds} s)"),
+            (_, Some(seconds)) => {
+                write!(out, " (set aside for {seconds} s")?;
+                match self.reason {
+                    Some(reason) => write!(out, ": {reason})"),
+                    None => out.write_str(")"),
+                }
+            }
             (state, None) => write!(out, " ({state})"),
         }
     }
@@ -251,18 +260,25 @@ mod tests {
 
     #[test]
     fn a_key_says_whether_it_can_be_used() {
-        let credential = |state, seconds| Credential {
+        let credential = |state, seconds: Option<u64>| Credential {
             step: "gateway",
             number: 2,
+            name: None,
             state,
+            reason: seconds.map(|_| "rate_limited"),
             seconds,
         };
         let text = |state, seconds| credential(state, seconds).to_string();
         assert_eq!(text("ready", None), "gateway key 2 (ready)");
         assert_eq!(
             text("set_aside", Some(12)),
-            "gateway key 2 (set aside for 12 s)"
+            "gateway key 2 (set aside for 12 s: rate_limited)"
         );
         assert_eq!(text("unknown", None), "gateway key 2");
+        let named = Credential {
+            name: Some("spare".to_owned()),
+            ..credential("ready", None)
+        };
+        assert_eq!(named.to_string(), "gateway key 2 spare (ready)");
     }
 }

@@ -33,6 +33,7 @@ pub(super) struct Families {
     pub(super) request_seconds: HistogramVec,
     pub(super) first_byte: HistogramVec,
     pub(super) attempts: IntCounterVec,
+    pub(super) key_failures: IntCounterVec,
 }
 
 /// Makes families and registers them.
@@ -62,6 +63,11 @@ impl Adder<'_> {
                 "attempts_total",
                 "Attempts at a provider, by how they ended.",
                 &["provider", "outcome"],
+            )?,
+            key_failures: self.counters(
+                "key_failures_total",
+                "Answers that spoke of a provider key of ours, by what they said.",
+                &["provider", "reason"],
             )?,
         })
     }

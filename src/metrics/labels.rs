@@ -183,6 +183,33 @@ impl Label for ReplayLost {
     }
 }
 
+/// What an answer said of a provider key that it was asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyFailure {
+    /// It is not accepted: 401, and what the catalog knows.
+    Refused,
+    /// No credit is left: 402, and what the catalog knows.
+    OutOfCredit,
+    /// 429
+    RateLimited,
+}
+
+impl Label for KeyFailure {
+    const ALL: &'static [Self] = &[Self::Refused, Self::OutOfCredit, Self::RateLimited];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::OutOfCredit => "out_of_credit",
+            Self::RateLimited => "rate_limited",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,6 +233,7 @@ mod tests {
         check::<CredentialLabel>();
         check::<AttemptOutcome>();
         check::<ReplayLost>();
+        check::<KeyFailure>();
     }
 
     #[test]

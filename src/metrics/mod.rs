@@ -1,6 +1,6 @@
 //! Every Prometheus family. Label values are enums and names of the catalog: a request cannot mint a series. Each
 //! [`Metrics`] has a registry of its own; there is no global one. Absent: what is measured elsewhere, which is read
-//! from there at each scrape ([`Metrics::counter_of`], [`Metrics::gauge_of`]).
+//! from there at each scrape ([`Metrics::counter_of`], [`Metrics::gauge_of`], [`Metrics::gauges_of`]).
 
 mod family;
 mod labels;
@@ -18,13 +18,13 @@ use prometheus::{
     Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-pub use labels::{AttemptOutcome, CredentialLabel, Label, ReplayLost, StatusClass};
+pub use labels::{AttemptOutcome, CredentialLabel, KeyFailure, Label, ReplayLost, StatusClass};
 pub use provider::ProviderMetrics;
 pub use states::InState;
 
 use family::{Adder, Families, OVERHEAD_SECONDS};
 use provider::NONE;
-use pulled::Pulled;
+use pulled::{Pulled, PulledSeries};
 use states::States;
 
 /// What every name begins with, but those of the process.
@@ -303,6 +303,23 @@ impl Metrics {
         let name = format!("{PREFIX}{name}");
         self.registry
             .register(Box::new(States::new(&name, help, labels, states, read)?))
+    }
+
+    /// Adds a gauge (`tollgate_` + `name`) with labels, all series of which are `read` at each scrape. Label values must
+    /// come from closed sets and from the catalog.
+    ///
+    /// # Errors
+    /// The name is taken, or no name of a metric.
+    pub fn gauges_of<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &'static [&'static str; N],
+        read: impl Fn() -> Vec<([String; N], f64)> + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        let name = format!("{PREFIX}{name}");
+        let series = PulledSeries::new(&name, help, labels, read)?;
+        self.registry.register(Box::new(series))
     }
 
     fn pulled(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter};
 
 use super::family::Families;
-use super::labels::{AttemptOutcome, CredentialLabel, Label, StatusClass};
+use super::labels::{AttemptOutcome, CredentialLabel, KeyFailure, Label, StatusClass};
 use crate::surface::{self, Surface};
 
 /// What stands in labels for the surface of a request that has none, and for the provider of one that was answered
@@ -28,6 +28,8 @@ pub struct ProviderMetrics {
     first_byte: OnceLock<Histogram>,
     /// By outcome.
     attempts: Box<[OnceLock<IntCounter>]>,
+    /// By reason.
+    key_failures: Box<[OnceLock<IntCounter>]>,
 }
 
 impl ProviderMetrics {
@@ -40,6 +42,7 @@ impl ProviderMetrics {
             seconds: std::array::from_fn(|_| OnceLock::new()),
             first_byte: OnceLock::new(),
             attempts: counters(AttemptOutcome::ALL.len()),
+            key_failures: counters(KeyFailure::ALL.len()),
         }
     }
 
@@ -80,6 +83,15 @@ impl ProviderMetrics {
         if let Some(cell) = self.attempts.get(outcome.index()) {
             let labels = [&*self.name, outcome.label()];
             cell.get_or_init(|| self.families.attempts.with_label_values(&labels))
+                .inc();
+        }
+    }
+
+    /// Counts an answer that said something of a key.
+    pub fn key_failure(&self, reason: KeyFailure) {
+        if let Some(cell) = self.key_failures.get(reason.index()) {
+            let labels = [&*self.name, reason.label()];
+            cell.get_or_init(|| self.families.key_failures.with_label_values(&labels))
                 .inc();
         }
     }

@@ -1,7 +1,7 @@
 //! A number that somebody else keeps, read when Prometheus asks: what is counted once already is not counted twice.
 
 use prometheus::core::{Collector, Desc};
-use prometheus::proto::{Counter, Gauge, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 /// One family without labels, whose value is `read` at each scrape.
 pub(super) struct Pulled<F> {
@@ -58,6 +58,74 @@ where
         family.set_help(self.desc.help.clone());
         family.set_field_type(self.kind);
         family.set_metric(vec![metric]);
+        vec![family]
+    }
+}
+
+/// A gauge with labels, all series of which are `read` at each scrape.
+pub(super) struct PulledSeries<F, const N: usize> {
+    desc: Desc,
+    labels: &'static [&'static str; N],
+    read: F,
+}
+
+impl<F, const N: usize> PulledSeries<F, N>
+where
+    F: Fn() -> Vec<([String; N], f64)> + Send + Sync,
+{
+    /// A family whose series have these labels.
+    pub(super) fn new(
+        name: &str,
+        help: &str,
+        labels: &'static [&'static str; N],
+        read: F,
+    ) -> prometheus::Result<Self> {
+        let desc = Desc::new(
+            name.to_owned(),
+            help.to_owned(),
+            labels.iter().map(ToString::to_string).collect(),
+            std::collections::HashMap::new(),
+        )?;
+        Ok(Self { desc, labels, read })
+    }
+
+    fn series(&self, values: [String; N], value: f64) -> Metric {
+        let label = |(name, value): (&&str, String)| {
+            let mut pair = LabelPair::default();
+            pair.set_name((*name).to_owned());
+            pair.set_value(value);
+            pair
+        };
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        let mut metric = Metric::default();
+        metric.set_label(self.labels.iter().zip(values).map(label).collect());
+        metric.set_gauge(gauge);
+        metric
+    }
+}
+
+impl<F, const N: usize> Collector for PulledSeries<F, N>
+where
+    F: Fn() -> Vec<([String; N], f64)> + Send + Sync,
+{
+    fn desc(&self) -> Vec<&Desc> {
+        vec![&self.desc]
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        let series: Vec<Metric> = (self.read)()
+            .into_iter()
+            .map(|(values, value)| self.series(values, value))
+            .collect();
+        if series.is_empty() {
+            return Vec::new();
+        }
+        let mut family = MetricFamily::default();
+        family.set_name(self.desc.fq_name.clone());
+        family.set_help(self.desc.help.clone());
+        family.set_field_type(MetricType::GAUGE);
+        family.set_metric(series);
         vec![family]
     }
 }

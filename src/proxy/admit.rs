@@ -1,6 +1,7 @@
 //! From a request's first byte to its plan: who asks, for what, and what can be tried.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -19,7 +20,7 @@ use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
 use super::way::Way;
 use super::{affinity, attempts, framing, order};
-use crate::access::{Caller, presented};
+use crate::access::{Caller, presented, times};
 use crate::catalog::ProviderId;
 use crate::live::Live;
 use crate::routing::failover::{Mode, Rules};
@@ -30,6 +31,9 @@ use crate::surface::{Dialect, Surface};
 const PROVIDER: HeaderName = HeaderName::from_static("tollgate-provider");
 /// Overrides the failover mode.
 const FAILOVER: HeaderName = HeaderName::from_static("tollgate-failover");
+
+/// Bounds the whole request with all its attempts.
+const TIMEOUT: HeaderName = HeaderName::from_static("tollgate-timeout");
 
 /// What follows the admission.
 pub enum Next {
@@ -43,6 +47,8 @@ pub enum Next {
 pub(super) struct Controls {
     pub(super) pinned: Option<ProviderId>,
     pub(super) rules: Rules,
+    /// The longest that the request may take.
+    pub(super) total: Option<Duration>,
     pub(super) own_key: Option<String>,
 }
 
@@ -184,6 +190,7 @@ impl Gateway {
                     .unwrap_or(live.rules.mode),
                 ..live.rules
             },
+            total: timeout(header, ctx.seen)?,
             own_key,
         })
     }
@@ -224,7 +231,11 @@ fn route(
         rejected,
     } = found;
     let probe = order::by_health(&mut candidates, live, std::time::Instant::now());
-    let deadline = ctx.started + live.total(candidates[0].provider);
+    let total = times::narrowed(
+        live.total(candidates[0].provider),
+        caller.policy.times().total_ms,
+    );
+    let deadline = ctx.started + controls.total.map_or(total, |asked| asked.min(total));
     let asked = names[0].as_ref().into();
     drop(names);
     let streamed = members::streamed(body.scanner.members());
@@ -252,9 +263,10 @@ fn route(
         current: Current::default(),
         way: Way::new(affinity, ctx.id.chance(), probe),
         rejected,
-        upstream_time: std::time::Duration::ZERO,
+        upstream_time: Duration::ZERO,
         events: false,
         shown: None,
+        look: None,
         fault: None,
         overhead: None,
         stream_open: None,
@@ -355,8 +367,10 @@ fn sole<'a>(
     if values.next().is_some() {
         let name = if *name == PROVIDER {
             "Tollgate-Provider"
-        } else {
+        } else if *name == FAILOVER {
             "Tollgate-Failover"
+        } else {
+            "Tollgate-Timeout"
         };
         return Err(Rejection::new(
             Code::InvalidRequest,
@@ -379,6 +393,26 @@ fn failover(header: &pingora::http::RequestHeader, seen: Seen) -> Result<Option<
         Rejection::new(
             Code::InvalidRequest,
             "Tollgate-Failover must be on, safe or off.",
+        )
+    })
+}
+
+fn timeout(
+    header: &pingora::http::RequestHeader,
+    seen: Seen,
+) -> Result<Option<Duration>, Rejection> {
+    let value = seen.timeout.then(|| sole(header, &TIMEOUT)).transpose()?;
+    let Some(value) = value.flatten() else {
+        return Ok(None);
+    };
+    let time = value
+        .to_str()
+        .ok()
+        .and_then(|text| times::duration(text.trim()));
+    time.map(Some).ok_or_else(|| {
+        Rejection::new(
+            Code::InvalidRequest,
+            "Tollgate-Timeout must be a number of seconds, or have a unit: 30, 2.5, 500ms, 30s, 10m or 1h.",
         )
     })
 }

@@ -4,7 +4,6 @@
 use std::io;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::RETRY_AFTER;
 use log::debug;
 use pingora::http::ResponseHeader;
 use pingora::upstreams::peer::HttpPeer;
@@ -14,23 +13,18 @@ use pingora_proxy::Session;
 use super::attempts::Attempt;
 use super::blame::{self, End};
 use super::context::{Current, RequestContext, Routed};
-use super::edits;
+use super::look::{self, Look};
 use super::replay::{Cause, Deadlines};
-use super::report;
 use super::way::{self, Failed};
-use crate::credentials::Source;
+use super::{edits, keys, limited, report};
+use crate::access::times::{TimesEntry, narrowed};
+use crate::credentials::{Said, Source};
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::model::splice::Pieces;
 use crate::routing::failover::{self, Happened, Left, Sent, Verdict};
 use crate::upstream::pick::Nowhere;
-use crate::upstream::{Endpoint, Upstream, peer};
-
-/// How long a key that was refused is set aside.
-const REFUSED_ASIDE: Duration = Duration::from_secs(60);
-
-/// How long a key that is over its limits is set aside when the upstream does not say.
-const LIMITED_ASIDE: Duration = Duration::from_secs(5);
+use crate::upstream::{Endpoint, Times, Upstream, peer};
 
 impl Routed {
     /// The provider being tried.
@@ -81,6 +75,9 @@ pub async fn open(
     if let Some(wait) = routed.current.wait.take() {
         pause(session, routed, wait).await?;
     }
+    if routed.deadline <= Instant::now() {
+        return Err(routed.replay.out_of_time());
+    }
     routed.current = Current {
         began: Some(Instant::now()),
         ..Current::default()
@@ -119,9 +116,12 @@ pub async fn open(
     };
     routed.current.length = laid.length;
     routed.current.edits = laid.names;
-    let limit = upstream.times.connect;
+    let own = ctx.caller.as_deref().map(|caller| caller.policy.times());
+    let waits = Waits::of(&upstream.times, own, routed.streamed);
+    let left = routed.deadline.saturating_duration_since(Instant::now());
+    let limit = waits.connect.min(left);
     routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
-    set_out(routed, upstream, laid.pieces, &mut peer);
+    set_out(routed, &waits, laid.pieces, &mut peer);
     Ok(peer)
 }
 
@@ -141,8 +141,33 @@ async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result
     }
 }
 
+/// The times of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waits {
+    connect: Duration,
+    first_byte: Duration,
+    idle: Duration,
+}
+
+impl Waits {
+    /// Those of the provider, within those that the access key has of its own.
+    fn of(times: &Times, own: Option<&TimesEntry>, streamed: bool) -> Self {
+        let own = own.copied().unwrap_or_default();
+        let (first_byte, bound) = if streamed {
+            (times.first_byte_stream, own.first_byte_stream_ms)
+        } else {
+            (times.first_byte, own.first_byte_ms)
+        };
+        Self {
+            connect: narrowed(times.connect, own.connect_ms),
+            first_byte: narrowed(first_byte, bound),
+            idle: narrowed(times.idle, own.idle_ms),
+        }
+    }
+}
+
 /// Starts the attempt's clock.
-fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Pieces, peer: &mut HttpPeer) {
+fn set_out(routed: &mut Routed, times: &Waits, pieces: Pieces, peer: &mut HttpPeer) {
     let now = Instant::now();
     let left = routed
         .deadline
@@ -151,7 +176,6 @@ fn set_out(routed: &mut Routed, upstream: &Upstream, pieces: Pieces, peer: &mut 
     if routed.plan.fresh() {
         peer::keep_apart(peer);
     }
-    let times = &upstream.times;
     peer::set_times(
         peer,
         times.connect.min(left),
@@ -251,45 +275,104 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
         return true;
     };
     let status = response.status.as_u16();
-    let retry_after = retry_after(response);
     let now = Instant::now();
     routed.current.answered = true;
-    note_key(routed, status, retry_after);
-    let left = routed.left(&live, now);
-    let ours = routed.plan.credential().source != Source::Request;
-    let happened = Happened::Answered {
-        status,
-        retry_after,
+    let known = Known::of(routed, &live, response);
+    let verdict = match known {
+        Known::Said(said) => {
+            keys::heed(routed, &live, said, now);
+            after_refused_key(routed, &live, now)
+        }
+        Known::Nothing => {
+            keys::heed_status(routed, &live, status, &response.headers, now);
+            after_status(routed, &live, response, now)
+        }
+        Known::InBody(_) => after_status(routed, &live, response, now),
     };
-    let verdict = failover::decide(happened, routed.sent(), left, routed.rules, ours);
-    record(routed, &live, outcome_of(status), status, now);
+    let outcome = match known {
+        Known::Said(_) => AttemptOutcome::Auth,
+        _ => outcome_of(status),
+    };
+    let mut held = false;
+    if let Known::InBody(mut look) = known {
+        held = verdict == Verdict::Answer
+            && !failover::is_failure(status)
+            && after_refused_key(routed, &live, now) != Verdict::Answer;
+        if held {
+            look.hold();
+        }
+        routed.look = Some(look);
+    }
     report::header(routed, &live, response, now);
+    if held {
+        note(routed, outcome, status, now);
+        routed.replay.answering(now);
+        routed.replay.hold(now);
+        return true;
+    }
+    record(routed, &live, outcome, status, now);
     if verdict == Verdict::Answer {
         routed.replay.answering(now);
         return true;
     }
     routed.current.verdict = Some(verdict);
-    metrics.failover(outcome_of(status));
+    let may_be_the_end = matches!(verdict, Verdict::Wait(_)) && routed.look.is_some();
+    if !may_be_the_end {
+        metrics.failover(outcome);
+    }
     routed.replay.withhold(Box::new(response.clone()));
     false
 }
 
-/// Sets the key aside where the status speaks of it. A 403 is often about the request, and moves
-/// only this request on.
-fn note_key(routed: &Routed, status: u16, retry_after: Option<Duration>) {
-    let credential = routed.plan.credential();
-    let Some(key) = credential
-        .key
-        .as_ref()
-        .filter(|_| credential.source.is_ours())
-    else {
-        return;
-    };
-    match status {
-        401 | 402 => key.health().set_aside(REFUSED_ASIDE),
-        429 => key.health().set_aside(retry_after.unwrap_or(LIMITED_ASIDE)),
-        _ => {}
+/// What the catalog knows of an answer, beside what its status means everywhere.
+enum Known {
+    /// Nothing.
+    Nothing,
+    /// This, of the key.
+    Said(Said),
+    /// Its body has to be looked into.
+    InBody(Box<Look>),
+}
+
+impl Known {
+    fn of(routed: &Routed, live: &Live, response: &ResponseHeader) -> Self {
+        let credential = routed.plan.credential();
+        if credential.key.is_none() || !credential.source.is_ours() || response.status.is_success()
+        {
+            return Self::Nothing;
+        }
+        let provider = live.catalog.provider(routed.plan.candidate().provider);
+        let status = response.status.as_u16();
+        if let Some(said) = look::by_status(provider, status) {
+            return Self::Said(said);
+        }
+        let look = look::is_wanted(provider, status).then(|| Look::new(response));
+        look.flatten().map_or(Self::Nothing, Self::InBody)
     }
+}
+
+/// What follows an answer with this header.
+fn after_status(routed: &Routed, live: &Live, response: &ResponseHeader, now: Instant) -> Verdict {
+    let happened = Happened::Answered {
+        status: response.status.as_u16(),
+        retry_after: limited::retry_after(&response.headers, SystemTime::now()),
+    };
+    decided(routed, live, happened, now)
+}
+
+/// What follows an answer that speaks of the key, whatever its status: the same as after 402.
+pub fn after_refused_key(routed: &Routed, live: &Live, now: Instant) -> Verdict {
+    let happened = Happened::Answered {
+        status: 402,
+        retry_after: None,
+    };
+    decided(routed, live, happened, now)
+}
+
+fn decided(routed: &Routed, live: &Live, happened: Happened, now: Instant) -> Verdict {
+    let left = routed.left(live, now);
+    let ours = routed.plan.credential().source != Source::Request;
+    failover::decide(happened, routed.sent(), left, routed.rules, ours)
 }
 
 /// Ends an attempt that brought no answer, and moves the plan on. The error's retry mark says
@@ -392,6 +475,13 @@ fn advance(routed: &mut Routed, verdict: Verdict, failed: Failed) -> bool {
 }
 
 fn record(routed: &mut Routed, live: &Live, outcome: AttemptOutcome, status: u16, now: Instant) {
+    note(routed, outcome, status, now);
+    let provider = routed.plan.candidate().provider;
+    live.provider_metrics(provider).attempt(outcome);
+}
+
+/// As [`record`], where it is not certain yet how the attempt has ended, and it is not counted.
+fn note(routed: &mut Routed, outcome: AttemptOutcome, status: u16, now: Instant) {
     let candidate = u8::try_from(routed.plan.candidate_index()).unwrap_or(u8::MAX);
     let began = routed.current.began;
     let took = began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
@@ -401,11 +491,11 @@ fn record(routed: &mut Routed, live: &Live, outcome: AttemptOutcome, status: u16
         status,
         took,
     });
-    let provider = routed.plan.candidate().provider;
-    live.provider_metrics(provider).attempt(outcome);
 }
 
-fn outcome_of(status: u16) -> AttemptOutcome {
+/// How an attempt ended that was answered with this status.
+#[must_use]
+pub fn outcome_of(status: u16) -> AttemptOutcome {
     match status {
         401..=403 => AttemptOutcome::Auth,
         429 => AttemptOutcome::RateLimited,
@@ -422,50 +512,5 @@ fn outcome_without(cause: Option<Cause>, ended: Ended) -> AttemptOutcome {
         (_, Ended::NotConnected) => AttemptOutcome::ConnectFailed,
         (_, Ended::TimedOut) => AttemptOutcome::Timeout,
         (_, Ended::Refused | Ended::Stale | Ended::Lost) => AttemptOutcome::Broken,
-    }
-}
-
-/// How long the upstream asks to be left alone: `retry-after-ms`, else `Retry-After` in seconds
-/// or as a date (RFC 9110, section 10.2.3).
-fn retry_after(response: &ResponseHeader) -> Option<Duration> {
-    let text = |name: &str| response.headers.get(name)?.to_str().ok().map(str::trim);
-    if let Some(millis) = text("retry-after-ms").and_then(|ms| ms.parse::<f64>().ok()) {
-        return Duration::try_from_secs_f64(millis / 1e3).ok();
-    }
-    let value = text(RETRY_AFTER.as_str())?;
-    if let Ok(seconds) = value.parse::<f64>() {
-        return Duration::try_from_secs_f64(seconds).ok();
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(
-        date.duration_since(SystemTime::now())
-            .unwrap_or(Duration::ZERO),
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asks(name: &'static str, value: &str) -> Option<Duration> {
-        let mut response = ResponseHeader::build(429, None).expect("a header");
-        response.insert_header(name, value).expect("set");
-        retry_after(&response)
-    }
-
-    #[test]
-    fn the_time_asked_for_is_read_in_every_form() {
-        assert_eq!(asks("retry-after", "3"), Some(Duration::from_secs(3)));
-        assert_eq!(asks("retry-after", "0.5"), Some(Duration::from_millis(500)));
-        assert_eq!(
-            asks("retry-after-ms", "250"),
-            Some(Duration::from_millis(250))
-        );
-        let later = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(30));
-        let left = asks("retry-after", &later).expect("a date");
-        assert!(left > Duration::from_secs(20) && left <= Duration::from_secs(30));
-        assert_eq!(asks("retry-after", "-1"), None);
-        assert_eq!(asks("retry-after", "soon"), None);
-        assert_eq!(asks("x", "1"), None);
     }
 }

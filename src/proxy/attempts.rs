@@ -34,6 +34,13 @@ impl Attempts {
         }
     }
 
+    /// The last attempt ended otherwise than it seemed.
+    pub fn amend_last(&mut self, outcome: AttemptOutcome) {
+        if let Some(last) = self.made[..self.count].last_mut().and_then(Option::as_mut) {
+            last.outcome = outcome;
+        }
+    }
+
     /// The attempts, in order.
     pub fn iter(&self) -> impl Iterator<Item = &Attempt> {
         self.made.iter().flatten()

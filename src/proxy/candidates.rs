@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use http::HeaderValue;
 
@@ -233,6 +234,7 @@ impl<W: Watch> Search<'_, W> {
         steps: &[Step],
     ) -> Result<Credentials, Rejection> {
         let upstream = self.ask.live.upstream(provider);
+        let now = Instant::now();
         let mut found = Credentials::new();
         let own = self.own_key(provider)?;
         if let Some(key) = &own
@@ -249,19 +251,19 @@ impl<W: Watch> Search<'_, W> {
                 }
                 Step::Byok => {}
                 Step::Gateway => {
-                    found.extend(
-                        upstream
-                            .keys
-                            .iter()
-                            .map(|key| credential(Source::Gateway, Some(key))),
-                    );
+                    let keys = upstream.keys.in_turn(now);
+                    found.extend(keys.map(|key| credential(Source::Gateway, Some(key))));
                 }
             }
         }
         if found.is_empty() && upstream.keyless {
             found.push(credential(Source::None, None));
         }
-        found.sort_by_key(|credential| credential.key.as_ref().is_some_and(|key| !key.is_ready()));
+        // Of those, the soonest to return comes first.
+        found.sort_by_key(|credential| {
+            let aside = credential.key.as_ref()?.health().aside(now)?;
+            Some(aside.until)
+        });
         Ok(found)
     }
 

@@ -10,6 +10,7 @@ use super::attempts::Attempts;
 use super::body::Body;
 use super::error_answer::Watch;
 use super::id::RequestId;
+use super::look::Look;
 use super::reject::{Code, Rejection};
 use super::replay::Shared;
 use super::seen::Seen;
@@ -79,6 +80,8 @@ pub struct Routed {
     pub events: bool,
     /// `Tollgate-Attempts` of the answer that goes to the client.
     pub shown: Option<HeaderValue>,
+    /// What the body of the answer at hand is looked into for.
+    pub look: Option<Box<Look>>,
     /// Why the body cannot go on, where that shows only when an attempt is made.
     pub fault: Option<Rejection>,
     /// What the gateway itself took until the answer began.

@@ -18,7 +18,7 @@ use super::reject::{Code, Rejection};
 use super::{decide, edits, models, order, request};
 use crate::access::Caller;
 use crate::catalog::{Auth, ProviderId, Scheme, Targets, Unresolved};
-use crate::credentials::{Key, Source};
+use crate::credentials::{Aside, Key, Source};
 use crate::explain::{self, Explanation, Prices, Refused};
 use crate::live::Live;
 use crate::model::splice::{Edit, Edits};
@@ -257,28 +257,28 @@ impl Recorder<'_> {
     }
 
     fn credentials(&self, credentials: &[Credential]) -> Vec<explain::Credential> {
-        let mut told: Vec<explain::Credential> = Vec::with_capacity(credentials.len());
-        for credential in credentials {
-            let step = credential.source.name();
-            let before = told.iter().filter(|told| told.step == step).count();
-            let (state, seconds) = self.state(credential.key.as_deref());
-            told.push(explain::Credential {
-                step,
-                number: before + 1,
+        let now = Instant::now();
+        let credential = |credential: &Credential| {
+            let key = credential.key.as_deref();
+            let aside = key
+                .filter(|_| self.question.measured)
+                .and_then(|key| key.health().aside(now));
+            let state = match aside {
+                _ if !self.question.measured => "unknown",
+                Some(_) => "set_aside",
+                None => "ready",
+            };
+            let left = |aside: Aside| aside.until.saturating_duration_since(now).as_secs().max(1);
+            explain::Credential {
+                step: credential.source.name(),
+                number: key.map_or(1, |key| usize::from(key.place())),
+                name: key.and_then(Key::name).map(str::to_owned),
                 state,
-                seconds,
-            });
-        }
-        told
-    }
-
-    fn state(&self, key: Option<&Key>) -> (&'static str, Option<u64>) {
-        let aside = key.and_then(|key| key.health().aside_for());
-        match aside {
-            _ if !self.question.measured => ("unknown", None),
-            Some(time) => ("set_aside", Some(time.as_secs().max(1))),
-            None => ("ready", None),
-        }
+                reason: aside.map(|aside| aside.reason.name()),
+                seconds: aside.map(left),
+            }
+        };
+        credentials.iter().map(credential).collect()
     }
 
     fn price(&self, model: &UpstreamModel) -> Option<Prices> {

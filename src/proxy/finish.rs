@@ -145,6 +145,12 @@ fn explain(ctx: &RequestContext, cause: Option<Cause>) -> Rejection {
             .last()
             .is_some_and(|last| last.outcome == AttemptOutcome::Timeout);
     let tried = response::attempts(&ctx.live, routed);
+    if timed_out && tried.is_empty() {
+        return Rejection::new(
+            Code::UpstreamTimeout,
+            "The time of the request was over before it could be sent on. Send its body faster, or allow it more time.",
+        );
+    }
     if timed_out {
         return Rejection::new(
             Code::UpstreamTimeout,

@@ -10,6 +10,7 @@ mod body;
 mod candidates;
 mod context;
 mod decide;
+mod decoded;
 mod edits;
 mod error_answer;
 pub mod explain;
@@ -17,7 +18,11 @@ mod fault;
 mod finish;
 mod flow;
 mod framing;
+mod held;
 mod id;
+mod keys;
+mod limited;
+mod look;
 mod members;
 pub mod memory;
 mod models;
@@ -182,6 +187,29 @@ impl ProxyHttp for Gateway {
         self.rewrite(session, request, ctx)
     }
 
+    /// Pingora's look at a request whose held answer is due.
+    async fn request_body_filter(
+        &self,
+        session: &mut Session,
+        _body: &mut Option<Bytes>,
+        _end_of_stream: bool,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        let due = ctx
+            .routed
+            .as_ref()
+            .is_some_and(|routed| routed.replay.is_due());
+        if due {
+            self.looked(ctx, None);
+            let nothing_new = Vec::new();
+            session
+                .downstream_session
+                .response_duplex_vec(nothing_new)
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn upstream_response_filter(
         &self,
         session: &mut Session,
@@ -207,7 +235,9 @@ impl ProxyHttp for Gateway {
         }
         let now = Instant::now();
         response::decorate(response, ctx, now)?;
-        self.answering(response, ctx, now);
+        if !look::is_held(ctx) {
+            self.answering(response, ctx, now);
+        }
         Ok(())
     }
 
@@ -219,6 +249,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Option<std::time::Duration>> {
         fault::injected(session, "response_body_filter");
+        self.look(ctx, body.as_deref().unwrap_or_default(), end_of_stream);
         if let Some(data) = body.as_ref().filter(|_| !attempt::is_withheld(ctx)) {
             ctx.sent += data.len() as u64;
         }
@@ -251,6 +282,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
         reused: bool,
     ) -> Box<Error> {
+        self.looked(ctx, None);
         let ended = attempt::ended(&error, reused);
         error.set_retry(attempt::next(ctx, &self.metrics, ended));
         error
@@ -272,6 +304,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) {
         fault::injected(session, "logging");
+        self.looked(ctx, None);
         self.record(session, ctx);
         if error.is_none() {
             // A body may end without a last piece of its own.

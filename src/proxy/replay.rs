@@ -30,6 +30,7 @@ use tokio::time::Sleep;
 
 use super::body::Tail;
 use super::flow::{self, Flow};
+use super::held::Held;
 use crate::model::splice::Pieces;
 use crate::upstream::peer;
 
@@ -65,6 +66,8 @@ pub enum Cause {
     Answered,
     /// The rest of the body broke a rule that its beginning kept.
     BadTail,
+    /// An answer was held back for as long as may be. This ends no attempt.
+    Due,
 }
 
 /// The points in time at which an attempt is given up.
@@ -108,6 +111,7 @@ struct State {
     answering: bool,
     withhold_until: Option<Instant>,
     withheld: Option<Withheld>,
+    held: Option<Box<Held>>,
     cause: Option<Cause>,
     returned: Option<Box<ServerSession>>,
 }
@@ -130,6 +134,7 @@ impl Shared {
                 answering: false,
                 withhold_until: None,
                 withheld: None,
+                held: None,
                 cause: None,
                 returned: None,
             }),
@@ -151,6 +156,7 @@ impl Shared {
         state.last_activity = now;
         state.answering = false;
         state.withhold_until = None;
+        state.held = None;
         state.cause = None;
     }
 
@@ -179,6 +185,52 @@ impl Shared {
             body: BytesMut::new(),
             complete: false,
         });
+    }
+
+    /// Holds this answer back until it is known whether it is the client's.
+    pub fn hold(&self, now: Instant) {
+        self.lock().held = Some(Box::new(Held::since(now)));
+    }
+
+    /// The answer that is held back is the client's.
+    pub fn release(&self) {
+        if let Some(held) = self.lock().held.as_mut() {
+            held.release();
+        }
+    }
+
+    /// The answer that is held back is kept from the client, as by [`Shared::withhold`].
+    pub fn withhold_held(&self, header: Box<ResponseHeader>) {
+        self.withhold(header);
+        let mut state = self.lock();
+        if let Some(held) = state.held.take() {
+            held.into_body().for_each(|piece| {
+                state.keep_body(Some(piece));
+            });
+        }
+    }
+
+    /// The deadline has passed before an attempt could begin.
+    pub fn out_of_time(&self) -> Box<Error> {
+        self.end(Cause::Total, "no time is left for an attempt")
+    }
+
+    /// Whether an answer was held back for as long as may be.
+    pub fn is_due(&self) -> bool {
+        self.lock().held.as_ref().is_some_and(|held| held.is_due())
+    }
+
+    /// Takes tasks of an answer in; gives back what is to go to the client now.
+    fn pass(&self, tasks: Vec<HttpTask>) -> Option<Vec<HttpTask>> {
+        let mut state = self.lock();
+        let Some(mut held) = state.held.take() else {
+            return Some(tasks);
+        };
+        if held.take(tasks) {
+            return Some(held.into_tasks());
+        }
+        state.held = Some(held);
+        None
     }
 
     /// The last failed answer that was kept, if all of it arrived.
@@ -246,6 +298,10 @@ impl Shared {
         if let Some(until) = state.withhold_until {
             return (until, Cause::Answered);
         }
+        let due = state.held.as_ref().and_then(|held| held.until());
+        if let Some(due) = due.filter(|due| *due < state.deadlines.total) {
+            return (due, Cause::Due);
+        }
         let (silence, cause) = if state.answering {
             (state.last_activity + state.deadlines.idle, Cause::Idle)
         } else if state.flow.as_ref().is_some_and(|flow| flow.unwritten() > 0) {
@@ -272,7 +328,7 @@ impl Shared {
         let kind = match cause {
             Cause::ClientGone => ErrorType::ConnectionClosed,
             Cause::FirstByte | Cause::Idle | Cause::Total => ErrorType::ReadTimedout,
-            Cause::Answered | Cause::BadTail => ErrorType::InternalError,
+            Cause::Answered | Cause::BadTail | Cause::Due => ErrorType::InternalError,
         };
         Error::explain(kind, message)
     }
@@ -350,7 +406,7 @@ impl Replay {
                 // Another deadline holds from here on.
                 () = flow::written(flow.as_deref()) => {}
                 () = run_out(patience) => shared.judge_client()?,
-                cause = expire(timer, shared) => return Err(shared.expired(cause)),
+                cause = expire(timer, shared) => return shared.expired(cause),
             }
         }
     }
@@ -375,7 +431,7 @@ impl Replay {
                 read = real.read_body_or_idle(true), if watched => {
                     read.map_err(|error| shared.gone(error))?;
                 }
-                cause = expire(timer, shared) => return Err(shared.expired(cause)),
+                cause = expire(timer, shared) => return shared.expired(cause).map(drop),
             }
         }
         Ok(())
@@ -506,8 +562,16 @@ impl Shared {
         error
     }
 
-    fn expired(&self, cause: Cause) -> Box<Error> {
-        self.end(cause, "the attempt's time is over")
+    /// The attempt's time is over, or that of an answer that was held back: then Pingora is given an empty piece, so
+    /// that it looks at the request, and lets the answer go.
+    fn expired(&self, cause: Cause) -> Result<Option<Bytes>> {
+        if cause != Cause::Due {
+            return Err(self.end(cause, "the attempt's time is over"));
+        }
+        if let Some(held) = self.lock().held.as_mut() {
+            held.overdue();
+        }
+        Ok(Some(Bytes::new()))
     }
 }
 
@@ -572,6 +636,9 @@ impl CustomSession for Replay {
         if self.withholding() {
             return self.keep(tasks);
         }
+        let Some(tasks) = self.shared.pass(tasks) else {
+            return Ok(false);
+        };
         let begins = tasks
             .iter()
             .any(|task| matches!(task, HttpTask::Header(..)));
@@ -625,7 +692,7 @@ impl CustomSession for Replay {
     }
 
     fn is_body_done(&mut self) -> bool {
-        if self.shared.pieces_left() {
+        if self.shared.pieces_left() || self.shared.is_due() {
             return false;
         }
         self.shared.replayable() || self.real.is_body_done()
@@ -642,6 +709,9 @@ impl CustomSession for Replay {
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
         if !no_body_expected && !self.shared.body_handed_over() {
             self.wait_for_room().await?;
+            if self.shared.is_due() {
+                return Ok(Some(Bytes::new()));
+            }
             if let Some(piece) = self.shared.next_piece() {
                 return Ok(Some(piece));
             }

@@ -28,6 +28,8 @@ pub struct Seen {
     pub failover: bool,
     /// A header that names the request's session.
     pub affinity: bool,
+    /// `Tollgate-Timeout`.
+    pub timeout: bool,
     /// How many other headers there are in our name: they mean nothing to us.
     pub ignored: u16,
 }
@@ -51,6 +53,7 @@ impl Seen {
             "x-client-request-id" => self.client_request_id = true,
             "tollgate-provider" => self.provider = true,
             "tollgate-failover" => self.failover = true,
+            "tollgate-timeout" => self.timeout = true,
             _ if affinity::is_header(name) => self.affinity = true,
             "x-goog-api-key" | "x-goog-api-client" => {
                 self.google = true;
@@ -84,8 +87,13 @@ mod tests {
         assert!(seen(&["x-claude-code-session-id"]).affinity && seen(&["session_id"]).affinity);
         let ours = seen(&["tollgate-affinity"]);
         assert!(ours.affinity && ours.ignored == 0);
-        let ours = seen(&["tollgate-provider", "tollgate-failover", "tollgate-key"]);
-        assert!(ours.provider && ours.failover && ours.ignored == 0);
+        let ours = seen(&[
+            "tollgate-provider",
+            "tollgate-failover",
+            "tollgate-timeout",
+            "tollgate-key",
+        ]);
+        assert!(ours.provider && ours.failover && ours.timeout && ours.ignored == 0);
         assert_eq!(seen(&["tollgate-else", "tollgate-keys"]).ignored, 2);
     }
 }

@@ -17,7 +17,7 @@ mod watch;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log::{error, info};
 use pingora::apps::HttpServerOptions;
@@ -30,7 +30,8 @@ use tokio::sync::watch as channel;
 
 use crate::admin::{AdminApp, Guard};
 use crate::config::{AdminAddress, Config};
-use crate::live::Lasting;
+use crate::credentials::Reason;
+use crate::live::{Lasting, Live};
 use crate::log::access::AccessLog;
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
@@ -98,6 +99,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     health::watch_states(&metrics, &live).map_err(one)?;
     let connections = Connections::new(config.limits.connections);
     watch_connections(&metrics, &connections).map_err(one)?;
+    watch_keys(&metrics, &live).map_err(one)?;
 
     let (stop, stopping) = channel::channel(false);
     let mut assembly = Assembly {
@@ -199,6 +201,29 @@ fn watch_connections(metrics: &Metrics, connections: &Arc<Connections>) -> prome
         "connections_refused_total",
         "Connections of clients that were closed as they came: limits.connections.",
         move || refused.refused(),
+    )
+}
+
+/// The provider keys that are set aside, counted at each scrape.
+fn watch_keys(metrics: &Metrics, live: &Arc<Snapshot<Live>>) -> prometheus::Result<()> {
+    // What is served holds the metrics already.
+    let live = Arc::downgrade(live);
+    metrics.gauges_of(
+        "keys_set_aside",
+        "Provider keys of ours that are set aside now, by why.",
+        &["provider", "reason"],
+        move || {
+            let Some(live) = live.upgrade() else {
+                return Vec::new();
+            };
+            let live = live.pin();
+            let aside = live.keys_set_aside(Instant::now());
+            let series = |(provider, reason, count): (&str, Reason, usize)| {
+                let labels = [provider.to_owned(), reason.name().to_owned()];
+                (labels, u32::try_from(count).map_or(f64::MAX, f64::from))
+            };
+            aside.map(series).collect()
+        },
     )
 }
 

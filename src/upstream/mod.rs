@@ -31,7 +31,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 use crate::config;
-use crate::credentials::{Key, Scheme};
+use crate::credentials::{Keys, Scheme};
 use crate::surface::{self, Surface};
 use choose::{Balance, Table};
 use dns::Host;
@@ -45,8 +45,10 @@ use peer::Transport;
 pub struct Times {
     /// TCP and TLS together.
     pub connect: Duration,
-    /// Until the response header.
+    /// Until the response header, where the response is not streamed.
     pub first_byte: Duration,
+    /// The same where it is.
+    pub first_byte_stream: Duration,
     /// Between two pieces of a response.
     pub idle: Duration,
 }
@@ -62,8 +64,8 @@ pub struct Upstream {
     pub routes: [Option<Route>; surface::COUNT],
     /// Where it lists its models; empty where it is not asked.
     pub lists: Box<[Route]>,
-    /// The operator's keys, in order.
-    pub keys: Box<[Arc<Key>]>,
+    /// The operator's keys.
+    pub keys: Keys,
     /// Whether it works without a key.
     pub keyless: bool,
     /// The times of its attempts.
@@ -138,7 +140,7 @@ impl Upstream {
         id: &str,
         endpoints: Box<[Endpoint]>,
         routes: [Option<Route>; surface::COUNT],
-        keys: Box<[Arc<Key>]>,
+        keys: Keys,
         keyless: bool,
         times: Times,
         turns: Arc<AtomicUsize>,

@@ -201,6 +201,10 @@ fn answers(file: &File, name: &str, scope: &mut Scope<'_, '_>) -> Box<[Answer]> 
                 ),
             );
         }
+        if entry.contains.as_deref() == Some("") {
+            let path = ["errors", name, &position.to_string(), "contains"];
+            scope.problem(&path, "every body contains the empty text; leave it out");
+        }
         Answer {
             status: entry.status,
             contains: entry.contains.as_deref().map(Into::into),

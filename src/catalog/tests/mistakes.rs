@@ -423,6 +423,10 @@ fn routes_and_endpoints() {
         &[("0.json:3:34: errors.bad_key.0.status", "400 to 599")],
     );
     check_header(
+        r#""errors":{"bad_key":[{"status":400,"contains":""}]}"#,
+        &[("0.json:3:47: errors.bad_key.0.contains", "leave it out")],
+    );
+    check_header(
         r#""default_for":["m","n"]"#,
         &[("0.json:3:31: default_for.1", "no model called `n`")],
     );

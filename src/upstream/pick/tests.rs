@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::*;
 use crate::config;
+use crate::credentials::Keys;
 use crate::upstream::dns::{Resolver, Ways};
 use crate::upstream::health;
 use crate::upstream::measured::Measured;
@@ -46,13 +47,14 @@ fn four(balance: Balance) -> Upstream {
     let times = Times {
         connect: second,
         first_byte: second,
+        first_byte_stream: second,
         idle: second,
     };
     Upstream::new(
         "house",
         (0..4).map(endpoint).collect(),
         Default::default(),
-        Box::default(),
+        Keys::default(),
         true,
         times,
         Arc::default(),

@@ -1,0 +1,73 @@
+//! What an answer says of the key that it was asked with: noted with the key, counted, and told to the operator once
+//! for each change.
+
+use std::time::{Instant, SystemTime};
+
+use http::HeaderMap;
+use log::warn;
+
+use super::context::Routed;
+use super::limited;
+use crate::credentials::{Change, Key, Reason, Said};
+use crate::live::Live;
+use crate::metrics::KeyFailure;
+
+/// Notes what the status of an answer, and its header, say of the key. A 403 is often about the request, and says
+/// nothing by itself.
+pub fn heed_status(routed: &Routed, live: &Live, status: u16, headers: &HeaderMap, now: Instant) {
+    let said = match status {
+        401 => Said::Refused,
+        402 => Said::OutOfCredit,
+        429 => Said::RateLimited(limited::time(headers, SystemTime::now())),
+        200..=299 => Said::Serves(routed.current.began.unwrap_or(now)),
+        _ => return,
+    };
+    heed(routed, live, said, now);
+}
+
+/// Notes what was said of the key that is being tried, if it is one of Tollgate's: what becomes of a key that a client
+/// sent along is nobody else's business.
+pub fn heed(routed: &Routed, live: &Live, said: Said, now: Instant) {
+    let credential = routed.plan.credential();
+    let Some(key) = credential
+        .key
+        .as_deref()
+        .filter(|_| credential.source.is_ours())
+    else {
+        return;
+    };
+    let provider = routed.plan.candidate().provider;
+    if let Some(failure) = failure(said) {
+        live.provider_metrics(provider).key_failure(failure);
+    }
+    if let Some(change) = key.health().hear(said, now) {
+        tell(&live.upstream(provider).id, key, change);
+    }
+}
+
+fn failure(said: Said) -> Option<KeyFailure> {
+    match said {
+        Said::Refused => Some(KeyFailure::Refused),
+        Said::OutOfCredit => Some(KeyFailure::OutOfCredit),
+        Said::RateLimited(_) => Some(KeyFailure::RateLimited),
+        Said::Serves(_) => None,
+    }
+}
+
+fn tell(provider: &str, key: &Key, change: Change) {
+    let place = key.place();
+    let name = key.name().map(|name| format!(" ({name})"));
+    let name = name.unwrap_or_default();
+    match change {
+        Change::Aside(reason, time) => {
+            let why = match reason {
+                Reason::Refused => "the provider does not accept it",
+                Reason::OutOfCredit => "the account behind it has no credit left",
+                Reason::RateLimited => "it is over its limits",
+            };
+            let time = time.as_secs_f64();
+            warn!("provider {provider}: key {place}{name} is set aside for {time:.0} s: {why}");
+        }
+        Change::Back => warn!("provider {provider}: key {place}{name} serves again"),
+    }
+}
