@@ -4,6 +4,7 @@
 //! client's own credentials goes along is seen to in `access::presented`.
 
 mod health;
+mod payers;
 mod spread;
 
 use std::fmt;
@@ -12,7 +13,8 @@ use std::sync::Arc;
 use http::header::{HeaderName, HeaderValue};
 use pingora::http::RequestHeader;
 
-pub use health::{Aside, Change, KeyHealth, Reason, Said};
+pub use health::{Aside, Change, Reason, Said};
+pub use payers::{KeyHealth, Payer};
 pub use spread::Keys;
 
 /// Where a credential comes from.

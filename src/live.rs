@@ -91,14 +91,15 @@ impl Live {
         self.upstreams[id.index()].total
     }
 
-    /// How many keys of each provider are set aside at the time `now`, for each reason.
+    /// How many keys of each provider are set aside at the time `now`, for everybody or for some account, for each
+    /// reason.
     pub fn keys_set_aside(&self, now: Instant) -> impl Iterator<Item = (&str, Reason, usize)> {
         let upstreams = self.upstreams.iter().map(|ready| &ready.upstream);
         let with_keys = upstreams.filter(|upstream| !upstream.keys.is_empty());
         with_keys.flat_map(move |upstream| {
             Reason::ALL.map(|reason| {
                 let aside = |key: &&Arc<Key>| {
-                    let aside = key.health().aside(now);
+                    let aside = key.health().aside_for_anybody(now);
                     aside.is_some_and(|aside| aside.reason == reason)
                 };
                 let count = upstream.keys.iter().filter(aside).count();

@@ -1,7 +1,6 @@
-//! What is known of a key from using it: whether it is set aside, why, and until when. Measured, so it outlives a
-//! reload of the files.
+//! Whether a key is set aside, why, and until when, as its answers tell it.
 //!
-//! The state machine is pure ([`State::after`]); [`KeyHealth`] keeps one state in one word, so that a request reads it
+//! The state machine is pure ([`State::after`]); [`Standing`] keeps one state in one word, so that a request reads it
 //! without a lock. Not here: which answers say something of a key (`proxy`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -155,15 +154,15 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX >> 16)
 }
 
-/// What is known of one key.
+/// How one key stands, with everybody or with one account.
 #[derive(Debug)]
-pub struct KeyHealth {
+pub(super) struct Standing {
     epoch: Instant,
     /// A packed [`State`].
     state: AtomicU64,
 }
 
-impl Default for KeyHealth {
+impl Default for Standing {
     fn default() -> Self {
         Self {
             epoch: Instant::now(),
@@ -172,7 +171,7 @@ impl Default for KeyHealth {
     }
 }
 
-impl KeyHealth {
+impl Standing {
     /// Notes what an answer said of the key at the time `now`; returns what has changed by it.
     pub fn hear(&self, said: Said, now: Instant) -> Option<Change> {
         let event = match said {
@@ -349,7 +348,7 @@ mod tests {
 
     #[test]
     fn a_change_is_told_once() {
-        let health = KeyHealth::default();
+        let health = Standing::default();
         let now = Instant::now();
         let after = |seconds| now + Duration::from_secs(seconds);
         let told = health.hear(Said::Refused, now);
@@ -376,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_provider_that_does_not_say_how_long_is_left_alone_for_a_little() {
-        let health = KeyHealth::default();
+        let health = Standing::default();
         let now = Instant::now();
         let told = health.hear(Said::RateLimited(None), now);
         assert_eq!(told, Some(Change::Aside(RateLimited, LIMITED)));

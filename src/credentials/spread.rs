@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use super::Key;
+use super::{Key, Payer};
 
 /// 2^64 divided by the golden ratio: steps of this length, taken around a circle, stay spread evenly however many
 /// there are (Knuth, The Art of Computer Programming, vol. 3, section 6.4).
@@ -35,21 +35,21 @@ impl Keys {
         }
     }
 
-    /// All keys, from the one that it is the turn of; after the last comes the first. Those that are set aside have
+    /// All keys for a request of `payer`, from the one that it is the turn of; after the last comes the first. Those that are set aside have
     /// no turn as long as another is ready, and their share goes to the ready ones by their weights.
-    pub fn in_turn(&self, now: Instant) -> impl Iterator<Item = &Arc<Key>> {
-        let (before, from) = self.list.split_at(self.first(now));
+    pub fn in_turn(&self, payer: Payer, now: Instant) -> impl Iterator<Item = &Arc<Key>> {
+        let (before, from) = self.list.split_at(self.first(payer, now));
         from.iter().chain(before)
     }
 
-    fn first(&self, now: Instant) -> usize {
+    fn first(&self, payer: Payer, now: Instant) -> usize {
         let Some(turns) = self.turns.as_ref().filter(|_| self.list.len() > 1) else {
             return 0;
         };
         let turn = turns.fetch_add(1, Ordering::Relaxed) as u64;
         let weights = || {
             self.list.iter().map(|key| {
-                let ready = key.health().aside(now).is_none();
+                let ready = key.health().aside(payer, now).is_none();
                 if ready { key.weight() } else { 0 }
             })
         };
@@ -84,6 +84,8 @@ mod tests {
     use super::*;
     use crate::credentials::{KeyHealth, Said};
 
+    const ONE: Payer = Payer(1);
+
     #[test]
     fn each_gets_its_share_at_any_time() {
         for weights in [&[1, 1][..], &[3, 1], &[100, 10, 1], &[5, 0, 5], &[7]] {
@@ -110,10 +112,10 @@ mod tests {
         let list = [key("a", 8), key("b", 3), key("c", 1)];
         let keys = Keys::weighted(list.clone().into(), Arc::default());
         let now = Instant::now();
-        list[0].health().hear(Said::Refused, now);
+        list[0].health().hear(Said::Refused, ONE, now);
         let mut first = [0; 3];
         for _ in 0..400 {
-            let order: Vec<_> = keys.in_turn(now).collect();
+            let order: Vec<_> = keys.in_turn(ONE, now).collect();
             assert_eq!(order.len(), 3);
             let at = list.iter().position(|key| Arc::ptr_eq(key, order[0]));
             first[at.expect("one of them")] += 1;
@@ -123,11 +125,11 @@ mod tests {
             "{first:?}"
         );
         // All are set aside: still each is there.
-        list[1].health().hear(Said::Refused, now);
-        list[2].health().hear(Said::Refused, now);
-        assert_eq!(keys.in_turn(now).count(), 3);
+        list[1].health().hear(Said::Refused, ONE, now);
+        list[2].health().hear(Said::Refused, ONE, now);
+        assert_eq!(keys.in_turn(ONE, now).count(), 3);
         let later = now + Duration::from_secs(3600);
-        let firsts = (0..12).filter_map(|_| keys.in_turn(later).next());
+        let firsts = (0..12).filter_map(|_| keys.in_turn(ONE, later).next());
         assert!(firsts.filter(|key| Arc::ptr_eq(key, &list[0])).count() >= 6);
     }
 
@@ -136,9 +138,9 @@ mod tests {
         let list = [key("a", 1), key("b", 1)];
         let keys = Keys::ordered(list.clone().into());
         for _ in 0..3 {
-            let order: Vec<_> = keys.in_turn(Instant::now()).collect();
+            let order: Vec<_> = keys.in_turn(ONE, Instant::now()).collect();
             assert!(Arc::ptr_eq(order[0], &list[0]) && Arc::ptr_eq(order[1], &list[1]));
         }
-        assert_eq!(Keys::default().in_turn(Instant::now()).count(), 0);
+        assert_eq!(Keys::default().in_turn(ONE, Instant::now()).count(), 0);
     }
 }

@@ -81,7 +81,7 @@ fn request(
     let ready = upstream
         .keys
         .iter()
-        .find(|key| key.health().aside(now).is_none());
+        .find(|key| key.health().aside_for_everybody(now).is_none());
     match ready.or(upstream.keys.first()) {
         Some(key) => key.put_on(&mut request, &route.scheme).map_err(unsent)?,
         None if upstream.keyless || route.scheme == Scheme::None => {}

@@ -22,6 +22,7 @@ use super::way::Way;
 use super::{affinity, attempts, framing, order};
 use crate::access::{Caller, presented, times};
 use crate::catalog::ProviderId;
+use crate::credentials::Payer;
 use crate::live::Live;
 use crate::routing::failover::{Mode, Rules};
 use crate::routing::plan::{Candidate, Plan};
@@ -253,6 +254,7 @@ fn route(
         total: deadline,
     };
     Ok(Box::new(Routed {
+        payer: Payer(caller.account.id.0),
         asked,
         streamed,
         plan,

@@ -15,7 +15,7 @@ use super::response;
 use crate::access::Caller;
 use crate::access::policy::{Judged, Rule, Step, Verdict};
 use crate::catalog::{Form, ProviderId, Target, Targets, Unresolved};
-use crate::credentials::{Key, KeyHealth, Source};
+use crate::credentials::{Key, KeyHealth, Payer, Source};
 use crate::live::Live;
 use crate::routing::plan::{Candidate, Candidates, Credential, Credentials, UpstreamModel};
 use crate::surface::Surface;
@@ -234,7 +234,7 @@ impl<W: Watch> Search<'_, W> {
         steps: &[Step],
     ) -> Result<Credentials, Rejection> {
         let upstream = self.ask.live.upstream(provider);
-        let now = Instant::now();
+        let (payer, now) = (Payer(self.ask.caller.account.id.0), Instant::now());
         let mut found = Credentials::new();
         let own = self.own_key(provider)?;
         if let Some(key) = &own
@@ -251,7 +251,7 @@ impl<W: Watch> Search<'_, W> {
                 }
                 Step::Byok => {}
                 Step::Gateway => {
-                    let keys = upstream.keys.in_turn(now);
+                    let keys = upstream.keys.in_turn(payer, now);
                     found.extend(keys.map(|key| credential(Source::Gateway, Some(key))));
                 }
             }
@@ -261,7 +261,7 @@ impl<W: Watch> Search<'_, W> {
         }
         // Of those, the soonest to return comes first.
         found.sort_by_key(|credential| {
-            let aside = credential.key.as_ref()?.health().aside(now)?;
+            let aside = credential.key.as_ref()?.health().aside(payer, now)?;
             Some(aside.until)
         });
         Ok(found)

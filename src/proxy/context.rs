@@ -16,6 +16,7 @@ use super::replay::Shared;
 use super::seen::Seen;
 use super::way::Way;
 use crate::access::Caller;
+use crate::credentials::Payer;
 use crate::live::Live;
 use crate::metrics::Counted;
 use crate::routing::failover::{Rules, Verdict};
@@ -52,6 +53,8 @@ pub struct RequestContext {
 
 /// A request that has candidates.
 pub struct Routed {
+    /// Who pays for it.
+    pub payer: Payer,
     /// The name it asked for first.
     pub asked: Box<str>,
     /// Its body.

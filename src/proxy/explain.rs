@@ -18,7 +18,7 @@ use super::reject::{Code, Rejection};
 use super::{decide, edits, models, order, request};
 use crate::access::Caller;
 use crate::catalog::{Auth, ProviderId, Scheme, Targets, Unresolved};
-use crate::credentials::{Aside, Key, Source};
+use crate::credentials::{Aside, Key, Payer, Source};
 use crate::explain::{self, Explanation, Prices, Refused};
 use crate::live::Live;
 use crate::model::splice::{Edit, Edits};
@@ -257,12 +257,12 @@ impl Recorder<'_> {
     }
 
     fn credentials(&self, credentials: &[Credential]) -> Vec<explain::Credential> {
-        let now = Instant::now();
+        let (payer, now) = (Payer(self.question.caller.account.id.0), Instant::now());
         let credential = |credential: &Credential| {
             let key = credential.key.as_deref();
             let aside = key
                 .filter(|_| self.question.measured)
-                .and_then(|key| key.health().aside(now));
+                .and_then(|key| key.health().aside(payer, now));
             let state = match aside {
                 _ if !self.question.measured => "unknown",
                 Some(_) => "set_aside",

@@ -4,11 +4,11 @@
 use std::time::{Instant, SystemTime};
 
 use http::HeaderMap;
-use log::warn;
+use log::{info, warn};
 
 use super::context::Routed;
 use super::limited;
-use crate::credentials::{Change, Key, Reason, Said};
+use crate::credentials::{Change, Key, Payer, Reason, Said};
 use crate::live::Live;
 use crate::metrics::KeyFailure;
 
@@ -40,8 +40,8 @@ pub fn heed(routed: &Routed, live: &Live, said: Said, now: Instant) {
     if let Some(failure) = failure(said) {
         live.provider_metrics(provider).key_failure(failure);
     }
-    if let Some(change) = key.health().hear(said, now) {
-        tell(&live.upstream(provider).id, key, change);
+    if let Some(change) = key.health().hear(said, routed.payer, now) {
+        tell(&live.upstream(provider).id, key, routed.payer, change);
     }
 }
 
@@ -54,19 +54,25 @@ fn failure(said: Said) -> Option<KeyFailure> {
     }
 }
 
-fn tell(provider: &str, key: &Key, change: Change) {
+fn tell(provider: &str, key: &Key, Payer(payer): Payer, change: Change) {
     let place = key.place();
     let name = key.name().map(|name| format!(" ({name})"));
     let name = name.unwrap_or_default();
     match change {
         Change::Aside(reason, time) => {
-            let why = match reason {
-                Reason::Refused => "the provider does not accept it",
-                Reason::OutOfCredit => "the account behind it has no credit left",
-                Reason::RateLimited => "it is over its limits",
-            };
             let time = time.as_secs_f64();
-            warn!("provider {provider}: key {place}{name} is set aside for {time:.0} s: {why}");
+            let key = format!("provider {provider}: key {place}{name} is set aside");
+            match reason {
+                Reason::Refused => {
+                    warn!("{key} for {time:.0} s: the provider does not accept it");
+                }
+                Reason::OutOfCredit => warn!(
+                    "{key} for {time:.0} s, for account {payer}: what is behind it has too little credit"
+                ),
+                Reason::RateLimited => {
+                    info!("{key} for {time:.0} s, for account {payer}: it is over its limits");
+                }
+            }
         }
         Change::Back => warn!("provider {provider}: key {place}{name} serves again"),
     }

@@ -238,3 +238,30 @@ async fn requests_are_spread_over_the_keys_by_their_weights() {
         }
     );
 }
+
+/// A 402 or 429 may be for what one request asks: another account goes on with the key.
+#[tokio::test]
+async fn what_one_account_meets_moves_no_other() {
+    for (status, everybodys) in [(402, false), (429, false), (401, true)] {
+        let pair = Pair::start(|gateway| {
+            let gateway = gateway.credentials("one", 2);
+            gateway.key("other", &["--account", "other"])
+        })
+        .await;
+        meets(&pair, error(status)).await;
+        let asked_with = async |name: &str| {
+            let before = pair.first.count();
+            let body = format!(r#"{{"model":"{MODEL}"}}"#);
+            let request = post("/v1/chat/completions", body).bearer(pair.gateway.key_named(name));
+            assert_eq!(pair.gateway.send(&request).await.status, 200);
+            let delivery = pair.first.deliveries_since(before).remove(0);
+            delivery.header("authorization").expect("a key").to_owned()
+        };
+        let key = |at| format!("Bearer {}", upstream_key("one", at));
+        assert_eq!(asked_with("test").await, key(1), "{status}");
+        let other = if everybodys { key(1) } else { key(0) };
+        assert_eq!(asked_with("other").await, other, "{status}");
+        let aside = pair.gateway.metrics().await;
+        assert_eq!(aside.sum("tollgate_keys_set_aside", &[]), 1.0, "{status}");
+    }
+}
