@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use super::health::{Aside, Change, Said, Standing};
+use super::health::{Aside, BACK_OFF, Change, Said, Standing};
 
 /// The number of the account that pays for a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,11 +52,14 @@ impl KeyHealth {
             return None;
         }
         let mut payers = self.lock();
-        let change = payers.get(&payer)?.hear(said, now);
+        let change = payers.get(&payer).and_then(|own| own.hear(said, now));
         if change == Some(Change::Back) {
             payers.remove(&payer);
-            self.any.store(!payers.is_empty(), Ordering::Relaxed);
         }
+        // An account that went away is not waited for: each request would take the lock from now on.
+        let before = now.checked_sub(BACK_OFF).unwrap_or(now);
+        payers.retain(|_, standing| standing.aside(before).is_some());
+        self.any.store(!payers.is_empty(), Ordering::Relaxed);
         change
     }
 

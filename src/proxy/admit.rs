@@ -269,6 +269,7 @@ fn route(
         events: false,
         shown: None,
         look: None,
+        withheld_at: None,
         fault: None,
         overhead: None,
         stream_open: None,

@@ -12,8 +12,9 @@ use pingora_proxy::Session;
 
 use super::attempts::Attempt;
 use super::blame::{self, End};
-use super::context::{Current, RequestContext, Routed};
+use super::context::{Current, Hurry, RequestContext, Routed};
 use super::look::{self, Look};
+use super::reject::{Code, Rejection};
 use super::replay::{Cause, Deadlines};
 use super::way::{self, Failed};
 use super::{edits, keys, limited, report};
@@ -44,7 +45,8 @@ impl Routed {
         self.way.left(self.upstream(live), left)
     }
 
-    fn sent(&self) -> Sent {
+    /// How much of the request the upstream may have got.
+    pub(super) fn sent(&self) -> Sent {
         if !self.current.connected || !self.replay.body_begun() {
             Sent::Nothing
         } else if self.replay.body_handed_over() {
@@ -94,8 +96,9 @@ pub async fn open(
             }
             Err(Nowhere::NoAddress) => {
                 routed.plan.begin();
-                let now = Instant::now();
-                routed.current.endpoint = report::without_address(upstream, now);
+                let lost = report::without_address(upstream, Instant::now());
+                routed.current.endpoint = lost.unwrap_or_default();
+                routed.current.blameless = lost.is_none();
                 let message = "the provider's name has no address";
                 return Err(end(ctx, metrics, Ended::NotConnected, message));
             }
@@ -121,6 +124,8 @@ pub async fn open(
     let left = routed.deadline.saturating_duration_since(Instant::now());
     let limit = waits.connect.min(left);
     routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
+    let left = routed.deadline.saturating_duration_since(Instant::now());
+    routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
     set_out(routed, &waits, laid.pieces, &mut peer);
     Ok(peer)
 }
@@ -162,6 +167,16 @@ impl Waits {
             connect: narrowed(times.connect, own.connect_ms),
             first_byte: narrowed(first_byte, bound),
             idle: narrowed(times.idle, own.idle_ms),
+        }
+    }
+
+    /// What of them is shorter than `usual`, with so much `left` for the whole request.
+    fn hurry(&self, usual: &Self, left: Duration) -> Hurry {
+        let connect = self.connect.min(left);
+        Hurry {
+            connect: (connect < usual.connect).then_some(connect),
+            // Both clocks may end the wait for an answer.
+            first_byte: self.first_byte < usual.first_byte || self.idle < usual.idle,
         }
     }
 }
@@ -206,6 +221,8 @@ pub enum Ended {
     Refused,
     /// A connection that had been used before was at its end, and the upstream took nothing.
     Stale,
+    /// The client's connection failed, not the upstream's.
+    Downstream,
     /// The connection was lost before a response header came, or what came is no valid HTTP.
     Lost,
     /// Nothing came for so long that Pingora gave up. Our own clock is earlier, but it stands still
@@ -240,8 +257,10 @@ pub fn ended(error: &Error, reused: bool) -> Ended {
             _ => Ended::Lost,
         };
     }
-    if *error.esource() == ErrorSource::Upstream && *error.etype() == ErrorType::ReadTimedout {
-        return Ended::TimedOut;
+    match (error.esource(), error.etype()) {
+        (ErrorSource::Downstream, _) => return Ended::Downstream,
+        (ErrorSource::Upstream, ErrorType::ReadTimedout) => return Ended::TimedOut,
+        _ => {}
     }
     let kind = error
         .root_cause()
@@ -320,6 +339,7 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     if !may_be_the_end {
         metrics.failover(outcome);
     }
+    routed.withheld_at = Some(routed.plan.place());
     routed.replay.withhold(Box::new(response.clone()));
     false
 }
@@ -396,19 +416,21 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         return false;
     };
     routed.current.permit = None;
+    let cause = routed.replay.cause();
     if let Some(verdict) = routed.current.verdict.take() {
         close(routed);
-        return advance(routed, verdict, Failed::Endpoint);
+        // Nobody is left to hear of another attempt.
+        return cause != Some(Cause::ClientGone) && advance(routed, verdict, Failed::Endpoint);
     }
-    let cause = routed.replay.cause();
     let happened = match (cause, ended) {
         (Some(Cause::ClientGone | Cause::BadTail | Cause::Total | Cause::Idle), _) => None,
-        _ if routed.current.answered => None,
+        _ if routed.current.answered || routed.current.is_unwritten() => None,
         (Some(Cause::FirstByte), _) => Some(Happened::FirstByteTimeout),
         (_, Ended::NotConnected) => Some(Happened::NotConnected),
         (_, Ended::Refused) => Some(Happened::Refused),
         (_, Ended::Stale) => Some(Happened::Stale),
         (_, Ended::TimedOut) => Some(Happened::FirstByteTimeout),
+        (_, Ended::Downstream) => None,
         (_, Ended::Lost) => Some(Happened::Lost),
     };
     let now = Instant::now();
@@ -435,9 +457,9 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         same_endpoint: failed == Failed::Address
             && routed.way.has_address_left(routed.upstream(&live)),
         refused: left.refused,
-        late: now >= routed.deadline,
+        late: now >= routed.deadline || is_hurried(routed, happened, now),
     };
-    if let Some(sign) = blame::of_end(end) {
+    if let Some(sign) = blame::of_end(end).filter(|_| !routed.current.blameless) {
         report::attempt(routed, &live, sign, now);
     }
     close(routed);
@@ -450,6 +472,40 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         metrics.failover(outcome_without(cause, ended));
     }
     again
+}
+
+/// Whether an attempt that ended so says that its address cannot be reached.
+pub fn is_unreachable(routed: &Routed, ended: Ended) -> bool {
+    let now = Instant::now();
+    ended == Ended::NotConnected
+        && now < routed.deadline
+        && !is_hurried(routed, Happened::NotConnected, now)
+}
+
+/// Notes whether the request could be written as the upstream takes it. If not, that is the request's own fault: its
+/// model makes no path, or its target has become too long.
+pub fn note_written(routed: &mut Routed, live: &Live, written: bool) {
+    routed.current.written = written;
+    if !written {
+        let provider = &routed.upstream(live).id;
+        let words = format!(
+            "The request cannot be written as {provider} takes it: its model's name makes no path there, or its query is too long."
+        );
+        routed.fault = Some(Rejection::new(Code::InvalidRequest, words));
+    }
+}
+
+/// Whether the upstream might have done it in the time that its provider usually has.
+fn is_hurried(routed: &Routed, happened: Happened, now: Instant) -> bool {
+    let hurry = routed.current.hurry;
+    let began = routed.current.began.unwrap_or(now);
+    match happened {
+        Happened::NotConnected => hurry
+            .connect
+            .is_some_and(|time| now.saturating_duration_since(began) >= time),
+        Happened::FirstByteTimeout => hurry.first_byte,
+        _ => false,
+    }
 }
 
 /// Writes down that a candidate was passed over, because it has as many requests under way as it may.
@@ -511,6 +567,7 @@ fn outcome_without(cause: Option<Cause>, ended: Ended) -> AttemptOutcome {
         (Some(Cause::FirstByte | Cause::Idle | Cause::Total), _) => AttemptOutcome::Timeout,
         (_, Ended::NotConnected) => AttemptOutcome::ConnectFailed,
         (_, Ended::TimedOut) => AttemptOutcome::Timeout,
+        (_, Ended::Downstream) => AttemptOutcome::Canceled,
         (_, Ended::Refused | Ended::Stale | Ended::Lost) => AttemptOutcome::Broken,
     }
 }

@@ -38,7 +38,7 @@ pub struct End {
     pub verdict: Verdict,
     /// Whether a next address is one of the same endpoint.
     pub same_endpoint: bool,
-    /// Whether the request's own time is over, which its client may have asked to be short.
+    /// Whether a time is over that the client, or the access key, has made short.
     pub late: bool,
     /// Whether this upstream had refused the request before.
     pub refused: bool,

@@ -85,6 +85,8 @@ pub struct Routed {
     pub shown: Option<HeaderValue>,
     /// What the body of the answer at hand is looked into for.
     pub look: Option<Box<Look>>,
+    /// The place in the plan of the candidate and the key whose failed answer is kept from the client.
+    pub withheld_at: Option<(usize, usize)>,
     /// Why the body cannot go on, where that shows only when an attempt is made.
     pub fault: Option<Rejection>,
     /// What the gateway itself took until the answer began.
@@ -127,12 +129,18 @@ pub struct Current {
     pub began: Option<Instant>,
     /// Whether its connection came about.
     pub connected: bool,
+    /// Whether the request could be written as the upstream takes it.
+    pub written: bool,
     /// Whether its response header has come.
     pub answered: bool,
     /// Whether it went over a connection that had been used before.
     pub reused: bool,
     /// The endpoint it went to.
     pub endpoint: usize,
+    /// Whether it went to none, and its end says nothing of any.
+    pub blameless: bool,
+    /// Its times, where they are shorter than the provider's own.
+    pub hurry: Hurry,
     /// Leave to connect.
     pub permit: Option<OwnedSemaphorePermit>,
     /// Looks at the body of its answer.
@@ -145,6 +153,23 @@ pub struct Current {
     pub edits: Option<HeaderValue>,
     /// The length of the body as it goes upstream, in bytes, where it is known.
     pub length: Option<u64>,
+}
+
+impl Current {
+    /// Whether there is a connection, and a request that cannot be written to it.
+    #[must_use]
+    pub fn is_unwritten(&self) -> bool {
+        self.connected && !self.written
+    }
+}
+
+/// Times of an attempt that the access key or the request has made shorter than the provider's own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hurry {
+    /// For the connection.
+    pub connect: Option<Duration>,
+    /// Whether that for the response header is one.
+    pub first_byte: bool,
 }
 
 // Held by every request under way, streams of an hour included; what few requests need is boxed.

@@ -68,6 +68,12 @@ impl Gateway {
         ctx: &mut RequestContext,
         withheld: Withheld,
     ) -> Result<u16> {
+        // The answer is told as that of the candidate that gave it.
+        if let Some(routed) = ctx.routed.as_deref_mut()
+            && let Some(place) = routed.withheld_at
+        {
+            routed.plan.go_back(place);
+        }
         let mut header = withheld.header;
         let status = header.status.as_u16();
         header.remove_header(&TRANSFER_ENCODING);
@@ -139,6 +145,7 @@ fn explain(ctx: &RequestContext, cause: Option<Cause>) -> Rejection {
         return fault;
     }
     let timed_out = matches!(cause, Some(Cause::FirstByte | Cause::Total | Cause::Idle))
+        || Instant::now() >= routed.deadline
         || routed
             .attempts
             .iter()

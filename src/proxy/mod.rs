@@ -184,7 +184,11 @@ impl ProxyHttp for Gateway {
                 peer::PIECE_MAX_H1
             });
         }
-        self.rewrite(session, request, ctx)
+        let written = self.rewrite(session, request, ctx);
+        if let Some(routed) = ctx.routed.as_deref_mut() {
+            attempt::note_written(routed, &ctx.live, written.is_ok());
+        }
+        written
     }
 
     /// Pingora's look at a request whose held answer is due.
@@ -267,7 +271,7 @@ impl ProxyHttp for Gateway {
         let routed = ctx.routed.as_deref();
         let fresh = routed.is_some_and(|routed| routed.plan.fresh());
         let ended = attempt::ended_unconnected(&error, fresh);
-        if let Some(routed) = routed.filter(|_| ended == attempt::Ended::NotConnected) {
+        if let Some(routed) = routed.filter(|routed| attempt::is_unreachable(routed, ended)) {
             routed.way.note(&ctx.live, routed, false);
         }
         error.set_retry(attempt::next(ctx, &self.metrics, ended));

@@ -8,6 +8,7 @@ use super::blame::{self, Sign};
 use super::context::{RequestContext, Routed};
 use super::error_answer::{Answer, Form, Watch};
 use crate::live::Live;
+use crate::routing::failover::Sent;
 use crate::upstream::health::Change;
 use crate::upstream::{Endpoint, Upstream};
 
@@ -21,6 +22,8 @@ pub fn header(routed: &mut Routed, live: &Live, response: &ResponseHeader, now: 
     routed.current.answer = form.map(Watch::new).unwrap_or_default();
     let sign = match form {
         Some(_) => Some(Sign::Alive),
+        // A client that sends slowly is to blame for it.
+        None if status == 408 && routed.sent() == Sent::Part => Some(Sign::Alive),
         None => blame::of_status(status),
     };
     if let Some(sign) = sign {
@@ -49,14 +52,14 @@ pub fn attempt(routed: &Routed, live: &Live, sign: Sign, now: Instant) {
     note(upstream, routed.endpoint(live), sign, began, now);
 }
 
-/// No endpoint that is left has an address. The attempt that ends with it tells of one of them, whose place is returned;
-/// the others are told of here.
-pub fn without_address(upstream: &Upstream, now: Instant) -> usize {
+/// No endpoint that is left has an address. The attempt that ends with it tells of one of those that are lost, whose
+/// place is returned; the others are told of here. There is none where look-ups are under way still.
+pub fn without_address(upstream: &Upstream, now: Instant) -> Option<usize> {
     let lost = || (0..upstream.endpoints.len()).filter(|at| upstream.endpoints[*at].is_lost());
     for at in lost().skip(1) {
         note(upstream, &upstream.endpoints[at], Sign::Bad, now, now);
     }
-    lost().next().unwrap_or(0)
+    lost().next()
 }
 
 fn note(upstream: &Upstream, endpoint: &Endpoint, sign: Sign, began: Instant, now: Instant) {

@@ -104,6 +104,17 @@ impl Plan {
         &self.candidate().credentials[self.credential]
     }
 
+    /// The places of the candidate and of the credential being tried.
+    #[must_use]
+    pub fn place(&self) -> (usize, usize) {
+        (self.candidate, self.credential)
+    }
+
+    /// Goes back to where an attempt was made, so that what is told from now on is told of it.
+    pub fn go_back(&mut self, place: (usize, usize)) {
+        (self.candidate, self.credential) = place;
+    }
+
     /// Attempts begun.
     #[must_use]
     pub fn attempts(&self) -> u8 {

@@ -134,7 +134,8 @@ async fn the_next_address_of_a_provider_comes_before_the_next_candidate() {
             .custom(custom("two").model(MODEL), &second)
             .start()
             .await;
-        // Endpoints take turns to be the first; wherever a request begins, it ends at the one that lives.
+        // Endpoints take turns to be the first, and which one follows is chance; wherever a request begins, it ends at
+        // the one that lives.
         let mut failed = Vec::new();
         for turn in 0..=count {
             let request = chat(&gateway, 0).header("tollgate-failover", "safe");
@@ -152,8 +153,12 @@ async fn the_next_address_of_a_provider_comes_before_the_next_candidate() {
             );
             failed.push(told.len());
         }
-        failed.sort_unstable();
-        assert_eq!(failed, (0..=count).collect::<Vec<_>>());
+        assert_eq!(
+            failed.iter().filter(|failed| **failed == 0).count(),
+            1,
+            "{failed:?}"
+        );
+        assert!(failed.iter().all(|failed| *failed <= count), "{failed:?}");
         assert_eq!((alive.count(), second.count()), (count + 1, 0));
     }
 }

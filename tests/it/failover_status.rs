@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::pair::{MODEL, MODES, Pair, Reached, attempts, code, error, good};
+use crate::pair::{self, MODEL, MODES, Pair, Reached, attempts, chat, code, error, good};
 use crate::support::client::{Ending, Response};
 use crate::support::upstream::{self, Behaviour, Reply, Upto, behave, fault};
 
@@ -284,4 +284,23 @@ async fn a_client_that_asks_again_on_its_connection_is_served() {
             .status,
         200
     );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_passed_on_late_is_told_of_the_candidate_that_gave_it() {
+    let first = upstream::h1().reply(good()).start().await;
+    let unreachable = upstream::refusing();
+    let gateway = pair::before(&first, &unreachable).start().await;
+    first.push(
+        error(429)
+            .header("x-ratelimit-remaining-requests", "0")
+            .header("set-cookie", "a=b"),
+    );
+    let response = gateway.send(&chat(&gateway, 0)).await;
+    assert_eq!(response.status, 429, "{}", response.text());
+    assert_eq!(response.header("tollgate-model"), Some("one:twice-served"));
+    assert_eq!(response.header("tollgate-credential"), Some("gateway"));
+    assert_eq!(response.header("x-ratelimit-remaining-requests"), None);
+    let line = gateway.access_lines(1).await.remove(0);
+    assert_eq!(line["provider"], "one");
 }

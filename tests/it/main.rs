@@ -35,6 +35,7 @@ mod framing_good;
 mod h2_refused;
 mod h2_upstream;
 mod health_active;
+mod health_hurry;
 mod health_passive;
 mod health_seen;
 mod keys_credit;
