@@ -55,7 +55,7 @@ impl Adder<'_> {
             )?,
             first_byte: self.histograms(
                 "upstream_first_byte_seconds",
-                "End of an attempt's request to the first byte of its response.",
+                "Beginning of an attempt to the first byte of its response.",
                 &["provider"],
                 FIRST_BYTE_SECONDS,
             )?,

@@ -113,11 +113,11 @@ pub enum AttemptOutcome {
     RateLimited,
     /// 408, 5xx
     ServerError,
-    /// No connection: DNS, TCP or TLS failed, or the connection was reset before anything was sent.
+    /// No connection: DNS, TCP or TLS failed.
     ConnectFailed,
-    /// No response header in time, or silence in the middle of a response.
+    /// No response header in time.
     Timeout,
-    /// The connection was lost after the request, or part of it, was sent.
+    /// The connection was lost before a response header came.
     Broken,
     /// The client went away first.
     Canceled,

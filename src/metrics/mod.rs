@@ -104,7 +104,7 @@ impl Metrics {
         let metrics = Self {
             overhead: add.histogram(
                 "gateway_overhead_seconds",
-                "Time the gateway took of its own before a request went on.",
+                "Header of a request to that of its answer, less the time of the attempts.",
                 OVERHEAD_SECONDS,
             )?,
             failovers: AttemptOutcome::ALL
@@ -133,7 +133,7 @@ impl Metrics {
             )?,
             ignored_headers: add.counter(
                 "ignored_headers_total",
-                "Malformed Tollgate-* request headers ignored.",
+                "Tollgate-* request headers that mean nothing.",
             )?,
             discoveries: add.counters(
                 "discoveries_total",

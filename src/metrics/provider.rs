@@ -71,7 +71,7 @@ impl ProviderMetrics {
         }
     }
 
-    /// Records the time from the end of an attempt's request to the first byte of its response.
+    /// Records the time from the beginning of an attempt to the first byte of its response.
     pub fn first_byte(&self, waited: Duration) {
         self.first_byte
             .get_or_init(|| self.families.first_byte.with_label_values(&[&*self.name]))
