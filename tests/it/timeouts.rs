@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::ask::{Dialect, refused};
-use crate::pair::{self, MODEL, Pair, Reached, attempts, chat, code, good};
+use crate::pair::{self, MODEL, Pair, Reached, attempts, chat, code, error, good};
 use crate::streaming::{CLIENTS, Lab, UPSTREAMS, events};
 use crate::support::bodies;
 use crate::support::client::{Ending, Request, Response};
@@ -22,10 +22,14 @@ fn by(gateway: &Gateway, key: &str) -> Request {
 }
 
 /// The same for a stream.
-fn stream(gateway: &Gateway) -> Request {
+fn stream_by(key: &str) -> Request {
     let body = bodies::chat(MODEL).member("stream", "true");
     let body = body.member("stream_options", r#"{"include_usage":true}"#);
-    gateway.post("/v1/chat/completions", body.build())
+    crate::support::client::post("/v1/chat/completions", body.build()).bearer(key)
+}
+
+fn stream(gateway: &Gateway) -> Request {
+    stream_by(gateway.key())
 }
 
 /// Answers after so many milliseconds.
@@ -167,15 +171,63 @@ async fn each_time_can_be_a_keys_own() {
             .key("idle", &["--timeout", "idle=300ms"])
     })
     .await;
-    for (key, reached) in [("plain", Reached(1, 1)), ("streamed", Reached(1, 0))] {
-        pair.first.push(after(1_200));
-        let (response, was) = pair.send(&by(&pair.gateway, key)).await;
-        assert_eq!((response.status, was), (200, reached), "{key}");
+    for (key, plain, streamed) in [
+        ("plain", Reached(1, 1), Reached(1, 0)),
+        ("streamed", Reached(1, 0), Reached(1, 1)),
+    ] {
+        let stream = stream_by(pair.gateway.key_named(key));
+        for (request, expected) in [(by(&pair.gateway, key), plain), (stream, streamed)] {
+            pair.first.push(after(1_200));
+            let (response, reached) = pair.send(&request).await;
+            assert_eq!((response.status, reached), (200, expected), "{key}");
+        }
     }
     let stalled = fault::stalled(Reply::json(200, "[1,").claimed(100), 3);
     pair.first.push(stalled);
     let (response, _) = pair.send(&by(&pair.gateway, "idle")).await;
     assert!(response.status == 200 && !response.is_whole());
+}
+
+#[tokio::test]
+async fn the_first_byte_of_a_stream_can_be_a_providers_own() {
+    let own = "providers.one.timeouts.first_byte_stream";
+    let pair = Pair::start(|gateway| gateway.config(own, "300ms")).await;
+    for (request, expected) in [
+        (chat(&pair.gateway, 0), Reached(1, 0)),
+        (stream(&pair.gateway), Reached(1, 1)),
+    ] {
+        pair.first.push(after(1_200));
+        let (response, reached) = pair.send(&request).await;
+        assert_eq!((response.status, reached), (200, expected));
+    }
+    // It is not the next one's.
+    pair.first.push(error(503));
+    pair.second.push(after(1_200));
+    let (response, reached) = pair.send(&stream(&pair.gateway)).await;
+    assert_eq!((response.status, reached), (200, Reached(1, 1)));
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_come_about_is_given_up_in_the_providers_time() {
+    let first = upstream::unreachable().await;
+    let pair = Pair::with_first(first, |gateway| {
+        gateway
+            .config("timeouts.connect", "60s")
+            .config("providers.one.timeouts.connect", "300ms")
+    })
+    .await;
+    let asked = Instant::now();
+    let (response, reached) = pair.send(&chat(&pair.gateway, 0)).await;
+    let took = asked.elapsed();
+    assert_eq!((response.status, reached), (200, Reached(0, 1)));
+    assert_eq!(
+        attempts(&response)[0],
+        format!("one:{MODEL};connect_failed")
+    );
+    assert!(
+        took >= Duration::from_millis(290) && took < Duration::from_secs(10),
+        "{took:?}"
+    );
 }
 
 #[tokio::test]
