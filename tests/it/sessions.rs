@@ -6,10 +6,12 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use crate::health_passive::{LONG, health};
 use crate::pair::{MODEL, chat, error};
 use crate::replicas::{Replicas, endpoints, house, upstreams};
 use crate::support::client::Request;
 use crate::support::gateway::{Metrics, gateway};
+use crate::support::upstream::{Reply, payload};
 
 /// Turns of a session.
 const TURNS: usize = 50;
@@ -59,19 +61,34 @@ fn post(replicas: &Replicas, body: Bytes) -> Request {
     replicas.gateway.post("/v1/chat/completions", body)
 }
 
-/// A whole session whose replica dies in the middle of it.
+/// A whole session, whose replica dies after it, and as much again.
 async fn a_session_whose_replica_dies(members: &[(&str, Value)]) {
     let mut replicas = Replicas::start(4, "affinity").await;
     let request = |replicas: &Replicas, number| post(replicas, turn(1, number, members));
-    let before = places(&replicas, 0..TURNS / 2, |n| request(&replicas, n)).await;
+    let before = places(&replicas, 0..TURNS, |n| request(&replicas, n)).await;
     let home = before[0];
-    assert_eq!(before, vec![home; TURNS / 2], "it stays");
+    assert_eq!(before, vec![home; TURNS], "it stays");
     // Its port is closed, and its connections with it.
     let successor = upstreams(1).await.remove(0);
     drop(std::mem::replace(&mut replicas.all[home], successor));
-    let after = places(&replicas, TURNS / 2..TURNS, |n| request(&replicas, n)).await;
+    let after = places(&replicas, TURNS..2 * TURNS, |n| request(&replicas, n)).await;
     assert_ne!(after[0], home);
-    assert_eq!(after, vec![after[0]; TURNS / 2], "it moves once");
+    assert_eq!(after, vec![after[0]; TURNS], "it moves once");
+}
+
+/// What the session above is kept from: each replica would read nearly all of it anew.
+#[tokio::test]
+async fn the_same_session_is_spread_where_replicas_take_turns() {
+    let replicas = Replicas::start(4, "round_robin").await;
+    let request = |n| {
+        let body = turn(1, n, &[("prompt_cache_key", json!("session-1"))]);
+        post(&replicas, body)
+    };
+    let all = places(&replicas, 0..TURNS, request).await;
+    assert!(all.windows(2).all(|two| two[0] != two[1]), "{all:?}");
+    let mut counts = replicas.counts();
+    counts.sort_unstable();
+    assert_eq!(counts, [12, 12, 13, 13]);
 }
 
 #[tokio::test]
@@ -154,6 +171,31 @@ async fn health_comes_before_sessions() {
         (1, 1),
         "another replica answered"
     );
+}
+
+/// A replica that answers every request with 200 and an error is no good home, however quick it is.
+#[tokio::test]
+async fn a_home_that_answers_with_errors_of_200_loses_the_session() {
+    const FAILURES: usize = 3;
+    let body = payload::openai_error("out of memory", "server_error", "oom");
+    let replicas = Replicas::with(upstreams(4).await, "affinity", |gateway| {
+        health(gateway, FAILURES as i64, LONG)
+    })
+    .await;
+    let request = |n| post(&replicas, turn(1, n, &[]));
+    let home = places(&replicas, 0..1, request).await[0];
+    replicas.all[home].otherwise(Reply::json(200, body));
+    let failing = places(&replicas, 1..1 + FAILURES, request).await;
+    assert_eq!(failing, [home; FAILURES]);
+    let ejected = |metrics: &Metrics| {
+        let labels = [("provider", "house"), ("state", "ejected")];
+        metrics.sum("tollgate_endpoint_state", &labels) == 1.0
+    };
+    let what = "the home's ejection";
+    replicas.gateway.metrics_until(what, ejected).await;
+    let after = places(&replicas, 1 + FAILURES..TURNS, request).await;
+    assert_ne!(after[0], home);
+    assert_eq!(after, vec![after[0]; after.len()], "it moves once");
 }
 
 #[tokio::test]
