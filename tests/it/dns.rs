@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::pair::{MODEL, attempts, chat, good};
+use crate::pair::{self, MODEL, attempts, chat, good};
 use crate::support::dns::{self, Answer, Dns, NAME, addresses};
 use crate::support::gateway::{Builder, Gateway, custom, gateway};
 use crate::support::upstream::{self, Upstream};
@@ -37,6 +37,11 @@ async fn two() -> [Upstream; 2] {
             return [first, second];
         }
     }
+}
+
+async fn two_providers() -> (Upstream, Upstream) {
+    let start = || upstream::h1().reply(good()).start();
+    (start().await, start().await)
 }
 
 async fn ask(gateway: &Gateway) -> Vec<String> {
@@ -157,6 +162,44 @@ async fn the_last_good_addresses_stay_while_look_ups_fail_or_hang() {
         .iter()
         .filter(|line| line.contains("its last addresses stay"));
     assert!((1..=2).contains(&told.count()), "{lines:#?}");
+}
+
+/// Nobody has looked the name up before, and nobody says anything: the time of a connection bounds that as well.
+#[tokio::test]
+async fn a_first_look_up_that_hangs_passes_to_the_next_candidate() {
+    let (first, second) = two_providers().await;
+    let dns = dns::start(Answer::Hangs).await;
+    let gateway = start(&first, &dns, |gateway| {
+        gateway
+            .custom(custom("spare").model(MODEL), &second)
+            .config("health.passive", false)
+            .config("timeouts.connect", "250ms")
+    })
+    .await;
+    for (count, mode) in [(1, "on"), (2, "safe")] {
+        let began = Instant::now();
+        let request = chat(&gateway, 0).header("tollgate-failover", mode);
+        let response = gateway.send(&request).await;
+        let took = began.elapsed();
+        assert_eq!(response.status, 200, "{mode}: {}", response.text());
+        let told = [
+            format!("house:{MODEL};connect_failed"),
+            format!("spare:{MODEL};ok;status=200"),
+        ];
+        assert_eq!(attempts(&response), told, "{mode}");
+        assert_eq!((first.count(), second.count()), (0, count), "{mode}");
+        // The look-up itself has ten seconds.
+        assert!(took < Duration::from_secs(5), "{mode}: {took:?}");
+    }
+    let request = chat(&gateway, 0).header("tollgate-failover", "off");
+    assert_eq!(gateway.send(&request).await.status, 502);
+    assert_eq!((first.count(), second.count()), (0, 2));
+    assert!(dns.asked() > 0);
+    let failed = [("provider", "house"), ("outcome", "connect_failed")];
+    let metrics = pair::idle(&gateway).await;
+    assert_eq!(metrics.sum("tollgate_attempts_total", &failed), 3.0);
+    let reason = [("reason", "connect_failed")];
+    assert_eq!(metrics.sum("tollgate_failovers_total", &reason), 2.0);
 }
 
 #[tokio::test]
