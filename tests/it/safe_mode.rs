@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use serde_json::json;
+
 use crate::pair::{self, MODEL, error, good};
-use crate::support::bodies;
 use crate::support::client::{self, Windows};
 use crate::support::gateway::{custom, gateway};
 use crate::support::tls::Authority;
@@ -18,6 +19,10 @@ use crate::support::upstream::{
 
 /// Requests at one time.
 const AT_ONCE: usize = 32;
+
+/// One of so many has a body of this size, which takes the way of bodies that Pingora does not keep by itself.
+const LARGE_EACH: usize = 20;
+const LARGE: usize = 64 * 1024 + 1;
 
 /// The header by which a request is known at the providers.
 const NUMBER: &str = "x-number";
@@ -188,8 +193,11 @@ async fn ask_all(gateway: &crate::support::gateway::Gateway, count: usize) -> Ve
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..AT_ONCE {
         let (next, shared, address) = (next.clone(), shared.clone(), gateway.address());
-        let request = gateway.post("/v1/chat/completions", bodies::chat(MODEL).build());
-        let request = request.header("tollgate-failover", "safe");
+        let request = |size| {
+            let request = pair::chat(gateway, size);
+            request.header("tollgate-failover", "safe")
+        };
+        let (small, large) = (request(0), request(LARGE));
         tasks.spawn(async move {
             let mut answers = Vec::new();
             loop {
@@ -197,7 +205,12 @@ async fn ask_all(gateway: &crate::support::gateway::Gateway, count: usize) -> Ve
                 if number >= count {
                     return answers;
                 }
-                let request = request.clone().header(NUMBER, &number.to_string());
+                let request = if number % LARGE_EACH == 0 {
+                    large.clone()
+                } else {
+                    small.clone()
+                };
+                let request = request.header(NUMBER, &number.to_string());
                 let response = match task % 2 {
                     0 => client::send(address, &request).await,
                     _ => shared.send(&request).await,
@@ -226,21 +239,31 @@ async fn what_a_provider_may_be_at_work_on_is_sent_nowhere_else() {
         ..Settings::default()
     });
     let two = Flaky::start(few_streams, &OVER_H2, seed, 2).await;
+    // The third has two endpoints, which take turns.
     let three = Flaky::start(upstream::h1(), &OVER_H1, seed, 3).await;
+    let other = Flaky::start(upstream::h1(), &OVER_H1, seed, 4).await;
+    let url = |flaky: &Flaky| json!({"url": flaky.upstream.origin()});
+    let endpoints = json!([url(&three), url(&other)]);
     let gateway = gateway()
         .trust(&authority)
         .custom(custom("one").model(MODEL), &one.upstream)
         .custom(custom("dead").model(MODEL), &dead)
         .custom(custom("two").model(MODEL), &two.upstream)
-        .custom(custom("three").model(MODEL), &three.upstream)
+        .custom(
+            custom("three").model(MODEL).set("endpoints", endpoints),
+            &three.upstream,
+        )
         .config("timeouts.first_byte", "500ms")
         .start()
         .await;
     let statuses = ask_all(&gateway, count).await;
 
+    let busy = |flaky: &Flaky| flaky.upstream.count() > count / 100;
+    assert!(busy(&three) && busy(&other), "both endpoints are asked");
+
     let mut met = BTreeMap::<Kind, usize>::new();
     let mut courses = vec![Vec::new(); count];
-    for provider in [&one, &two, &three] {
+    for provider in [&one, &two, &three, &other] {
         for (number, at, kind) in provider.deliveries() {
             *met.entry(kind).or_default() += 1;
             courses[number].push((at, kind));
