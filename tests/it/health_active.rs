@@ -122,6 +122,17 @@ async fn a_check_that_fails_ejects_and_one_that_passes_brings_back_without_a_req
 }
 
 #[tokio::test]
+async fn checks_come_no_more_often_than_was_said() {
+    let one = checked(alive()).await;
+    let _gateway = two(&one, &one, &json!({"interval": "500ms"})).await;
+    until_checked(&one, 4).await;
+    let all = checks(&one);
+    // Three pauses; the first check may have been seen late.
+    let between = all[3].at - all[0].at;
+    assert!(between >= Duration::from_millis(1_350), "{between:?}");
+}
+
+#[tokio::test]
 async fn a_check_says_what_the_operator_wrote_and_no_key() {
     let one = checked(alive()).await;
     let check =
