@@ -57,7 +57,7 @@ use crate::snapshot::Snapshot;
 use crate::surface::Dialect;
 use crate::upstream::peer;
 use body::Unread;
-use context::RequestContext;
+use context::{RequestContext, Routed};
 use id::RequestIds;
 use memory::ReplayMemory;
 use seen::Seen;
@@ -270,7 +270,12 @@ impl ProxyHttp for Gateway {
     ) -> Box<Error> {
         let routed = ctx.routed.as_deref();
         let fresh = routed.is_some_and(|routed| routed.plan.fresh());
-        let ended = attempt::ended_unconnected(&error, fresh);
+        let mut ended = attempt::ended_unconnected(&error, fresh);
+        let downgraded =
+            |routed: &Routed| !fresh && routed.endpoint(&ctx.live).seen().refuses_http1();
+        if ended == attempt::Ended::NotConnected && routed.is_some_and(downgraded) {
+            ended = attempt::Ended::Stale;
+        }
         if let Some(routed) = routed.filter(|routed| attempt::is_unreachable(routed, ended)) {
             routed.way.note(&ctx.live, routed, false);
         }
@@ -287,6 +292,11 @@ impl ProxyHttp for Gateway {
         reused: bool,
     ) -> Box<Error> {
         self.looked(ctx, None);
+        if *error.etype() == ErrorType::InvalidH2
+            && let Some(routed) = ctx.routed.as_deref()
+        {
+            routed.endpoint(&ctx.live).seen().saw_invalid_http2();
+        }
         let ended = attempt::ended(&error, reused);
         error.set_retry(attempt::next(ctx, &self.metrics, ended));
         error

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::downgrade::Downgrade;
 use super::health::Health;
 use super::load::Load;
 
@@ -33,6 +34,7 @@ struct Site {
     protocol: AtomicU8,
     connects: Arc<Semaphore>,
     load: Arc<Load>,
+    downgrade: Downgrade,
 }
 
 impl Site {
@@ -41,6 +43,7 @@ impl Site {
             protocol: AtomicU8::new(if tls { UNKNOWN } else { HTTP_1 }),
             connects: Arc::new(Semaphore::new(CONNECTS_MAX)),
             load: Arc::default(),
+            downgrade: Downgrade::new(Instant::now()),
         }
     }
 }
@@ -64,6 +67,22 @@ impl Seen {
         if self.site.protocol.load(Ordering::Relaxed) != seen {
             self.site.protocol.store(seen, Ordering::Relaxed);
         }
+    }
+
+    /// By which number Pingora is to know it.
+    pub(super) fn number(&self, now: Instant) -> u64 {
+        self.site.downgrade.number(now)
+    }
+
+    /// It sent what is no HTTP/2: Pingora asks it over HTTP/1.1 from now on.
+    pub fn saw_invalid_http2(&self) {
+        self.site.downgrade.begin(Instant::now());
+    }
+
+    /// No connection came about. Whether it was to be one over HTTP/1.1 for no other reason than that it had sent what is
+    /// no HTTP/2; the next will be as before.
+    pub fn refuses_http1(&self) -> bool {
+        self.site.downgrade.end()
     }
 
     /// Leave to connect. HTTP/1.1 has a connection for every request; where HTTP/2 may be spoken

@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod check;
 pub mod choose;
 pub mod dns;
+mod downgrade;
 pub mod hash;
 pub mod health;
 pub mod load;

@@ -223,13 +223,15 @@ impl Endpoint {
     }
 
     fn peer(&self, address: SocketAddr) -> Box<HttpPeer> {
-        peer::template(
+        let mut peer = peer::template(
             address,
             self.tls,
             &self.sni,
             self.ca.as_ref(),
             &self.transport,
-        )
+        );
+        peer.group_key = self.seen.number(Instant::now());
+        peer
     }
 }
 

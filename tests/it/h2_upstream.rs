@@ -308,3 +308,22 @@ async fn an_error_and_a_good_answer_come_over_h2_as_over_h1() {
     assert_eq!(response.body, error(422).body());
     assert_eq!(pair.first.connections(), 1);
 }
+
+/// Pingora asks such a provider over HTTP/1.1 from then on, and this one speaks HTTP/2 only.
+#[tokio::test]
+async fn what_breaks_http2_once_does_not_cut_a_provider_off() {
+    let pair = pair(Settings::default(), |gateway| gateway).await;
+    for _ in 0..2 {
+        let (response, _) = pair.meet(fault::invalid_frame(), "off", 1000).await;
+        assert_eq!(response.status, 502);
+        for _ in 0..3 {
+            let (response, reached) = pair.meet(good(), "off", 1000).await;
+            assert_eq!(
+                (response.status, reached),
+                (200, Reached(1, 0)),
+                "{:?}",
+                attempts(&response)
+            );
+        }
+    }
+}
