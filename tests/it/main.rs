@@ -62,6 +62,7 @@ mod support;
 mod swaps;
 mod tidy;
 mod timeouts;
+mod uploads_left;
 mod upstream_names;
 mod upstream_request;
 mod watch;
