@@ -224,6 +224,12 @@ fn bearer(value: &[u8]) -> Value<'_> {
     }
 }
 
+/// Whether a query's pair has this name, in whatever encoding.
+fn is_named(pair: &str, name: &[u8]) -> bool {
+    let written = pair.split_once('=').map_or(pair, |(written, _)| written);
+    percent_decoded(written).eq(name.iter().copied())
+}
+
 /// The value of a query's pair, if its name is `key` in whatever encoding.
 fn key_parameter(pair: &str) -> Option<Credential<'_>> {
     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -313,17 +319,18 @@ pub fn without_subprotocol_key(headers: &HeaderMap) -> SubprotocolEdit {
     }
 }
 
-/// The query without any `key` parameter, in whatever encoding, and otherwise byte for byte; `None`
-/// if it has none. May be empty: then the `?` goes too.
+/// The query without any parameter `key`, nor those of the names `also`, in whatever encoding, and otherwise byte for
+/// byte; `None` if it has none. May be empty: then the `?` goes too.
 #[must_use]
-pub fn strip_query(query: &str) -> Option<String> {
-    if !query.split('&').any(|pair| key_parameter(pair).is_some()) {
+pub fn strip_query(query: &str, also: &[&str]) -> Option<String> {
+    let goes = |pair: &&str| {
+        is_named(pair, PARAMETER) || also.iter().any(|name| is_named(pair, name.as_bytes()))
+    };
+    if !query.split('&').any(|pair| goes(&pair)) {
         return None;
     }
     let mut rest = String::with_capacity(query.len());
-    let mut kept = query
-        .split('&')
-        .filter(|pair| key_parameter(pair).is_none());
+    let mut kept = query.split('&').filter(|pair| !goes(pair));
     rest.extend(kept.next());
     for pair in kept {
         rest.push('&');
@@ -698,9 +705,15 @@ mod tests {
             ("a&&key=x&", Some("a&&")),
             ("&key=x", Some("")),
             ("%ke%79=x&k%6=1", None),
+            ("access_token=x&a=1&acc%65ss_token&b", Some("a=1&b")),
+            ("access_tokens=x", None),
         ];
         for (query, expected) in cases {
-            assert_eq!(strip_query(query).as_deref(), expected, "{query}");
+            assert_eq!(
+                strip_query(query, &["access_token"]).as_deref(),
+                expected,
+                "{query}"
+            );
         }
     }
 
@@ -709,7 +722,7 @@ mod tests {
         for query in ["key=tg-A", "x=1&%6bey=tg-A", "key=%74g-A&key=tg-A"] {
             let map = HeaderMap::new();
             assert!(find(&map, Places::of(&map), Some(query)).is_ok());
-            let left = strip_query(query).unwrap();
+            let left = strip_query(query, &[]).unwrap();
             assert_eq!(
                 find(&map, Places::of(&map), Some(&left)),
                 Err(Refusal::NoKey),

@@ -42,7 +42,9 @@ impl Gateway {
         let route = routed.upstream(live).route(surface);
         let described = live.catalog.provider(candidate.provider).route(surface);
         let query = session.req_header().uri.query();
-        let stripped = query.and_then(presented::strip_query);
+        let on_gateway = routed.plan.credential().source == Source::Gateway;
+        let also = if on_gateway { OTHER_CREDENTIALS } else { &[] };
+        let stripped = query.and_then(|query| presented::strip_query(query, also));
         let to = Upstreamed {
             endpoint: routed.endpoint(live),
             route: route.ok_or_else(no_route)?,
@@ -128,6 +130,10 @@ fn remove(request: &mut RequestHeader, source: Source) -> Result<()> {
     Ok(())
 }
 
+/// Query parameters in which providers take a credential beside their own header: Google's APIs, Azure API Management. One
+/// of a client's beside the operator's would speak in the operator's name, or have its key refused.
+const OTHER_CREDENTIALS: &[&str] = &["access_token", "oauth_token", "subscription-key"];
+
 /// What no upstream is told. Names are in lower case here.
 fn is_unwanted(name: &str, on_gateway: bool) -> bool {
     match name {
@@ -145,6 +151,8 @@ fn is_unwanted(name: &str, on_gateway: bool) -> bool {
         "expect" => true,
         // What an account may not say in the operator's name.
         "openai-organization" | "openai-project" | "cookie" => on_gateway,
+        // Credentials beside the operator's, as in OTHER_CREDENTIALS.
+        "ocp-apim-subscription-key" | "x-goog-user-project" => on_gateway,
         _ => name.starts_with(OWN_PREFIX),
     }
 }

@@ -613,8 +613,15 @@ async fn what_speaks_in_the_operators_name_is_kept_on_the_clients_own_credential
         ("OpenAI-Organization", "org-1"),
         ("OpenAI-Project", "proj-1"),
         ("Cookie", "a=b"),
+        ("Ocp-Apim-Subscription-Key", "sub-1"),
+        ("X-Goog-User-Project", "project-1"),
     ];
     for own in [false, true] {
+        let query = "?access_token=other&a=1&subscription-key=sub-1";
+        for delivery in lab.deliveries(&format!("{CHAT}{query}"), own, &[]).await {
+            let kept = if own { query } else { "?a=1" };
+            assert_eq!(delivery.target, format!("{CHAT}{kept}"), "own: {own}");
+        }
         for delivery in lab.deliveries(CHAT, own, &fields).await {
             for (name, value) in fields {
                 assert_eq!(
