@@ -209,7 +209,9 @@ impl Upstream {
 
     /// Claims the probe of an endpoint that waits for one, and says which it is.
     pub fn probe(&self, now: Instant) -> Option<usize> {
-        let claimed = |endpoint: &Endpoint| endpoint.seen.health().claim(now);
+        // One that is full could not be asked, and nobody else could probe it meanwhile.
+        let claimed =
+            |endpoint: &Endpoint| !endpoint.is_full() && endpoint.seen.health().claim(now);
         self.endpoints.iter().position(claimed)
     }
 

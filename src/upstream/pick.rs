@@ -198,7 +198,7 @@ impl Endpoint {
         self.load().take(self.requests_max)
     }
 
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.load().under_way() >= self.requests_max
     }
 
