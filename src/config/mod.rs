@@ -441,9 +441,9 @@ impl Default for Upstream {
             idle_connections: 512,
             idle_time: Duration::from_mins(1),
             keepalive_time: Duration::from_secs(30),
-            keepalive_interval: Duration::from_secs(10),
+            keepalive_interval: Duration::from_secs(5),
             keepalive_probes: 3,
-            user_timeout: Duration::from_mins(1),
+            user_timeout: Duration::from_secs(35),
             affinity_body: 512,
             ca_file: None,
         }
