@@ -254,6 +254,8 @@ async fn what_a_provider_may_be_at_work_on_is_sent_nowhere_else() {
             &three.upstream,
         )
         .config("timeouts.first_byte", "500ms")
+        // So that both of its endpoints are asked, whichever would be ejected.
+        .config("providers.three.health.passive", false)
         .start()
         .await;
     let statuses = ask_all(&gateway, count).await;
