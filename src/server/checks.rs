@@ -9,6 +9,7 @@ use log::{debug, warn};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
+use super::jitter::with_jitter;
 use crate::catalog::ProviderId;
 use crate::live::Live;
 use crate::snapshot::Snapshot;
@@ -241,12 +242,6 @@ impl Verdict {
         *self = Self::new(passed);
         Some(passed)
     }
-}
-
-/// Up to a tenth longer, so that several gateways do not come to check in step.
-fn with_jitter(pause: Duration) -> Duration {
-    let chance = getrandom::u32().unwrap_or(0) % 1_000;
-    pause + pause / 10_000 * chance
 }
 
 #[cfg(test)]

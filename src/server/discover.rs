@@ -10,6 +10,7 @@ use pingora::connectors::TransportConnector;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::jitter::with_jitter;
 use super::reload::Reloader;
 use crate::catalog::{FoundModel, ProviderId};
 use crate::discover::ask::ask;
@@ -158,24 +159,4 @@ fn sites(live: &Live) -> impl Iterator<Item = (Site, ProviderId)> {
         let asked = provider.discovery.is_some() && live.is_enabled(id);
         asked.then(|| (Site::of(provider), id))
     })
-}
-
-/// Up to a tenth longer, so that several gateways do not come to ask in step.
-fn with_jitter(pause: Duration) -> Duration {
-    let chance = getrandom::u32().unwrap_or(0) % 1_000;
-    pause + pause / 10_000 * chance
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pause_gets_longer_by_a_tenth_at_the_most() {
-        let pause = Duration::from_secs(60);
-        for _ in 0..100 {
-            let longer = with_jitter(pause);
-            assert!((pause..=pause + pause / 10).contains(&longer), "{longer:?}");
-        }
-    }
 }

@@ -8,6 +8,7 @@ mod connections;
 mod discover;
 mod health;
 mod history;
+mod jitter;
 mod lane;
 mod listen;
 pub mod reload;
