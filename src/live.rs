@@ -24,7 +24,6 @@ use crate::secret::SecretRef;
 use crate::upstream::check;
 use crate::upstream::choose::Balance;
 use crate::upstream::dns::Resolver;
-use crate::upstream::health;
 use crate::upstream::measured::Measured;
 use crate::upstream::peer::Transport;
 use crate::upstream::{self, Endpoint, EndpointParts, Route, Times, Upstream};
@@ -343,7 +342,7 @@ impl<'a> Builder<'a> {
                 self.lasting.measured.turns(&provider.id),
             )
             .with_lists(lists)
-            .with_health(health::Settings::of(health))
+            .with_health(*health)
             .with_check(
                 provider
                     .health

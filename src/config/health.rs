@@ -17,17 +17,17 @@ const SAMPLES: RangeInclusive<u32> = 1..=100_000;
 const BACKOFF: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_hours(1);
 
 /// `[health]`, or what a provider has instead.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Whether failures of requests eject an endpoint.
     pub passive: bool,
-    /// Failures in a row that eject.
+    /// Failures in a row that eject; at least 1.
     pub failures: u32,
     /// The time over which the share of failures is measured.
     pub window: Duration,
-    /// The share of failures that ejects, in percent.
+    /// The share of failures that ejects, in percent: 1 to 100.
     pub failure_rate: u8,
-    /// Attempts within the window below which no share is looked at.
+    /// Attempts within the window below which no share is looked at; at least 1.
     pub samples: u32,
     /// For how long an endpoint is ejected the first time; twice as long each further time.
     pub backoff: Duration,

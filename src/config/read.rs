@@ -382,7 +382,7 @@ impl Reader<'_> {
                 .map_or_else(|| timeouts.clone(), |own| provider_timeouts(own, timeouts)),
             health: section
                 .section("health")
-                .map_or_else(|| general.clone(), |own| health(own, general)),
+                .map_or_else(|| *general, |own| health(own, general)),
             place: section.place(),
         };
         section.finish();

@@ -217,7 +217,7 @@ impl Surroundings {
             base_url: None,
             ca_file: None,
             timeouts: config.timeouts.clone(),
-            health: config.health.clone(),
+            health: config.health,
             place: config::Place { line: 1, column: 1 },
         })
     }

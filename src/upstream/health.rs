@@ -18,45 +18,13 @@ use std::time::{Duration, Instant};
 
 use window::{SLICES, Slice, Window};
 
-use crate::config;
-
 /// The share of a back-off time that chance takes away, at the most.
 const JITTER: f64 = 0.25;
 
-/// When an endpoint is ejected, and for how long.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settings {
-    /// Whether failures eject at all.
-    pub passive: bool,
-    /// Failures in a row that eject; at least 1.
-    pub failures: u32,
-    /// The time over which the share of failures is measured.
-    pub window: Duration,
-    /// The share of failures that ejects, in percent: 1 to 100.
-    pub failure_rate: u8,
-    /// Answers within the window below which no share is looked at; at least 1.
-    pub samples: u32,
-    /// For how long an endpoint is ejected the first time; twice as long each further time.
-    pub backoff: Duration,
-    /// For how long at the most.
-    pub backoff_max: Duration,
-}
+/// When an endpoint is ejected, and for how long: as configured.
+pub use crate::config::Health as Settings;
 
 impl Settings {
-    /// As the configuration says.
-    #[must_use]
-    pub fn of(config: &config::Health) -> Self {
-        Self {
-            passive: config.passive,
-            failures: config.failures,
-            window: config.window,
-            failure_rate: config.failure_rate,
-            samples: config.samples,
-            backoff: config.backoff,
-            backoff_max: config.backoff_max,
-        }
-    }
-
     /// The length of the back-off at its `level`th time in a row, from 1. `chance`, from 0 to 1, shortens it by up to a
     /// quarter, so that several gateways do not come back in step.
     fn pause(&self, level: u32, chance: f64) -> Duration {

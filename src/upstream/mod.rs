@@ -31,7 +31,6 @@ use pingora::utils::tls::WrappedX509;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-use crate::config;
 use crate::credentials::{Keys, Scheme};
 use crate::surface::{self, Surface};
 use choose::{Balance, Table};
@@ -156,7 +155,7 @@ impl Upstream {
             keys,
             keyless,
             times,
-            health: health::Settings::of(&config::Health::default()),
+            health: health::Settings::default(),
             check: None,
             balance: Balance::default(),
             next: turns,

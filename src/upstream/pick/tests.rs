@@ -17,12 +17,12 @@ use crate::upstream::{EndpointParts, Times, hash};
 const BACKOFF: Duration = Duration::from_secs(1);
 
 fn settings() -> health::Settings {
-    health::Settings::of(&config::Health {
+    health::Settings {
         failures: 1,
         backoff: BACKOFF,
         backoff_max: BACKOFF,
-        ..config::Health::default()
-    })
+        ..health::Settings::default()
+    }
 }
 
 /// Four replicas with room for two requests each.
