@@ -1,6 +1,8 @@
 //! Whether the beginning of a JSON text is an error and nothing else. Reads only as far as it must; what is no JSON is
 //! nobody's error.
 
+use memchr::memchr2;
+
 use super::Answer;
 
 /// Top-level members that an answer has and an error has not, of all surfaces.
@@ -46,29 +48,19 @@ const OF_REQUESTS: [&[u8]; 23] = [
 /// What a body is that begins with `text`; none while that is open. `ended`: nothing follows.
 pub(super) fn answer(text: &[u8], ended: bool) -> Option<Answer> {
     let mut found = None;
-    let walked = walk(text, |key, value| {
-        if OF_ANSWERS.contains(&key) {
-            found = None;
-            return false;
-        }
-        note(key, value, &mut found);
-        true
-    });
+    let walked = walk(text, &OF_ANSWERS, |key, value| note(key, value, &mut found));
     match (walked, found) {
+        (Walked::Stopped, _) | (Walked::Whole, None) => Some(Answer::Good),
         (Walked::Open, None) => None,
         (Walked::Open, Some(_)) if !ended => None,
         (_, Some(error)) => Some(error),
-        (_, None) => Some(Answer::Good),
     }
 }
 
 /// What an event is, whole or cut off: an error may have empty choices beside it.
 pub(super) fn chunk(data: &[u8]) -> Answer {
     let mut found = None;
-    let _ = walk(data, |key, value| {
-        note(key, value, &mut found);
-        true
-    });
+    let _ = walk(data, &[], |key, value| note(key, value, &mut found));
     found.unwrap_or(Answer::Good)
 }
 
@@ -89,14 +81,13 @@ fn note(key: &[u8], value: &[u8], found: &mut Option<Answer>) {
 /// Whose error an object is.
 fn blame(object: &[u8]) -> Answer {
     let mut answer = Answer::Error;
-    let _ = walk(object, |key, value| {
+    let _ = walk(object, &[], |key, value| {
         let tells = matches!(key, b"type" | b"code" | b"status");
         let value = value.strip_prefix(b"\"").unwrap_or(value);
         let value = value.strip_suffix(b"\"").unwrap_or(value);
         if tells && (OF_REQUESTS.contains(&value) || is_client_error(value)) {
             answer = Answer::Refusal;
         }
-        true
     });
     answer
 }
@@ -109,15 +100,18 @@ fn is_client_error(value: &[u8]) -> bool {
 
 /// How far a walk came.
 enum Walked {
-    /// To the end of the object, to where it was stopped, or to what is no object.
+    /// To the end of the object, or to what is no object.
     Whole,
+    /// To a key at which it was to stop.
+    Stopped,
     /// To the end of what there is of it.
     Open,
 }
 
-/// Goes over the members of the object at the beginning of `text`; `see` is shown each key as it is written, without
-/// quotes, and its value, of which the last may be cut off. It says whether to go on.
-fn walk<'t>(text: &'t [u8], mut see: impl FnMut(&'t [u8], &'t [u8]) -> bool) -> Walked {
+/// Goes over the members of the object at the beginning of `text`, up to a key of `stops`, whose value is not looked at:
+/// it may be long. `see` is shown each key as it is written, without quotes, and its value, of which the last may be cut
+/// off.
+fn walk<'t>(text: &'t [u8], stops: &[&[u8]], mut see: impl FnMut(&'t [u8], &'t [u8])) -> Walked {
     let mut rest = blanks(text);
     // Gemini streams an array of answers where it is not asked for events.
     rest = rest.strip_prefix(b"[").map_or(rest, blanks);
@@ -143,6 +137,9 @@ fn walk<'t>(text: &'t [u8], mut see: impl FnMut(&'t [u8], &'t [u8]) -> bool) -> 
             return Walked::Open;
         };
         let key = &rest[1..end - 1];
+        if stops.contains(&key) {
+            return Walked::Stopped;
+        }
         rest = match blanks(&rest[end..]) {
             [] => return Walked::Open,
             [b':', after @ ..] => blanks(after),
@@ -153,9 +150,7 @@ fn walk<'t>(text: &'t [u8], mut see: impl FnMut(&'t [u8], &'t [u8]) -> bool) -> 
         }
         let end = value(rest);
         let seen = rest[..end.unwrap_or(rest.len())].trim_ascii_end();
-        if !see(key, seen) {
-            return Walked::Whole;
-        }
+        see(key, seen);
         match end {
             Some(end) => rest = &rest[end..],
             None => return Walked::Open,
@@ -171,11 +166,11 @@ fn blanks(text: &[u8]) -> &[u8] {
 fn string(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
+        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        if text[at] == b'"' {
+            return Some(at + 1);
         }
+        at += 2;
     }
 }
 
