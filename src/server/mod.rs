@@ -14,6 +14,7 @@ mod listen;
 pub mod reload;
 mod signals;
 mod status;
+mod tidy;
 mod watch;
 
 use std::net::SocketAddr;
@@ -124,18 +125,14 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let public = assembly.serve_public(gateway)?;
     let admin = assembly.serve_admin(&control, &metrics, status)?;
     let workers = assembly.workers;
-    let mut stopped = stop.subscribe();
-    control.spawn(store::watch(Arc::new(store), keys, async move {
-        let _ = stopped.wait_for(|stopping| *stopping).await;
-    }));
-    let mut stopped = stop.subscribe();
-    control.spawn(discover::run(Arc::clone(&reloader), lasting, async move {
-        let _ = stopped.wait_for(|stopping| *stopping).await;
-    }));
-    let mut stopped = stop.subscribe();
-    control.spawn(checks::run(live, async move {
-        let _ = stopped.wait_for(|stopping| *stopping).await;
-    }));
+    control.spawn(store::watch(Arc::new(store), keys, stopped(&stop)));
+    control.spawn(discover::run(
+        Arc::clone(&reloader),
+        lasting,
+        stopped(&stop),
+    ));
+    control.spawn(checks::run(live, stopped(&stop)));
+    control.spawn(tidy::run(Arc::clone(&reloader), stopped(&stop)));
     if config.catalog.watch {
         let _entered = control.enter();
         watch::watch(Arc::clone(&reloader));
@@ -162,6 +159,14 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         workers: Some(workers),
         signals: Some(signals),
     })
+}
+
+/// Ready once the process is to stop.
+fn stopped(stop: &channel::Sender<bool>) -> impl Future<Output = ()> + use<> {
+    let mut stopping = stop.subscribe();
+    async move {
+        let _ = stopping.wait_for(|stopping| *stopping).await;
+    }
 }
 
 fn one(error: impl std::fmt::Display) -> Vec<String> {

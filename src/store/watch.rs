@@ -78,6 +78,7 @@ pub async fn watch(
     loop {
         let look = async {
             let outcome = follow(&store, &mut changes, &keyring).await;
+            keyring.tidy();
             failures = report(outcome, failures);
             tokio::time::sleep(POLL).await;
         };
