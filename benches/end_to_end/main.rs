@@ -86,7 +86,11 @@ fn run_bare(listen: &str, upstream: &str, threads: &str) -> ExitCode {
 
 /// One thread for everything, the main thread: see [`process::Process::start`].
 fn run(options: &Options) -> io::Result<()> {
-    let pins = Pins::detect();
+    let pins = if options.unpinned {
+        None
+    } else {
+        Pins::detect()
+    };
     if let Some(pins) = pins {
         pins.bind_harness()?;
     }

@@ -18,6 +18,7 @@ Measures the gateway beside a bare Pingora proxy and beside nginx.
     --streams N        instead of the cases: N streams at once through each proxy
     --events N         events of each of these streams (default 100)
     --interval-ms N    time between two events of such a stream (default 100)
+    --unpinned         leave it to the kernel on which core each thread runs
     --swaps N          instead of the cases: N swaps of the catalog a second beside requests, for 30 s
     --models N         models that the catalog has then beside the shipped ones (default none)
     --failover         instead of the cases: what it costs when the first candidate fails
@@ -39,6 +40,8 @@ pub struct Options {
     pub streams: Option<u32>,
     pub events: u32,
     pub interval: Duration,
+    /// Whether no process is bound to a core.
+    pub unpinned: bool,
     /// Swaps of the catalog a second, where they are what is measured.
     pub swaps: Option<u32>,
     pub models: u32,
@@ -60,6 +63,7 @@ impl Default for Options {
             streams: None,
             events: 100,
             interval: Duration::from_millis(100),
+            unpinned: false,
             swaps: None,
             models: 0,
             failover: false,
@@ -89,6 +93,7 @@ impl Options {
                 "--interval-ms" => {
                     options.interval = Duration::from_millis(number(&value()?)?.into());
                 }
+                "--unpinned" => options.unpinned = true,
                 "--swaps" => options.swaps = Some(number(&value()?)?),
                 "--failover" => options.failover = true,
                 "--models" => options.models = number(&value()?)?,
