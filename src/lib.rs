@@ -54,6 +54,9 @@ pub mod credentials;
 // A provider's endpoints, addresses and connections.
 pub mod upstream;
 
+// What a request used, read from its answer.
+pub mod usage;
+
 // Providers that list their models themselves.
 pub mod discover;
 

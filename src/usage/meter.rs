@@ -1,0 +1,105 @@
+//! The meter of one answer: fed its bytes as they pass, it says in the end what was used.
+
+use super::Usage;
+use super::counts::Counts;
+use super::decode::{Coding, Decoder};
+use super::events::{Events, Part};
+use super::find::{Finder, Found};
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// One JSON text.
+    Json,
+    /// Server-sent events.
+    Events,
+}
+
+/// Why a usage is not, or not surely, what was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flaw {
+    /// The answer says nothing of it.
+    Missing,
+    /// What it says could not be read, or decoded.
+    Unreadable,
+    /// Some of its numbers cannot be believed.
+    Absurd,
+}
+
+/// What a meter has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// What was used, as far as it was told.
+    pub usage: Usage,
+    /// What is wrong with that; none: it is what the provider reports.
+    pub flaw: Option<Flaw>,
+    /// Whether a stream's last event was seen. Of other answers the framing tells.
+    pub ended: bool,
+}
+
+/// Reads the usage of one answer.
+pub struct Meter {
+    decoder: Decoder,
+    /// None where the answer is one text.
+    events: Option<Events>,
+    finder: Finder,
+    counts: Counts,
+}
+
+impl Meter {
+    /// The meter of an answer that is written and compressed in this way.
+    #[must_use]
+    pub fn new(form: Form, coding: Coding) -> Self {
+        Self {
+            decoder: Decoder::new(coding),
+            events: (form == Form::Events).then(Events::default),
+            finder: Finder::default(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// The next bytes of the answer, as they came.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        let Self {
+            decoder,
+            events,
+            finder,
+            counts,
+        } = self;
+        decoder.feed(bytes, &mut |text| match events {
+            None => finder.feed(text, &mut |found| note(counts, found)),
+            Some(events) => events.feed(text, &mut |part| match part {
+                Part::Data(data) => finder.feed(data, &mut |found| note(counts, found)),
+                Part::End => finder.reset(),
+            }),
+        });
+    }
+
+    /// What was used, as of the bytes so far.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let counts = &self.counts;
+        let flaw = match () {
+            () if counts.is_unreadable() || self.decoder.has_failed() => Some(Flaw::Unreadable),
+            () if counts.is_absurd() => Some(Flaw::Absurd),
+            () if !counts.is_any() => Some(Flaw::Missing),
+            () => None,
+        };
+        Report {
+            usage: counts.usage(),
+            flaw,
+            ended: self.events.as_ref().is_some_and(Events::ended),
+        }
+    }
+}
+
+fn note(counts: &mut Counts, found: Found<'_>) {
+    match found {
+        Found::Usage(object) => counts.read(object),
+        Found::TooLarge => counts.unreadable(),
+        Found::Tier(name) => counts.tier(name),
+    }
+}
+
+#[cfg(test)]
+mod tests;
