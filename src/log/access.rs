@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::line;
 use super::spool::{Sink, Spool};
+use crate::usage::Usage;
 
 /// Where the lines go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,6 +68,8 @@ pub struct Entry<'a> {
     pub bytes_in: u64,
     /// Bytes of the response body.
     pub bytes_out: u64,
+    /// What the request used, and how well that is known.
+    pub usage: Option<(&'static str, Usage)>,
     /// From the first byte of the request to the last of the response.
     pub duration: Duration,
     /// What of it the provider took.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::access::Entry;
 use super::clock::Clock;
 use super::json;
+use crate::usage::Usage;
 
 /// Bytes of a path, of a list of attempts, and of any other text that a client or a provider has a say in. What is
 /// longer is cut: a line says what happened, it is not a place to store things.
@@ -83,6 +84,9 @@ fn outcome(out: &mut Vec<u8>, entry: &Entry<'_>) {
     });
     number(out, ",\"bytes_in\":", entry.bytes_in);
     number(out, ",\"bytes_out\":", entry.bytes_out);
+    if let Some((word, usage)) = &entry.usage {
+        used(out, word, usage);
+    }
     milliseconds(out, ",\"duration_ms\":", entry.duration);
     if let Some(upstream) = entry.upstream {
         milliseconds(out, ",\"upstream_ms\":", upstream);
@@ -92,6 +96,23 @@ fn outcome(out: &mut Vec<u8>, entry: &Entry<'_>) {
     }
     if let Some(catalog) = entry.catalog {
         plain(out, ",\"catalog\":\"", catalog);
+    }
+}
+
+/// What was used. Counts of parts that are none are left out.
+fn used(out: &mut Vec<u8>, word: &str, usage: &Usage) {
+    plain(out, ",\"usage\":\"", word);
+    number(out, ",\"tokens_in\":", usage.input);
+    number(out, ",\"tokens_out\":", usage.output);
+    for (name, count) in [
+        (",\"tokens_cached\":", usage.cached),
+        (",\"tokens_cache_write\":", usage.cache_write),
+        (",\"tokens_cache_write_1h\":", usage.cache_write_1h),
+        (",\"tokens_reasoning\":", usage.reasoning),
+    ] {
+        if count > 0 {
+            number(out, name, count);
+        }
     }
 }
 
@@ -168,6 +189,15 @@ mod tests {
             stream: true,
             bytes_in: 1_024,
             bytes_out: 18_446_744_073_709_551_615,
+            usage: Some((
+                "reported",
+                Usage {
+                    input: 30,
+                    cached: 10,
+                    output: 5,
+                    ..Usage::default()
+                },
+            )),
             duration: Duration::from_micros(815_042),
             upstream: Some(Duration::from_micros(7)),
             overhead: Some(Duration::from_micros(61)),
@@ -184,7 +214,8 @@ mod tests {
              \"path\":\"/v1/chat/completions\",\"surface\":\"chat\",\"model\":\"gpt-4o\",\"provider\":\"openai\",\
              \"upstream_model\":\"gpt-4o-2024-08-06\",\"credential\":\"gateway\",\"status\":200,\
              \"attempts\":\"openai:gpt-4o;ok;812\",\"stream\":true,\"bytes_in\":1024,\
-             \"bytes_out\":18446744073709551615,\"duration_ms\":815.042,\"upstream_ms\":0.007,\"overhead_us\":61,\
+             \"bytes_out\":18446744073709551615,\"usage\":\"reported\",\"tokens_in\":30,\"tokens_out\":5,\
+             \"tokens_cached\":10,\"duration_ms\":815.042,\"upstream_ms\":0.007,\"overhead_us\":61,\
              \"catalog\":\"c0ffee\"}\n"
         );
     }

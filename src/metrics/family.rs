@@ -34,6 +34,7 @@ pub(super) struct Families {
     pub(super) first_byte: HistogramVec,
     pub(super) attempts: IntCounterVec,
     pub(super) key_failures: IntCounterVec,
+    pub(super) tokens: IntCounterVec,
 }
 
 /// Makes families and registers them.
@@ -68,6 +69,11 @@ impl Adder<'_> {
                 "key_failures_total",
                 "Answers that spoke of a provider key of ours, by what they said.",
                 &["provider", "reason"],
+            )?,
+            tokens: self.counters(
+                "tokens_total",
+                "Tokens used, as providers report them. Each is of one kind.",
+                &["provider", "kind"],
             )?,
         })
     }

@@ -159,6 +159,45 @@ impl Label for AttemptOutcome {
     }
 }
 
+/// What a token was used for. Every token is of one kind, so that the sum over the kinds is what was used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenKind {
+    /// Read, neither from nor for a cache.
+    Input,
+    /// Read from a cache.
+    CachedInput,
+    /// Read, and written to a cache.
+    CacheWrite,
+    /// Written, thoughts left out.
+    Output,
+    /// Thoughts.
+    Reasoning,
+}
+
+impl Label for TokenKind {
+    const ALL: &'static [Self] = &[
+        Self::Input,
+        Self::CachedInput,
+        Self::CacheWrite,
+        Self::Output,
+        Self::Reasoning,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::CachedInput => "cached_input",
+            Self::CacheWrite => "cache_write",
+            Self::Output => "output",
+            Self::Reasoning => "reasoning",
+        }
+    }
+
+    fn index(self) -> usize {
+        self as usize
+    }
+}
+
 /// Why a body was not kept for a further attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReplayLost {
@@ -234,6 +273,7 @@ mod tests {
         check::<AttemptOutcome>();
         check::<ReplayLost>();
         check::<KeyFailure>();
+        check::<TokenKind>();
     }
 
     #[test]

@@ -18,7 +18,9 @@ use prometheus::{
     Encoder, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-pub use labels::{AttemptOutcome, CredentialLabel, KeyFailure, Label, ReplayLost, StatusClass};
+pub use labels::{
+    AttemptOutcome, CredentialLabel, KeyFailure, Label, ReplayLost, StatusClass, TokenKind,
+};
 pub use provider::ProviderMetrics;
 pub use states::InState;
 

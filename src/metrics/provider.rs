@@ -6,8 +6,9 @@ use std::time::Duration;
 use prometheus::{Histogram, IntCounter};
 
 use super::family::Families;
-use super::labels::{AttemptOutcome, CredentialLabel, KeyFailure, Label, StatusClass};
+use super::labels::{AttemptOutcome, CredentialLabel, KeyFailure, Label, StatusClass, TokenKind};
 use crate::surface::{self, Surface};
+use crate::usage::Usage;
 
 /// What stands in labels for the surface of a request that has none, and for the provider of one that was answered
 /// here.
@@ -30,6 +31,8 @@ pub struct ProviderMetrics {
     attempts: Box<[OnceLock<IntCounter>]>,
     /// By reason.
     key_failures: Box<[OnceLock<IntCounter>]>,
+    /// By kind.
+    tokens: Box<[OnceLock<IntCounter>]>,
 }
 
 impl ProviderMetrics {
@@ -43,6 +46,7 @@ impl ProviderMetrics {
             first_byte: OnceLock::new(),
             attempts: counters(AttemptOutcome::ALL.len()),
             key_failures: counters(KeyFailure::ALL.len()),
+            tokens: counters(TokenKind::ALL.len()),
         }
     }
 
@@ -76,6 +80,26 @@ impl ProviderMetrics {
         self.first_byte
             .get_or_init(|| self.families.first_byte.with_label_values(&[&*self.name]))
             .observe(waited.as_secs_f64());
+    }
+
+    /// Counts the tokens that a request used.
+    pub fn tokens(&self, usage: &Usage) {
+        let written = usage.cache_write + usage.cache_write_1h;
+        for (kind, count) in [
+            (TokenKind::Input, usage.input - usage.cached - written),
+            (TokenKind::CachedInput, usage.cached),
+            (TokenKind::CacheWrite, written),
+            (TokenKind::Output, usage.output - usage.reasoning),
+            (TokenKind::Reasoning, usage.reasoning),
+        ] {
+            if count > 0
+                && let Some(cell) = self.tokens.get(kind.index())
+            {
+                let labels = [&*self.name, kind.label()];
+                cell.get_or_init(|| self.families.tokens.with_label_values(&labels))
+                    .inc_by(count);
+            }
+        }
     }
 
     /// Counts one attempt.

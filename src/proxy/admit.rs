@@ -272,6 +272,7 @@ fn route(
         withheld_at: None,
         fault: None,
         overhead: None,
+        meter: None,
         stream_open: None,
         body,
     }))

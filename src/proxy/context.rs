@@ -22,6 +22,7 @@ use crate::metrics::Counted;
 use crate::routing::failover::{Rules, Verdict};
 use crate::routing::plan::{Plan, UpstreamModel};
 use crate::surface::{Dialect, Surface};
+use crate::usage::Meter;
 
 /// The state of one request.
 pub struct RequestContext {
@@ -91,6 +92,8 @@ pub struct Routed {
     pub fault: Option<Rejection>,
     /// What the gateway itself took until the answer began.
     pub overhead: Option<Duration>,
+    /// Reads from the answer what was used.
+    pub meter: Option<Box<Meter>>,
     /// Counts the stream as long as it lasts.
     pub stream_open: Option<Counted>,
 }

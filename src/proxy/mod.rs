@@ -25,6 +25,7 @@ mod limited;
 mod look;
 mod members;
 pub mod memory;
+mod meter;
 mod models;
 mod order;
 mod record;
@@ -256,6 +257,7 @@ impl ProxyHttp for Gateway {
         self.look(ctx, body.as_deref().unwrap_or_default(), end_of_stream);
         if let Some(data) = body.as_ref().filter(|_| !attempt::is_withheld(ctx)) {
             ctx.sent += data.len() as u64;
+            meter::feed(ctx.routed.as_deref_mut(), data);
         }
         report::body(ctx, body.as_deref(), end_of_stream);
         Ok(None)

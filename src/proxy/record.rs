@@ -9,10 +9,11 @@ use pingora_proxy::Session;
 
 use super::Gateway;
 use super::context::{RequestContext, Routed};
-use super::response;
+use super::{meter, response};
 use crate::credentials::Source;
 use crate::log::access::Entry;
 use crate::metrics::CredentialLabel;
+use crate::usage::Report;
 
 /// A client's own id for its request, logged beside ours.
 const CLIENT_REQUEST_ID: &str = "x-client-request-id";
@@ -33,6 +34,7 @@ impl Gateway {
             return;
         };
         routed.events = response::is_event_stream(response);
+        routed.meter = meter::of(ctx.surface, response.status.as_u16(), &response.headers);
         if routed.events {
             routed.stream_open = Some(self.metrics.stream_begins());
         }
@@ -55,22 +57,34 @@ impl Gateway {
             .map_or(NO_RESPONSE, |header| header.status.as_u16());
         let now = Instant::now();
         let took = now.saturating_duration_since(ctx.started);
-        self.count(ctx, status, took);
+        let metered = ctx.routed.as_ref().and_then(|routed| routed.meter.as_ref());
+        let used = metered.map(|meter| meter.report());
+        self.count(ctx, status, took, used.as_ref());
         if self.access_log.is_on() {
-            self.log(session, ctx, status, now);
+            self.log(session, ctx, status, now, used.as_ref());
         }
     }
 
-    fn count(&self, ctx: &RequestContext, status: u16, took: Duration) {
+    fn count(&self, ctx: &RequestContext, status: u16, took: Duration, used: Option<&Report>) {
         let routed = ctx.routed.as_deref();
         let provider =
             routed.map(|routed| ctx.live.provider_metrics(routed.plan.candidate().provider));
         let source = routed.map(|routed| routed.plan.credential().source);
         let series = provider.unwrap_or(self.metrics.no_provider());
         series.request(ctx.surface, status, label(source), took);
+        if let Some(used) = used {
+            series.tokens(&used.usage);
+        }
     }
 
-    fn log(&self, session: &Session, ctx: &RequestContext, status: u16, now: Instant) {
+    fn log(
+        &self,
+        session: &Session,
+        ctx: &RequestContext,
+        status: u16,
+        now: Instant,
+        used: Option<&Report>,
+    ) {
         let took = now.saturating_duration_since(ctx.started);
         let header = session.req_header();
         let own_id = ctx.seen.client_request_id.then(|| {
@@ -101,6 +115,7 @@ impl Gateway {
             stream: routed.is_some_and(|routed| routed.streamed),
             bytes_in: routed.map_or(0, Routed::length),
             bytes_out: ctx.sent,
+            usage: used.map(|used| (meter::word(used), used.usage)),
             duration: took,
             upstream: routed.map(|routed| routed.upstream_time_at(now)),
             overhead: routed.and_then(|routed| routed.overhead),

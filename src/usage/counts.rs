@@ -236,25 +236,33 @@ impl Counts {
 
     fn take(&mut self, written: &Written) {
         let mut absurd = false;
-        let mut set = |place: &mut Option<u64>, names: &[Option<Count>]| {
-            match names.iter().flatten().next() {
-                Some(Count::Is(count)) => *place = Some(*count),
-                Some(Count::Absurd) => absurd = true,
-                None => {}
-            }
+        let mut set = |place: &mut Option<u64>, names: &[Option<Count>]| match names
+            .iter()
+            .flatten()
+            .next()
+        {
+            Some(Count::Is(count)) => *place = Some(*count),
+            Some(Count::Absurd) => absurd = true,
+            None => {}
         };
         let details = [
             written.prompt_tokens_details,
             written.input_tokens_details,
             written.input_token_details,
         ];
-        let input = details.into_iter().find_map(|part| part.0).unwrap_or_default();
+        let input = details
+            .into_iter()
+            .find_map(|part| part.0)
+            .unwrap_or_default();
         let details = [
             written.completion_tokens_details,
             written.output_tokens_details,
             written.output_token_details,
         ];
-        let output = details.into_iter().find_map(|part| part.0).unwrap_or_default();
+        let output = details
+            .into_iter()
+            .find_map(|part| part.0)
+            .unwrap_or_default();
         let creation = written.cache_creation.0.unwrap_or_default();
         let tools = written.server_tool_use.0.unwrap_or_default();
         let of_input = |name| of_modality(written.gemini_prompt_details.as_deref(), name);
@@ -262,13 +270,24 @@ impl Counts {
 
         set(
             &mut self.input,
-            &[written.prompt_tokens, written.input_tokens, gemini_input(written)],
+            &[
+                written.prompt_tokens,
+                written.input_tokens,
+                gemini_input(written),
+            ],
         );
         set(
             &mut self.output,
-            &[written.completion_tokens, written.output_tokens, written.gemini_output],
+            &[
+                written.completion_tokens,
+                written.output_tokens,
+                written.gemini_output,
+            ],
         );
-        set(&mut self.total, &[written.total_tokens, written.gemini_total]);
+        set(
+            &mut self.total,
+            &[written.total_tokens, written.gemini_total],
+        );
         set(
             &mut self.cached,
             &[
@@ -284,18 +303,36 @@ impl Counts {
         set(&mut self.written, &[input.cache_write_tokens]);
         set(
             &mut self.written_beside,
-            &[creation.ephemeral_5m_input_tokens, written.cache_creation_input_tokens],
+            &[
+                creation.ephemeral_5m_input_tokens,
+                written.cache_creation_input_tokens,
+            ],
         );
-        set(&mut self.written_beside_1h, &[creation.ephemeral_1h_input_tokens]);
-        set(&mut self.audio_input, &[input.audio_tokens, of_input("AUDIO")]);
-        set(&mut self.image_input, &[input.image_tokens, of_input("IMAGE")]);
+        set(
+            &mut self.written_beside_1h,
+            &[creation.ephemeral_1h_input_tokens],
+        );
+        set(
+            &mut self.audio_input,
+            &[input.audio_tokens, of_input("AUDIO")],
+        );
+        set(
+            &mut self.image_input,
+            &[input.image_tokens, of_input("IMAGE")],
+        );
         set(
             &mut self.reasoning,
             &[output.reasoning_tokens, written.reasoning_tokens],
         );
         set(&mut self.reasoning_beside, &[written.gemini_thoughts]);
-        set(&mut self.audio_output, &[output.audio_tokens, of_output("AUDIO")]);
-        set(&mut self.image_output, &[output.image_tokens, of_output("IMAGE")]);
+        set(
+            &mut self.audio_output,
+            &[output.audio_tokens, of_output("AUDIO")],
+        );
+        set(
+            &mut self.image_output,
+            &[output.image_tokens, of_output("IMAGE")],
+        );
         set(
             &mut self.searches,
             &[
@@ -361,9 +398,11 @@ impl Counts {
         let input = match self.input {
             Some(_) => self.input_total(),
             // Only the total is known: better read than free.
-            None => self
-                .input_total()
-                .max(self.total.unwrap_or(0).saturating_sub(self.output.unwrap_or(0))),
+            None => self.input_total().max(
+                self.total
+                    .unwrap_or(0)
+                    .saturating_sub(self.output.unwrap_or(0)),
+            ),
         };
         let output = self.output_total();
         let cached = self.cached.or(self.cached_beside).unwrap_or(0).min(input);

@@ -11,8 +11,7 @@ use memchr::memmem;
 const START_MAX: usize = 32;
 
 /// What every usage object is named with: `"usage"` and `"usageMetadata"`.
-static USAGE: LazyLock<memmem::Finder<'static>> =
-    LazyLock::new(|| memmem::Finder::new(b"\"usage"));
+static USAGE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(b"\"usage"));
 
 /// What a stream says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,13 +149,7 @@ impl Events {
     }
 
     /// A whole line, in two parts.
-    fn line(
-        &mut self,
-        start: &[u8],
-        text: &[u8],
-        is_event: bool,
-        told: &mut impl FnMut(Part<'_>),
-    ) {
+    fn line(&mut self, start: &[u8], text: &[u8], is_event: bool, told: &mut impl FnMut(Part<'_>)) {
         let Some((one, two)) = data_of(start, text) else {
             self.last |= is_last(start, text);
             return;

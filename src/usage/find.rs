@@ -298,7 +298,11 @@ mod tests {
             let (one, rest) = text.as_bytes().split_at(first);
             assert_eq!(in_pieces(&[one, rest]), whole, "cut at {first}: {text}");
             let (two, three) = rest.split_at(rest.len().min(1));
-            assert_eq!(in_pieces(&[one, two, three]), whole, "cut at {first}: {text}");
+            assert_eq!(
+                in_pieces(&[one, two, three]),
+                whole,
+                "cut at {first}: {text}"
+            );
         }
         whole
     }
@@ -322,16 +326,40 @@ mod tests {
     fn usage_is_found_at_the_top_and_in_what_wraps_an_answer() {
         for (text, expected) in [
             (r#"{"usage":{"a":1}}"#, &[r#"{"a":1}"#][..]),
-            (r#" { "id" : "x" , "usage" : { "a" : [1,{"b":2}] } } "#, &[r#"{ "a" : [1,{"b":2}] }"#]),
-            (r#"{"response":{"id":1,"usage":{"a":1}},"usage":null}"#, &[r#"{"a":1}"#]),
-            (r#"{"type":"message_start","message":{"content":[],"usage":{"a":"}\"{"}}}"#, &[r#"{"a":"}\"{"}"#]),
+            (
+                r#" { "id" : "x" , "usage" : { "a" : [1,{"b":2}] } } "#,
+                &[r#"{ "a" : [1,{"b":2}] }"#],
+            ),
+            (
+                r#"{"response":{"id":1,"usage":{"a":1}},"usage":null}"#,
+                &[r#"{"a":1}"#],
+            ),
+            (
+                r#"{"type":"message_start","message":{"content":[],"usage":{"a":"}\"{"}}}"#,
+                &[r#"{"a":"}\"{"}"#],
+            ),
             (r#"{"usageMetadata":{"a":1}}"#, &[r#"{"a":1}"#]),
             (r#"{"x_groq":{"id":"r","usage":{"a":1}}}"#, &[r#"{"a":1}"#]),
-            (r#"[{"usageMetadata":{"a":1}},{"usageMetadata":{"a":2}}]"#, &[r#"{"a":1}"#, r#"{"a":2}"#]),
-            (r#"{"service_tier":"flex","usage":{}}"#, &["tier flex", "{}"]),
-            (r#"{"response":{"service_tier":"priority"}}"#, &["tier priority"]),
-            (r#"{"data":[[1.5,-2e9],[3]],"usage":{"a":1}}"#, &[r#"{"a":1}"#]),
-            (r#"{"data":[1,{"usage":{"a":2}},"]",3],"usage":{"a":1}}"#, &[r#"{"a":1}"#]),
+            (
+                r#"[{"usageMetadata":{"a":1}},{"usageMetadata":{"a":2}}]"#,
+                &[r#"{"a":1}"#, r#"{"a":2}"#],
+            ),
+            (
+                r#"{"service_tier":"flex","usage":{}}"#,
+                &["tier flex", "{}"],
+            ),
+            (
+                r#"{"response":{"service_tier":"priority"}}"#,
+                &["tier priority"],
+            ),
+            (
+                r#"{"data":[[1.5,-2e9],[3]],"usage":{"a":1}}"#,
+                &[r#"{"a":1}"#],
+            ),
+            (
+                r#"{"data":[1,{"usage":{"a":2}},"]",3],"usage":{"a":1}}"#,
+                &[r#"{"a":1}"#],
+            ),
         ] {
             assert_eq!(found(text), expected, "{text}");
         }
@@ -362,7 +390,14 @@ mod tests {
 
     #[test]
     fn what_is_no_json_does_no_harm() {
-        for text in ["}}]]", "{{{{", "\"", "[,:{", "\\\"", "{\"usage\":}{\"a\":{}}"] {
+        for text in [
+            "}}]]",
+            "{{{{",
+            "\"",
+            "[,:{",
+            "\\\"",
+            "{\"usage\":}{\"a\":{}}",
+        ] {
             found(text);
         }
     }
@@ -379,7 +414,9 @@ mod tests {
     #[test]
     fn a_text_that_is_given_up_leaves_nothing_behind() {
         let mut finder = Finder::default();
-        finder.feed(br#"{"response":{"usage":{"a":"#, &mut |_| panic!("nothing is whole"));
+        finder.feed(br#"{"response":{"usage":{"a":"#, &mut |_| {
+            panic!("nothing is whole")
+        });
         finder.reset();
         let mut count = 0;
         finder.feed(br#"{"usage":{"b":2}}"#, &mut |found| {

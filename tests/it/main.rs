@@ -65,4 +65,5 @@ mod timeouts;
 mod uploads_left;
 mod upstream_names;
 mod upstream_request;
+mod usage;
 mod watch;

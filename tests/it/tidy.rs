@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 /// Each top-level module, and those of ours that it may name. What is not listed may name nothing.
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("model", &[]),
-    ("metrics", &["surface"]),
+    ("usage", &[]),
+    ("metrics", &["surface", "usage"]),
     ("snapshot", &[]),
     ("secret", &[]),
     ("surface", &[]),
-    ("log", &[]),
+    ("log", &["usage"]),
     ("echo", &[]),
     ("explain", &[]),
     ("access", &["snapshot", "secret"]),
@@ -50,6 +51,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "snapshot",
             "surface",
             "upstream",
+            "usage",
         ],
     ),
 ];

@@ -25,7 +25,11 @@ fn read(form: Form, answer: &[u8]) -> Report {
         assert_eq!(read, whole, "cut at {cut}");
     }
     let bytes: Vec<&[u8]> = answer.chunks(1).collect();
-    assert_eq!(report(form, Coding::Identity, &bytes), whole, "byte by byte");
+    assert_eq!(
+        report(form, Coding::Identity, &bytes),
+        whole,
+        "byte by byte"
+    );
     whole
 }
 

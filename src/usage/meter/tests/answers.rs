@@ -85,7 +85,11 @@ fn openai_responses() {
         r#"{{"id":"resp_1","object":"response","status":"completed","output":[{{"type":"message","content":[{{"text":"hi"}}]}}],"service_tier":"default","usage":{object},"user":null}}"#
     );
     assert_eq!(json(&answer), sound(usage));
-    for end in ["response.completed", "response.incomplete", "response.failed"] {
+    for end in [
+        "response.completed",
+        "response.incomplete",
+        "response.failed",
+    ] {
         let stream = format!(
             "event: response.created\ndata: {{\"type\":\"response.created\",\"response\":{{\"id\":\"1\",\"usage\":null}}}}\n\n\
              event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"delta\":\"hi\"}}\n\n\
@@ -179,10 +183,7 @@ data: [DONE]
     };
     assert_eq!(events(stream), ended(usage));
     let plain = r#"{"id":"1","choices":[],"usage":{"prompt_tokens":18,"completion_tokens":30,"total_tokens":48,"prompt_tokens_details":{"cached_tokens":8}},"service_tier":"on_demand","x_groq":{"id":"req_1","usage":{"dram_cached_tokens":0,"sram_cached_tokens":0}}}"#;
-    let usage = Usage {
-        cached: 8,
-        ..usage
-    };
+    let usage = Usage { cached: 8, ..usage };
     assert_eq!(json(plain), sound(usage));
 }
 
@@ -198,7 +199,9 @@ fn deepseek_keeps_the_connection_open_with_comments_and_empty_lines() {
     };
     let plain = format!("\n\n\n{{\"choices\":[],{object}}}");
     assert_eq!(json(&plain), sound(usage));
-    let stream = format!(": keep-alive\n\n: keep-alive\n\ndata: {{\"choices\":[{{\"finish_reason\":\"stop\"}}],{object}}}\n\ndata: [DONE]\n\n");
+    let stream = format!(
+        ": keep-alive\n\n: keep-alive\n\ndata: {{\"choices\":[{{\"finish_reason\":\"stop\"}}],{object}}}\n\ndata: [DONE]\n\n"
+    );
     assert_eq!(events(&stream), ended(usage));
 }
 
@@ -262,11 +265,16 @@ fn gemini_counts_thoughts_and_tools_beside() {
         audio_output: 9,
         ..Usage::default()
     };
-    let answer = format!(r#"{{"candidates":[],"usageMetadata":{object},"modelVersion":"gemini-3"}}"#);
+    let answer =
+        format!(r#"{{"candidates":[],"usageMetadata":{object},"modelVersion":"gemini-3"}}"#);
     assert_eq!(json(&answer), sound(usage));
-    let first = r#"{"candidates":[],"usageMetadata":{"promptTokenCount":100,"totalTokenCount":100}}"#;
+    let first =
+        r#"{"candidates":[],"usageMetadata":{"promptTokenCount":100,"totalTokenCount":100}}"#;
     assert_eq!(json(&format!("[{first},\n{answer}]")), sound(usage));
-    assert_eq!(events(&format!("data: {first}\n\ndata: {answer}\n\n")), sound(usage));
+    assert_eq!(
+        events(&format!("data: {first}\n\ndata: {answer}\n\n")),
+        sound(usage)
+    );
 }
 
 #[test]
@@ -294,11 +302,18 @@ fn images_and_speech() {
 fn compressed_answers_are_read_at_every_cut() {
     let stream = "data: {\"choices\":[{\"delta\":{\"content\":\"xxxxxxxxxxxxxxxxxxxxxxxx\"}}]}\n\ndata: {\"usage\":{\"prompt_tokens\":9,\"completion_tokens\":12,\"total_tokens\":21}}\n\ndata: [DONE]\n\n";
     let plain = report(Form::Events, Coding::Identity, &[stream.as_bytes()]);
-    assert_eq!((plain.usage.input, plain.flaw, plain.ended), (9, None, true));
+    assert_eq!(
+        (plain.usage.input, plain.flaw, plain.ended),
+        (9, None, true)
+    );
     for (coding, packed) in hostile::packed(stream.as_bytes()) {
         for cut in 0..=packed.len() {
             let (one, two) = packed.split_at(cut);
-            assert_eq!(report(Form::Events, coding, &[one, two]), plain, "{coding:?} cut at {cut}");
+            assert_eq!(
+                report(Form::Events, coding, &[one, two]),
+                plain,
+                "{coding:?} cut at {cut}"
+            );
         }
     }
 }

@@ -74,23 +74,35 @@ fn numbers_that_cannot_be_believed_are_flagged_and_do_no_harm() {
         assert_eq!((report.usage.input, report.usage.output), (0, 4), "{count}");
     }
     let report = json(r#"{"usage":{"prompt_tokens":12.0,"completion_tokens":1e2}}"#);
-    assert_eq!((report.usage.input, report.usage.output, report.flaw), (12, 100, None));
+    assert_eq!(
+        (report.usage.input, report.usage.output, report.flaw),
+        (12, 100, None)
+    );
 }
 
 #[test]
 fn parts_larger_than_the_whole_are_flagged_and_bounded() {
-    let report = json(r#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":11}}}"#);
+    let report = json(
+        r#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"prompt_tokens_details":{"cached_tokens":11}}}"#,
+    );
     assert_eq!(report.flaw, Some(Flaw::Absurd));
     assert_eq!(report.usage.cached, 10);
-    let report = json(r#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"completion_tokens_details":{"reasoning_tokens":40}}}"#);
+    let report = json(
+        r#"{"usage":{"prompt_tokens":10,"completion_tokens":4,"completion_tokens_details":{"reasoning_tokens":40}}}"#,
+    );
     assert_eq!(report.usage.reasoning, 4);
-    let largest = format!(r#"{{"usage":{{"input_tokens":{0},"cache_read_input_tokens":{0},"cache_creation_input_tokens":{0},"output_tokens":{0},"total_tokens":{0}}}}}"#, 1_u64 << 40);
+    let largest = format!(
+        r#"{{"usage":{{"input_tokens":{0},"cache_read_input_tokens":{0},"cache_creation_input_tokens":{0},"output_tokens":{0},"total_tokens":{0}}}}}"#,
+        1_u64 << 40
+    );
     assert_eq!(json(&largest).usage.input, 3 << 40);
 }
 
 #[test]
 fn null_is_nothing() {
-    let report = json(r#"{"usage":{"prompt_tokens":null,"completion_tokens":4,"prompt_tokens_details":null}}"#);
+    let report = json(
+        r#"{"usage":{"prompt_tokens":null,"completion_tokens":4,"prompt_tokens_details":null}}"#,
+    );
     assert_eq!((report.usage.output, report.flaw), (4, None));
 }
 

@@ -1,0 +1,88 @@
+//! What a request used: read from its answer on the way to the client, and told when the request ends. Nothing of the
+//! answer is held back for it.
+
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+
+use super::context::Routed;
+use crate::surface::Surface;
+use crate::usage::{Coding, Flaw, Form, Meter, Report};
+
+/// The meter of an answer with these headers; none where a request of the surface uses nothing, or the answer is
+/// written in a way that is not read.
+#[must_use]
+pub fn of(surface: Option<Surface>, status: u16, headers: &HeaderMap) -> Option<Box<Meter>> {
+    // An answer to the question how many tokens there are.
+    if surface == Some(Surface::CountTokens) || !(200..300).contains(&status) {
+        return None;
+    }
+    let value = |name| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
+    let form = form(value(CONTENT_TYPE))?;
+    let coding = Coding::named(value(CONTENT_ENCODING))?;
+    Some(Box::new(Meter::new(form, coding)))
+}
+
+fn form(kind: &[u8]) -> Option<Form> {
+    let end = kind.iter().position(|byte| matches!(byte, b';' | b' '));
+    let kind = &kind[..end.unwrap_or(kind.len())];
+    if kind.eq_ignore_ascii_case(b"application/json") {
+        Some(Form::Json)
+    } else if kind.eq_ignore_ascii_case(b"text/event-stream") {
+        Some(Form::Events)
+    } else {
+        None
+    }
+}
+
+/// Reads bytes of the answer that go to the client.
+pub fn feed(routed: Option<&mut Routed>, bytes: &[u8]) {
+    if let Some(meter) = routed.and_then(|routed| routed.meter.as_mut()) {
+        meter.feed(bytes);
+    }
+}
+
+/// What the access log calls a report.
+#[must_use]
+pub fn word(report: &Report) -> &'static str {
+    match report.flaw {
+        None => "reported",
+        Some(Flaw::Missing) => "missing",
+        Some(Flaw::Unreadable) => "unreadable",
+        Some(Flaw::Absurd) => "absurd",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderName;
+
+    fn is_metered(surface: Surface, status: u16, headers: &[(HeaderName, &'static str)]) -> bool {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
+        of(Some(surface), status, &headers.collect()).is_some()
+    }
+
+    #[test]
+    fn what_can_be_read_is_metered() {
+        let json = (CONTENT_TYPE, "application/json; charset=utf-8");
+        let events = (CONTENT_TYPE, "text/event-stream");
+        for headers in [
+            &[json.clone()][..],
+            &[events],
+            &[json.clone(), (CONTENT_ENCODING, "br")],
+        ] {
+            assert!(is_metered(Surface::Chat, 200, headers), "{headers:?}");
+        }
+        assert!(!is_metered(Surface::CountTokens, 200, &[json.clone()]));
+        assert!(!is_metered(Surface::Chat, 400, &[json.clone()]));
+        for headers in [
+            &[][..],
+            &[(CONTENT_TYPE, "audio/mpeg")],
+            &[(CONTENT_TYPE, "application/jsonl")],
+            &[json, (CONTENT_ENCODING, "compress")],
+        ] {
+            assert!(!is_metered(Surface::Chat, 200, headers), "{headers:?}");
+        }
+    }
+}
