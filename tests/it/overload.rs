@@ -164,11 +164,13 @@ async fn a_full_provider_is_passed_over_for_the_next_candidate() {
 async fn a_place_comes_back_however_the_request_ends() {
     let replicas = limited(upstreams(1).await, 1, 1).await;
     let upstream = &replicas.all[0];
+    // A place is given back when the request has ended, which its client may see a moment earlier: whoever asks next would
+    // be refused, and leave the upstream's next behaviour to the request after it.
     let well = || async {
-        // A place is given back when the request has ended, which its client may see a moment earlier.
         pair::idle(&replicas.gateway).await;
         let response = replicas.gateway.send(&chat(&replicas.gateway, 0)).await;
         assert_eq!(response.status, 200, "{}", response.text());
+        pair::idle(&replicas.gateway).await;
     };
     well().await;
     for behaviour in [
