@@ -1,11 +1,12 @@
 //! What a request used: read from its answer on the way to the client, and told when the request ends. Nothing of the
 //! answer is held back for it.
 
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::header::{CONTENT_TYPE, HeaderMap};
 
 use super::context::Routed;
+use super::decoded;
 use crate::surface::Surface;
-use crate::usage::{Coding, Flaw, Form, Meter, Report};
+use crate::usage::{Flaw, Form, Meter, Report};
 
 /// The meter of an answer with these headers; none where a request of the surface uses nothing, or the answer is
 /// written in a way that is not read.
@@ -15,9 +16,8 @@ pub fn of(surface: Option<Surface>, status: u16, headers: &HeaderMap) -> Option<
     if surface == Some(Surface::CountTokens) || !(200..300).contains(&status) {
         return None;
     }
-    let value = |name| headers.get(name).map_or(&b""[..], HeaderValue::as_bytes);
-    let form = form(value(CONTENT_TYPE))?;
-    let coding = Coding::named(value(CONTENT_ENCODING))?;
+    let form = form(headers.get(CONTENT_TYPE)?.as_bytes())?;
+    let coding = decoded::coding(headers)?;
     Some(Box::new(Meter::new(form, coding)))
 }
 
@@ -54,7 +54,7 @@ pub fn word(report: &Report) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
+    use http::header::{CONTENT_ENCODING, HeaderName, HeaderValue};
 
     fn is_metered(surface: Surface, status: u16, headers: &[(HeaderName, &'static str)]) -> bool {
         let headers = headers
@@ -74,8 +74,12 @@ mod tests {
         ] {
             assert!(is_metered(Surface::Chat, 200, headers), "{headers:?}");
         }
-        assert!(!is_metered(Surface::CountTokens, 200, &[json.clone()]));
-        assert!(!is_metered(Surface::Chat, 400, &[json.clone()]));
+        assert!(!is_metered(
+            Surface::CountTokens,
+            200,
+            std::slice::from_ref(&json)
+        ));
+        assert!(!is_metered(Surface::Chat, 400, std::slice::from_ref(&json)));
         for headers in [
             &[][..],
             &[(CONTENT_TYPE, "audio/mpeg")],

@@ -66,12 +66,15 @@ impl Meter {
             finder,
             counts,
         } = self;
-        decoder.feed(bytes, &mut |text| match events {
-            None => finder.feed(text, &mut |found| note(counts, found)),
-            Some(events) => events.feed(text, &mut |part| match part {
-                Part::Data(data) => finder.feed(data, &mut |found| note(counts, found)),
-                Part::End => finder.reset(),
-            }),
+        decoder.feed(bytes, &mut |text| {
+            match events {
+                None => finder.feed(text, &mut |found| note(counts, found)),
+                Some(events) => events.feed(text, &mut |part| match part {
+                    Part::Data(data) => finder.feed(data, &mut |found| note(counts, found)),
+                    Part::End => finder.reset(),
+                }),
+            }
+            true
         });
     }
 
@@ -102,4 +105,4 @@ fn note(counts: &mut Counts, found: Found<'_>) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,7 +12,7 @@ mod events;
 mod find;
 mod meter;
 
-pub use decode::Coding;
+pub use decode::{Coding, Decoder};
 pub use meter::{Flaw, Form, Meter, Report};
 
 /// What was used. `input` and `output` are totals; the other counts are parts of them, whatever the provider's own way

@@ -4,6 +4,8 @@
 mod answers;
 mod hostile;
 
+pub use hostile::packed;
+
 use super::*;
 use crate::usage::Tier;
 
