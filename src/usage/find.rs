@@ -7,6 +7,9 @@ use memchr::{memchr, memchr2, memchr3};
 /// Bytes of the longest usage object that is kept. The longest known is 1 KiB.
 pub(super) const KEPT_MAX: usize = 16 * 1024;
 
+/// Bytes of nearly every usage object: room for them is made at once.
+const KEPT_USUAL: usize = 512;
+
 /// Bytes of the longest key that is looked for.
 const KEY_MAX: usize = 16;
 
@@ -231,6 +234,7 @@ impl Finder {
                 Key::Usage => {
                     self.keeping = Some(self.depth);
                     self.kept.clear();
+                    self.kept.reserve(KEPT_USUAL);
                 }
                 Key::Wrapper if self.depth - self.base == 1 => self.below = true,
                 _ => {}

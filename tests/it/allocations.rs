@@ -36,7 +36,8 @@ const BATCHES: usize = 50;
 const BATCH: usize = 20;
 
 /// Allocations and reallocations of one request of 1 KiB, `model` last, on connections that are open. Most are Pingora's.
-const BUDGET: f64 = 117.0;
+/// Two are the meter's: itself, so that a request that is not metered pays for none, and the usage object that it keeps.
+const BUDGET: f64 = 119.0;
 /// What the count may vary by, in both directions: one that has become much lower is a new budget.
 const MARGIN: f64 = 3.0;
 
