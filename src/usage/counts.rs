@@ -4,187 +4,10 @@
 //! documentation of Groq, DeepSeek, xAI, Perplexity, Moonshot and Inception (November 2026). The counts of one answer
 //! may come in several objects (Anthropic's streams): a later one replaces what it names, for counts are cumulative.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+mod written;
 
 use super::{Tier, Usage};
-
-/// The highest count that is believed. No model reads or writes a thousandth of it in one request.
-pub(super) const COUNT_MAX: u64 = 1 << 40;
-
-/// A count as written: anything may stand there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Count {
-    Is(u64),
-    /// No whole number from 0 to [`COUNT_MAX`].
-    Absurd,
-}
-
-impl<'de> Deserialize<'de> for Count {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_any(CountVisitor)
-    }
-}
-
-struct CountVisitor;
-
-impl<'de> Visitor<'de> for CountVisitor {
-    type Value = Count;
-
-    fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("a count")
-    }
-
-    fn visit_u64<E: Error>(self, value: u64) -> Result<Count, E> {
-        Ok(if value <= COUNT_MAX {
-            Count::Is(value)
-        } else {
-            Count::Absurd
-        })
-    }
-
-    fn visit_i64<E: Error>(self, value: i64) -> Result<Count, E> {
-        u64::try_from(value).map_or(Ok(Count::Absurd), |value| self.visit_u64(value))
-    }
-
-    /// `12.0` is what some write for 12.
-    fn visit_f64<E: Error>(self, value: f64) -> Result<Count, E> {
-        #[allow(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "whole, not negative, and below 2^53"
-        )]
-        let count = (value >= 0.0 && value <= COUNT_MAX as f64 && value.fract() == 0.0)
-            .then_some(value as u64);
-        Ok(count.map_or(Count::Absurd, Count::Is))
-    }
-
-    fn visit_str<E: Error>(self, _: &str) -> Result<Count, E> {
-        Ok(Count::Absurd)
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Count, E> {
-        Ok(Count::Absurd)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Count, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(Count::Absurd)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Count, A::Error> {
-        while list.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Count::Absurd)
-    }
-}
-
-/// A part of an object that is itself an object, or whatever else stands there.
-#[derive(Clone, Copy, Debug)]
-struct Part<T>(Option<T>);
-
-impl<T> Default for Part<T> {
-    fn default() -> Self {
-        Self(None)
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        Option::deserialize(from).map(Self)
-    }
-}
-
-/// A usage object, with the names of all dialects.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Written {
-    prompt_tokens: Option<Count>,
-    input_tokens: Option<Count>,
-    completion_tokens: Option<Count>,
-    output_tokens: Option<Count>,
-    total_tokens: Option<Count>,
-    prompt_tokens_details: Part<InputDetails>,
-    input_tokens_details: Part<InputDetails>,
-    input_token_details: Part<InputDetails>,
-    completion_tokens_details: Part<OutputDetails>,
-    output_tokens_details: Part<OutputDetails>,
-    output_token_details: Part<OutputDetails>,
-    // Anthropic.
-    cache_read_input_tokens: Option<Count>,
-    cache_creation_input_tokens: Option<Count>,
-    cache_creation: Part<CacheCreation>,
-    server_tool_use: Part<ServerTools>,
-    // DeepSeek.
-    prompt_cache_hit_tokens: Option<Count>,
-    // Inception and, of old, Moonshot.
-    cached_input_tokens: Option<Count>,
-    cached_tokens: Option<Count>,
-    reasoning_tokens: Option<Count>,
-    // xAI and Perplexity.
-    num_sources_used: Option<Count>,
-    num_search_queries: Option<Count>,
-    // Gemini.
-    #[serde(rename = "promptTokenCount")]
-    gemini_prompt: Option<Count>,
-    #[serde(rename = "toolUsePromptTokenCount")]
-    gemini_tool_prompt: Option<Count>,
-    #[serde(rename = "cachedContentTokenCount")]
-    gemini_cached: Option<Count>,
-    #[serde(rename = "candidatesTokenCount")]
-    gemini_output: Option<Count>,
-    #[serde(rename = "thoughtsTokenCount")]
-    gemini_thoughts: Option<Count>,
-    #[serde(rename = "totalTokenCount")]
-    gemini_total: Option<Count>,
-    #[serde(rename = "promptTokensDetails")]
-    gemini_prompt_details: Option<Vec<OfModality>>,
-    #[serde(rename = "candidatesTokensDetails")]
-    gemini_output_details: Option<Vec<OfModality>>,
-    #[serde(rename = "trafficType")]
-    gemini_traffic: Option<IgnoredAny>,
-    service_tier: Option<Box<str>>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct InputDetails {
-    cached_tokens: Option<Count>,
-    cache_read_input_tokens: Option<Count>,
-    cache_write_tokens: Option<Count>,
-    audio_tokens: Option<Count>,
-    image_tokens: Option<Count>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct OutputDetails {
-    reasoning_tokens: Option<Count>,
-    audio_tokens: Option<Count>,
-    image_tokens: Option<Count>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct CacheCreation {
-    ephemeral_5m_input_tokens: Option<Count>,
-    ephemeral_1h_input_tokens: Option<Count>,
-}
-
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
-struct ServerTools {
-    web_search_requests: Option<Count>,
-}
-
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-struct OfModality {
-    modality: Option<Box<str>>,
-    #[serde(rename = "tokenCount")]
-    count: Option<Count>,
-}
+use written::{Count, OfModality, Written};
 
 /// What is known so far of the counts of one answer. Each is as the provider wrote it last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -197,7 +20,10 @@ pub(super) struct Counts {
     /// Cached input that `input` leaves out.
     cached_beside: Option<u64>,
     written: Option<u64>,
+    /// Cache writes that `input` leaves out: all of them, and by how long they last. The last events of a stream tell the
+    /// first only.
     written_beside: Option<u64>,
+    written_beside_5m: Option<u64>,
     written_beside_1h: Option<u64>,
     audio_input: Option<u64>,
     image_input: Option<u64>,
@@ -217,6 +43,10 @@ pub(super) struct Counts {
 
 impl Counts {
     /// Takes up a usage object.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "no tree: the counts of an object of at most 16 KiB"
+    )]
     pub(super) fn read(&mut self, object: &[u8]) {
         match serde_json::from_slice::<Written>(object) {
             Ok(written) => self.take(&written),
@@ -265,6 +95,7 @@ impl Counts {
             .unwrap_or_default();
         let creation = written.cache_creation.0.unwrap_or_default();
         let tools = written.server_tool_use.0.unwrap_or_default();
+        let calls = written.tool_calls_details.0.unwrap_or_default();
         let of_input = |name| of_modality(written.gemini_prompt_details.as_deref(), name);
         let of_output = |name| of_modality(written.gemini_output_details.as_deref(), name);
 
@@ -303,10 +134,11 @@ impl Counts {
         set(&mut self.written, &[input.cache_write_tokens]);
         set(
             &mut self.written_beside,
-            &[
-                creation.ephemeral_5m_input_tokens,
-                written.cache_creation_input_tokens,
-            ],
+            &[written.cache_creation_input_tokens],
+        );
+        set(
+            &mut self.written_beside_5m,
+            &[creation.ephemeral_5m_input_tokens],
         );
         set(
             &mut self.written_beside_1h,
@@ -322,7 +154,11 @@ impl Counts {
         );
         set(
             &mut self.reasoning,
-            &[output.reasoning_tokens, written.reasoning_tokens],
+            &[
+                output.reasoning_tokens,
+                output.thinking_tokens,
+                written.reasoning_tokens,
+            ],
         );
         set(&mut self.reasoning_beside, &[written.gemini_thoughts]);
         set(
@@ -337,6 +173,7 @@ impl Counts {
             &mut self.searches,
             &[
                 tools.web_search_requests,
+                calls.search_web.0.unwrap_or_default().invocation,
                 written.num_search_queries,
                 written.num_sources_used,
             ],
@@ -371,13 +208,13 @@ impl Counts {
     }
 
     fn input_total(&self) -> u64 {
-        let beside = [
-            self.cached_beside,
-            self.written_beside,
-            self.written_beside_1h,
-        ];
-        let beside: u64 = beside.into_iter().flatten().sum();
-        self.input.unwrap_or(0) + beside
+        self.input.unwrap_or(0) + self.cached_beside.unwrap_or(0) + self.all_written_beside()
+    }
+
+    /// All cache writes that `input` leaves out.
+    fn all_written_beside(&self) -> u64 {
+        let by_time = self.written_beside_5m.unwrap_or(0) + self.written_beside_1h.unwrap_or(0);
+        self.written_beside.unwrap_or(0).max(by_time)
     }
 
     /// What was written, thoughts included. A total that is more than input and output says that the output leaves the
@@ -407,7 +244,8 @@ impl Counts {
         let output = self.output_total();
         let cached = self.cached.or(self.cached_beside).unwrap_or(0).min(input);
         let hour = self.written_beside_1h.unwrap_or(0).min(input - cached);
-        let write = self.written.or(self.written_beside).unwrap_or(0);
+        let beside = self.all_written_beside();
+        let write = self.written.unwrap_or(beside - hour.min(beside));
         let reasoning = self.reasoning.or(self.reasoning_beside).unwrap_or(0);
         Usage {
             input,

@@ -66,4 +66,5 @@ mod uploads_left;
 mod upstream_names;
 mod upstream_request;
 mod usage;
+mod usage_golden;
 mod watch;
