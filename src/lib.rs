@@ -57,6 +57,12 @@ pub mod upstream;
 // What a request used, read from its answer.
 pub mod usage;
 
+// Money, in whole numbers only.
+pub mod money;
+
+// What accounts have, what is held of it, what they were charged.
+pub mod ledger;
+
 // Providers that list their models themselves.
 pub mod discover;
 

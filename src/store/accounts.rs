@@ -3,7 +3,7 @@
 use crate::access::{Account, AccountId};
 
 use super::error::is_duplicate;
-use super::{Store, StoreError, checked_name};
+use super::{Billing, Store, StoreError, checked_name};
 
 /// An account as a list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,18 +17,38 @@ pub struct AccountRow {
 }
 
 impl Store {
-    /// Makes an account at the Unix second `now`.
+    /// Makes a prepaid account at the Unix second `now`.
     ///
     /// # Errors
-    /// [`StoreError::AccountExists`], [`StoreError::BadName`], or the store fails.
+    /// As [`Store::create_account_billed`].
     pub async fn create_account(&self, name: &str, now: i64) -> Result<Account, StoreError> {
+        self.create_account_billed(name, Billing::Prepaid, now)
+            .await
+    }
+
+    /// Makes an account that pays by `billing`, at the Unix second `now`.
+    ///
+    /// # Errors
+    /// [`StoreError::AccountExists`], [`StoreError::BadName`], [`StoreError::NegativeLimit`], or the store fails.
+    pub async fn create_account_billed(
+        &self,
+        name: &str,
+        billing: Billing,
+        now: i64,
+    ) -> Result<Account, StoreError> {
         let name = checked_name(name)?;
-        let made =
-            sqlx::query_as("INSERT INTO accounts (name, created) VALUES ($1, $2) RETURNING id")
-                .bind(name)
-                .bind(now)
-                .fetch_one(&self.pool)
-                .await;
+        billing.check()?;
+        let (billing, limit) = billing.columns();
+        let made = sqlx::query_as(
+            "INSERT INTO accounts (name, created, billing, credit_limit) \
+             VALUES ($1, $2, $3, $4) RETURNING id",
+        )
+        .bind(name)
+        .bind(now)
+        .bind(billing)
+        .bind(limit)
+        .fetch_one(&self.pool)
+        .await;
         let (id,) = made.map_err(|error| {
             if is_duplicate(&error) {
                 StoreError::AccountExists(name.into())
@@ -39,7 +59,7 @@ impl Store {
         Ok(account(id, name))
     }
 
-    /// The account of this name, made at the Unix second `now` if there was none: then the second
+    /// The account of this name, made, as a prepaid one, at the Unix second `now` if there was none: then the second
     /// value is true.
     ///
     /// # Errors

@@ -8,6 +8,9 @@ use sqlx::error::ErrorKind;
 
 use crate::access::key::KeyId;
 use crate::access::policy::PolicyFault;
+use crate::money::Credits;
+
+use super::GrantId;
 
 /// Why the store did not do what it was asked.
 #[derive(Debug)]
@@ -53,6 +56,24 @@ pub enum StoreError {
     BadName,
     /// The policy of a new key has a mistake.
     Policy(PolicyFault),
+    /// A limit of a postpaid account is below zero.
+    NegativeLimit,
+    /// An account with open holds cannot be closed.
+    HasHolds(i64),
+    /// The account is closed.
+    AccountClosed,
+    /// A grant of nothing, or of less.
+    BadAmount,
+    /// A grant that has expired before it is made.
+    ExpiresInThePast,
+    /// A note or an idempotency key that is empty, too long, or could not be shown.
+    BadGrantText,
+    /// The idempotency key is that of a grant with another content.
+    OtherGrant(GrantId),
+    /// There is no grant of this number.
+    UnknownGrant(GrantId),
+    /// The sum is more than a balance can be.
+    TooMuch,
     /// The kernel has no random bytes to give.
     Random(getrandom::Error),
     /// Anything else the database says.
@@ -110,6 +131,28 @@ impl fmt::Display for StoreError {
                 super::NAME_CHARS_MAX
             ),
             Self::Policy(fault) => fault.fmt(out),
+            Self::NegativeLimit => out.write_str("a credit limit is 0 or more"),
+            Self::HasHolds(holds) => write!(
+                out,
+                "the account has {holds} open hold(s): requests of it are under way; disable its keys, try again when \
+                 they have ended"
+            ),
+            Self::AccountClosed => out.write_str("the account is closed"),
+            Self::BadAmount => out.write_str("a grant is above zero"),
+            Self::ExpiresInThePast => out.write_str("the grant would have expired already"),
+            Self::BadGrantText => write!(
+                out,
+                "a note, or an idempotency key, has at most {} characters, none a control character; a key is not empty",
+                super::GRANT_TEXT_CHARS_MAX
+            ),
+            Self::OtherGrant(id) => write!(
+                out,
+                "the idempotency key is that of grant {}, which is another: its account, amount, expiry or note differs; \
+                 nothing was granted",
+                id.0
+            ),
+            Self::UnknownGrant(id) => write!(out, "there is no grant {}", id.0),
+            Self::TooMuch => write!(out, "no balance can be above {}", Credits::MAX),
             Self::Random(error) => write!(out, "no random bytes from the kernel: {error}"),
             Self::Database(error) => write!(out, "the store failed: {error}"),
         }

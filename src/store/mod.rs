@@ -9,8 +9,12 @@
 //! Absent: times. Whoever calls says what time it is, in Unix seconds.
 
 mod accounts;
+mod batch;
+mod credit;
 mod error;
+mod grants;
 mod keys;
+mod row;
 mod schema;
 mod watch;
 
@@ -20,8 +24,12 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 pub use accounts::AccountRow;
+pub use batch::{Batch, Book, Day, Ended, Expired, GrantId, Opened};
+pub use credit::{StoredAccount, StoredGrant};
 pub use error::StoreError;
+pub use grants::{GRANT_TEXT_CHARS_MAX, GrantRow, NewGrant};
 pub use keys::{CreatedKey, KeyRow, NewKey};
+pub use row::{Billing, ChargeTo, Closing, Estimated, Flags, Opening, RowId, tier_name};
 pub use watch::{Changes, POLL, watch};
 
 /// The store's file in the data folder.

@@ -23,9 +23,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WAL_RETRY: Duration = Duration::from_millis(20);
 
 /// Migration `n` leads from version `n` to `n + 1`. What was released is never edited.
-const MIGRATIONS: [&str; 1] = [include_str!(
-    "migrations/sqlite/0001_accounts_and_access_keys.sql"
-)];
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/sqlite/0001_accounts_and_access_keys.sql"),
+    include_str!("migrations/sqlite/0002_credit.sql"),
+];
 
 /// The version this program writes.
 const KNOWN: i64 = MIGRATIONS.len() as i64;
@@ -194,7 +195,7 @@ async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), S
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FILE, Store};
+    use super::super::{Billing, FILE, Store};
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
@@ -338,6 +339,54 @@ mod tests {
                 .starts_with("cannot make the store /proc/tollgate: "),
             "{error}"
         );
+    }
+
+    /// Every statement that made the store's tables.
+    async fn made_by(store: &Store) -> Vec<String> {
+        let rows: Vec<(String,)> = sqlx::query_as(
+            "SELECT type || ' ' || name || ' ' || COALESCE(sql, '') FROM sqlite_master ORDER BY 1",
+        )
+        .fetch_all(&store.pool)
+        .await
+        .unwrap();
+        rows.into_iter().map(|(row,)| row).collect()
+    }
+
+    #[tokio::test]
+    async fn a_store_of_any_earlier_version_becomes_one_of_this() {
+        let fresh_folder = tempfile::tempdir().unwrap();
+        let fresh = Store::open(fresh_folder.path()).await.unwrap();
+        let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store");
+        for version in 1..KNOWN {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join(FILE);
+            std::fs::copy(kept.join(format!("v{version}.db")), &file).unwrap();
+            let store = Store::open(folder.path()).await.unwrap();
+            assert_eq!(made_by(&store).await, made_by(&fresh).await, "{version}");
+            let (now,): (i64,) = sqlx::query_as("SELECT version FROM tollgate_schema")
+                .fetch_one(&store.pool)
+                .await
+                .unwrap();
+            assert_eq!(now, KNOWN, "from {version}");
+            let names = store.list_accounts().await.unwrap();
+            let names: Vec<_> = names.iter().map(|row| &*row.account.name).collect();
+            assert_eq!(names, ["acme", "zeta & co"], "{version}");
+            assert_eq!(store.load_keyring().await.unwrap().len(), 1, "{version}");
+        }
+    }
+
+    #[tokio::test]
+    async fn accounts_from_before_credit_go_on_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store/v1.db");
+        std::fs::copy(old, folder.path().join(FILE)).unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        store.create_account("new", 1).await.unwrap();
+        let accounts = store.stored_accounts().await.unwrap();
+        let billing: Vec<_> = accounts.iter().map(|account| account.billing).collect();
+        let unlimited = Billing::Postpaid { limit: None };
+        assert_eq!(billing, [unlimited, unlimited, Billing::Prepaid]);
+        assert!(accounts.iter().all(|account| account.balance == 0));
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

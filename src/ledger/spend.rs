@@ -1,0 +1,129 @@
+//! What an access key was charged and has held in the day and the month (UTC) that it is, for its caps. A charge belongs
+//! to the day on which its attempt began, so that an attempt over midnight counts once.
+
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+
+use super::{Caps, Refused};
+use crate::money::Credits;
+use crate::store::Day;
+
+/// The stretches of time that a cap is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Window {
+    /// A day, UTC.
+    Day,
+    /// A calendar month, UTC.
+    Month,
+}
+
+/// One access key's.
+#[derive(Clone, Debug)]
+pub struct Spend {
+    day: Sum,
+    month: Sum,
+}
+
+/// What belongs to the days from `first` up to `end`, in nano-dollars.
+#[derive(Clone, Debug)]
+struct Sum {
+    first: Day,
+    end: Day,
+    charged: i64,
+    held: i64,
+}
+
+impl Spend {
+    /// Nothing yet on `today`.
+    pub fn new(today: Day) -> Self {
+        Self {
+            day: Sum::new(today, Day(today.0 + 1)),
+            month: Sum::month(today),
+        }
+    }
+
+    /// Makes room for `amount` on `today`.
+    ///
+    /// # Errors
+    /// A cap is reached.
+    pub fn hold(&mut self, amount: i64, today: Day, caps: &Caps) -> Result<(), Refused> {
+        self.turn(today);
+        self.day.check(amount, caps.day, Window::Day)?;
+        self.month.check(amount, caps.month, Window::Month)?;
+        self.day.held = self.day.held.saturating_add(amount);
+        self.month.held = self.month.held.saturating_add(amount);
+        Ok(())
+    }
+
+    /// Ends a hold of `began`.
+    pub fn release(&mut self, held: i64, began: Day) {
+        for sum in self.of(began) {
+            sum.held -= held;
+        }
+    }
+
+    /// Counts what was charged for `began`.
+    pub fn charge(&mut self, amount: i64, began: Day) {
+        for sum in self.of(began) {
+            sum.charged = sum.charged.saturating_add(amount);
+        }
+    }
+
+    /// Begins a new day, and month, if it is one. Days before the one at hand never come again.
+    pub fn turn(&mut self, today: Day) {
+        if today >= self.day.end {
+            self.day = Sum::new(today, Day(today.0 + 1));
+        }
+        if today >= self.month.end {
+            self.month = Sum::month(today);
+        }
+    }
+
+    fn of(&mut self, began: Day) -> impl Iterator<Item = &mut Sum> {
+        [&mut self.day, &mut self.month]
+            .into_iter()
+            .filter(move |sum| sum.first <= began && began < sum.end)
+    }
+}
+
+impl Sum {
+    const fn new(first: Day, end: Day) -> Self {
+        Self {
+            first,
+            end,
+            charged: 0,
+            held: 0,
+        }
+    }
+
+    fn month(today: Day) -> Self {
+        let first = month_of(today);
+        let length = date(today).map_or(1, |date| i64::from(date.days_in_month()));
+        Self::new(first, Day(first.0 + length))
+    }
+
+    fn check(&self, amount: i64, cap: Option<Credits>, window: Window) -> Result<(), Refused> {
+        let Some(cap) = cap else {
+            return Ok(());
+        };
+        let sum = i128::from(self.charged) + i128::from(self.held) + i128::from(amount);
+        if sum <= i128::from(cap.nanos()) {
+            return Ok(());
+        }
+        Err(Refused::CapReached {
+            window,
+            cap,
+            resets: self.end.begins(),
+        })
+    }
+}
+
+/// The first day of the month of `day`.
+pub fn month_of(day: Day) -> Day {
+    date(day).map_or(day, |date| Day(day.0 + 1 - i64::from(date.day())))
+}
+
+/// `None` past the year 9999.
+fn date(day: Day) -> Option<Date> {
+    Date::constant(1970, 1, 1).checked_add(day.0.days()).ok()
+}

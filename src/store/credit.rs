@@ -1,0 +1,263 @@
+//! How accounts pay, and what an operator changes of it. A gateway that is running sees each change within a second.
+//! Absent: what requests cost, and who reads any of it.
+
+use std::collections::HashMap;
+
+use sqlx::sqlite::SqliteConnection;
+
+use crate::access::AccountId;
+use crate::money::Credits;
+
+use super::{Billing, GrantId, Store, StoreError};
+
+/// An account as the ledger takes it. Amounts are in nano-dollars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAccount {
+    /// Its number.
+    pub id: AccountId,
+    /// How it pays.
+    pub billing: Billing,
+    /// Whether it is closed.
+    pub closed: bool,
+    /// What it has; below zero is what it owes.
+    pub balance: i64,
+    /// Its grants with something left.
+    pub grants: Vec<StoredGrant>,
+}
+
+/// A grant as the ledger takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredGrant {
+    /// Its number.
+    pub id: GrantId,
+    /// What is neither spent nor expired, in nano-dollars.
+    pub remaining: i64,
+    /// The Unix second from which on it cannot be spent.
+    pub expires: Option<i64>,
+}
+
+impl Billing {
+    /// As the two columns of the store.
+    pub(super) fn columns(self) -> (&'static str, Option<i64>) {
+        match self {
+            Self::Prepaid => ("prepaid", None),
+            Self::Postpaid { limit } => ("postpaid", limit.map(Credits::nanos)),
+        }
+    }
+
+    pub(super) fn from_columns(billing: &str, limit: Option<i64>) -> Self {
+        match billing {
+            "postpaid" => Self::Postpaid {
+                limit: limit.map(Credits::from_nanos),
+            },
+            _ => Self::Prepaid,
+        }
+    }
+}
+
+impl Store {
+    /// Every account, as the ledger takes it.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn stored_accounts(&self) -> Result<Vec<StoredAccount>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        stored_accounts(&mut transaction).await
+    }
+
+    /// Changes how an account pays. What it owes it still owes.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownAccount`], [`StoreError::NegativeLimit`], or the store fails.
+    pub async fn set_billing(&self, account: AccountId, to: Billing) -> Result<(), StoreError> {
+        to.check()?;
+        let (billing, limit) = to.columns();
+        let changed =
+            sqlx::query("UPDATE accounts SET billing = $1, credit_limit = $2 WHERE id = $3")
+                .bind(billing)
+                .bind(limit)
+                .bind(account.0)
+                .execute(&self.pool)
+                .await?;
+        found(changed.rows_affected(), account)
+    }
+
+    /// Closes an account at the Unix second `now`: its keys are refused from then on. What it has or owes stays in the
+    /// books. To close it again changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownAccount`], [`StoreError::HasHolds`], or the store fails.
+    pub async fn close_account(&self, account: AccountId, now: i64) -> Result<(), StoreError> {
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
+        let (holds,): (i64,) =
+            sqlx::query_as("SELECT COUNT(*) FROM usage WHERE state = 0 AND account = $1")
+                .bind(account.0)
+                .fetch_one(&mut *transaction)
+                .await?;
+        if holds > 0 {
+            return Err(StoreError::HasHolds(holds));
+        }
+        let changed =
+            sqlx::query("UPDATE accounts SET closed = COALESCE(closed, $1) WHERE id = $2")
+                .bind(now)
+                .bind(account.0)
+                .execute(&mut *transaction)
+                .await?;
+        found(changed.rows_affected(), account)?;
+        transaction.commit().await?;
+        Ok(())
+    }
+}
+
+impl Billing {
+    /// # Errors
+    /// [`StoreError::NegativeLimit`].
+    pub(super) fn check(self) -> Result<(), StoreError> {
+        match self {
+            Self::Postpaid { limit: Some(limit) } if limit.is_negative() => {
+                Err(StoreError::NegativeLimit)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Every account, with what is left of its grants.
+pub(super) async fn stored_accounts(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<StoredAccount>, StoreError> {
+    let mut grants: HashMap<i64, Vec<StoredGrant>> = HashMap::new();
+    let left: Vec<(i64, i64, i64, Option<i64>)> =
+        sqlx::query_as("SELECT account, id, remaining, expires FROM grants WHERE remaining > 0")
+            .fetch_all(&mut *connection)
+            .await?;
+    for (account, id, remaining, expires) in left {
+        grants.entry(account).or_default().push(StoredGrant {
+            id: GrantId(id),
+            remaining,
+            expires,
+        });
+    }
+    let accounts: Vec<(i64, String, Option<i64>, bool, i64)> = sqlx::query_as(
+        "SELECT a.id, a.billing, a.credit_limit, a.closed IS NOT NULL, b.amount \
+         FROM accounts a JOIN balances b ON b.book = a.id",
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let account = |(id, billing, limit, closed, balance): (i64, String, _, _, _)| StoredAccount {
+        id: AccountId(id),
+        billing: Billing::from_columns(&billing, limit),
+        closed,
+        balance,
+        grants: grants.remove(&id).unwrap_or_default(),
+    };
+    Ok(accounts.into_iter().map(account).collect())
+}
+
+fn found(rows: u64, account: AccountId) -> Result<(), StoreError> {
+    match rows {
+        0 => Err(StoreError::UnknownAccount(account.0)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: i64 = 1_800_000_000;
+
+    async fn store() -> (tempfile::TempDir, Store) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        (folder, store)
+    }
+
+    #[tokio::test]
+    async fn an_account_is_prepaid_unless_it_is_said_otherwise() {
+        let (_folder, store) = store().await;
+        let limit = Some(Credits::from_nanos(5));
+        let prepaid = store.create_account("a", NOW).await.unwrap();
+        let postpaid = Billing::Postpaid { limit };
+        let other = store
+            .create_account_billed("b", postpaid, NOW)
+            .await
+            .unwrap();
+        let row = |id, billing, closed| StoredAccount {
+            id,
+            billing,
+            closed,
+            balance: 0,
+            grants: Vec::new(),
+        };
+        assert_eq!(
+            store.stored_accounts().await.unwrap(),
+            [
+                row(prepaid.id, Billing::Prepaid, false),
+                row(other.id, postpaid, false)
+            ]
+        );
+        store
+            .set_billing(prepaid.id, Billing::Postpaid { limit: None })
+            .await
+            .unwrap();
+        store.set_billing(other.id, Billing::Prepaid).await.unwrap();
+        store.close_account(other.id, NOW).await.unwrap();
+        assert_eq!(
+            store.stored_accounts().await.unwrap(),
+            [
+                row(prepaid.id, Billing::Postpaid { limit: None }, false),
+                row(other.id, Billing::Prepaid, true)
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn what_makes_no_sense_is_refused() {
+        let (_folder, store) = store().await;
+        let account = store.create_account("a", NOW).await.unwrap();
+        let below = Billing::Postpaid {
+            limit: Some(Credits::from_nanos(-1)),
+        };
+        for refused in [
+            store.set_billing(account.id, below).await,
+            store.create_account_billed("b", below, NOW).await.map(drop),
+        ] {
+            assert!(matches!(refused, Err(StoreError::NegativeLimit)));
+        }
+        let nobody = AccountId(account.id.0 + 1);
+        for refused in [
+            store.set_billing(nobody, Billing::Prepaid).await,
+            store.close_account(nobody, NOW).await,
+        ] {
+            assert!(matches!(refused, Err(StoreError::UnknownAccount(_))));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_with_holds_is_not_closed() {
+        let (_folder, store) = store().await;
+        let account = store.create_account("a", NOW).await.unwrap();
+        sqlx::query(
+            "INSERT INTO usage (state, request, attempt, account, access_key, provider, model, surface, credential, \
+             catalog, held, estimate, started) \
+             VALUES (0, 'r', 1, $1, 'k', 'p', 'm', 'chat', 'gateway', 'c', 1, 1, 1)",
+        )
+        .bind(account.id.0)
+        .execute(&store.pool)
+        .await
+        .unwrap();
+        let refused = store.close_account(account.id, NOW).await.unwrap_err();
+        assert!(
+            refused
+                .to_string()
+                .starts_with("the account has 1 open hold(s)"),
+            "{refused}"
+        );
+        sqlx::query("UPDATE usage SET state = 2")
+            .execute(&store.pool)
+            .await
+            .unwrap();
+        store.close_account(account.id, NOW).await.unwrap();
+    }
+}
