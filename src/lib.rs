@@ -57,7 +57,7 @@ pub mod upstream;
 // What a request used, read from its answer.
 pub mod usage;
 
-// Money, in whole numbers only.
+// What requests cost: tokens × price → credits.
 pub mod money;
 
 // What accounts have, what is held of it, what they were charged.

@@ -35,6 +35,9 @@ pub(super) struct Counts {
     image_output: Option<u64>,
     searches: Option<u64>,
     tier: Option<Tier>,
+    /// Whether it was served in Anthropic's fast mode.
+    fast: Option<bool>,
+    us: Option<bool>,
     /// Some count was no number that can be believed.
     absurd: bool,
     /// Some object could not be read.
@@ -182,6 +185,12 @@ impl Counts {
         if let Some(name) = &written.service_tier {
             self.tier(name.as_bytes());
         }
+        if let Some(speed) = &written.speed {
+            self.fast = Some(&**speed == "fast");
+        }
+        if let Some(geo) = &written.inference_geo {
+            self.us = Some(&**geo == "us");
+        }
     }
 
     /// Whether anything was counted.
@@ -252,6 +261,7 @@ impl Counts {
             cached,
             cache_write: write.min(input - cached - hour),
             cache_write_1h: hour,
+            cache_write_12h: 0,
             audio_input: self.audio_input.unwrap_or(0).min(input),
             image_input: self.image_input.unwrap_or(0).min(input),
             output,
@@ -259,7 +269,12 @@ impl Counts {
             audio_output: self.audio_output.unwrap_or(0).min(output),
             image_output: self.image_output.unwrap_or(0).min(output),
             searches: self.searches.unwrap_or(0),
-            tier: self.tier.unwrap_or_default(),
+            tier: if self.fast == Some(true) {
+                Tier::Fast
+            } else {
+                self.tier.unwrap_or_default()
+            },
+            us: self.us.unwrap_or(false),
         }
     }
 }

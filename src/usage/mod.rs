@@ -27,6 +27,8 @@ pub struct Usage {
     pub cache_write: u64,
     /// Of them: written to a cache for an hour.
     pub cache_write_1h: u64,
+    /// Of them: written to a cache for twelve hours. No provider says so: it follows from the request.
+    pub cache_write_12h: u64,
     /// Of them: sound.
     pub audio_input: u64,
     /// Of them: images.
@@ -43,18 +45,26 @@ pub struct Usage {
     pub searches: u64,
     /// The service tier that served it.
     pub tier: Tier,
+    /// Whether it was served in the United States because that was asked for, which has a price of its own.
+    pub us: bool,
 }
 
 /// The service tier that a provider says has served a request. Tiers have prices of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tier {
-    /// The usual one, or none was named.
+    /// None was named.
     #[default]
+    Unsaid,
+    /// The usual one.
     Standard,
     /// Slower and cheaper.
     Flex,
     /// Faster and dearer.
     Priority,
+    /// Faster and dearer, at Anthropic; another word for `Priority` at `OpenAI`.
+    Fast,
+    /// Faster and dearer still.
+    Ultrafast,
     /// Answered later.
     Batch,
     /// One that is not known here.
@@ -68,6 +78,8 @@ impl Tier {
             b"default" | b"standard" | b"auto" | b"on_demand" | b"STANDARD" => Self::Standard,
             b"flex" | b"FLEX" => Self::Flex,
             b"priority" | b"PRIORITY" => Self::Priority,
+            b"fast" => Self::Fast,
+            b"ultrafast" => Self::Ultrafast,
             b"batch" => Self::Batch,
             _ => Self::Other,
         }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("usage", &[]),
+    ("money", &["catalog", "model", "surface", "usage"]),
     ("metrics", &["surface", "usage"]),
     ("snapshot", &[]),
     ("secret", &[]),

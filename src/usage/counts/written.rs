@@ -141,6 +141,9 @@ pub(super) struct Written {
     #[serde(rename = "trafficType")]
     pub(super) gemini_traffic: Option<IgnoredAny>,
     pub(super) service_tier: Option<Box<str>>,
+    // Anthropic.
+    pub(super) speed: Option<Box<str>>,
+    pub(super) inference_geo: Option<Box<str>>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -157,6 +160,8 @@ pub(super) struct InputDetails {
 #[serde(default)]
 pub(super) struct OutputDetails {
     pub(super) reasoning_tokens: Option<Count>,
+    // Anthropic.
+    pub(super) thinking_tokens: Option<Count>,
     // Anthropic.
     pub(super) thinking_tokens: Option<Count>,
     pub(super) audio_tokens: Option<Count>,

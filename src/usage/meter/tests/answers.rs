@@ -78,6 +78,7 @@ fn openai_responses() {
         cache_write: 32,
         output: 52,
         reasoning: 20,
+        tier: Tier::Standard,
         ..Usage::default()
     };
     let object = r#"{"input_tokens":328,"input_tokens_details":{"cached_tokens":64,"cache_write_tokens":32},"output_tokens":52,"output_tokens_details":{"reasoning_tokens":20},"total_tokens":380}"#;
@@ -95,7 +96,11 @@ fn openai_responses() {
              event: response.output_text.delta\ndata: {{\"type\":\"response.output_text.delta\",\"delta\":\"hi\"}}\n\n\
              event: {end}\ndata: {{\"type\":\"{end}\",\"response\":{{\"id\":\"1\",\"output\":[{{\"a\":[1,{{}}]}}],\"usage\":{object}}}}}\n\n"
         );
-        assert_eq!(events(&stream), ended(usage), "{end}");
+        let untold = Usage {
+            tier: Tier::Unsaid,
+            ..usage
+        };
+        assert_eq!(events(&stream), ended(untold), "{end}");
     }
 }
 
@@ -110,9 +115,36 @@ fn anthropic_counts_what_was_cached_beside_the_input() {
         cache_write_1h: 100,
         output: 503,
         searches: 2,
+        tier: Tier::Standard,
         ..Usage::default()
     };
     assert_eq!(json(answer), sound(usage));
+}
+
+#[test]
+fn anthropic_says_how_fast_and_where_and_how_much_was_thought() {
+    let answer = |more: &str| {
+        json(&format!(
+            r#"{{"usage":{{"input_tokens":5,"output_tokens":9,"output_tokens_details":{{"thinking_tokens":4}},
+                "service_tier":"standard",{more}}}}}"#
+        ))
+    };
+    let usage = Usage {
+        input: 5,
+        output: 9,
+        reasoning: 4,
+        tier: Tier::Standard,
+        ..Usage::default()
+    };
+    let usual = answer(r#""speed":"standard","inference_geo":"global""#);
+    assert_eq!(usual, sound(usage));
+    let both = answer(r#""speed":"fast","inference_geo":"us""#);
+    let fast = Usage {
+        tier: Tier::Fast,
+        us: true,
+        ..usage
+    };
+    assert_eq!(both, sound(fast));
 }
 
 #[test]
@@ -183,7 +215,11 @@ data: [DONE]
     };
     assert_eq!(events(stream), ended(usage));
     let plain = r#"{"id":"1","choices":[],"usage":{"prompt_tokens":18,"completion_tokens":30,"total_tokens":48,"prompt_tokens_details":{"cached_tokens":8}},"service_tier":"on_demand","x_groq":{"id":"req_1","usage":{"dram_cached_tokens":0,"sram_cached_tokens":0}}}"#;
-    let usage = Usage { cached: 8, ..usage };
+    let usage = Usage {
+        cached: 8,
+        tier: Tier::Standard,
+        ..usage
+    };
     assert_eq!(json(plain), sound(usage));
 }
 
