@@ -104,6 +104,9 @@ pub struct File {
     /// Answers that speak of the key or its credit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<ErrorsEntry>,
+    /// Whether an answer that nobody reads any more goes on being made, and being paid for; taken for no when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generates_on: Option<bool>,
     /// Names of models for which this provider comes first, whatever its rank.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_for: Option<Vec<String>>,
@@ -189,6 +192,13 @@ pub struct SurfaceEntry {
     /// The kinds of models that are served here, where it is not those that usually are.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kinds: Option<Vec<Kind>>,
+    /// Whether a stream tells its usage only if `stream_options.include_usage` asks for it, which is accepted; taken
+    /// for no when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_usage: Option<bool>,
+    /// Whether `max_completion_tokens` bounds the output, thoughts included; taken for no when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_completion_tokens: Option<bool>,
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -381,6 +391,9 @@ pub struct ModelEntry {
     /// Prices of other service tiers: `batch`, `flex`, `priority`, `off_peak` …
     #[serde(skip_serializing_if = "Option::is_none")]
     pub modes: Option<Members<String, Option<ModeEntry>>>,
+    /// Whether it searches the web by itself, as often as it likes; taken for no when not said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub searches: Option<bool>,
     /// Least tokens that are cached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_cache_tokens: Option<u64>,

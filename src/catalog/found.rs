@@ -179,6 +179,7 @@ fn model(provider: ProviderId, discovery: &Discovery, found: &FoundModel) -> Mod
         context: found.context,
         max_input: None,
         max_output: None,
+        searches: false,
         status: Status::Active,
         created: None,
         retires: None,

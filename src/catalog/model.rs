@@ -38,6 +38,8 @@ pub struct Model {
     pub max_input: Option<u64>,
     /// Most output tokens.
     pub max_output: Option<u64>,
+    /// Whether it searches the web by itself, as often as it likes.
+    pub searches: bool,
     /// Whether it is offered.
     pub status: Status,
     /// The day of its release where its id says it, in seconds from 1970-01-01 UTC.

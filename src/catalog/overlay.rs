@@ -43,6 +43,7 @@ pub(super) fn overlay(mut earlier: File, later: File) -> File {
         model_lists,
         health,
         errors,
+        generates_on,
         default_for,
         as_of,
         sources,
@@ -77,6 +78,7 @@ pub(super) fn overlay(mut earlier: File, later: File) -> File {
     replace(&mut earlier.model_lists, model_lists);
     merge(&mut earlier.health, health, lay_health);
     merge(&mut earlier.errors, errors, lay_errors);
+    replace(&mut earlier.generates_on, generates_on);
     replace(&mut earlier.default_for, default_for);
     replace(&mut earlier.as_of, as_of);
     merge(&mut earlier.sources, sources, entries);
@@ -169,6 +171,7 @@ impl Entry for Box<ModelEntry> {
             image_price,
             tiers,
             modes,
+            searches,
             min_cache_tokens,
             embedding_dim,
             status,
@@ -204,6 +207,7 @@ impl Entry for Box<ModelEntry> {
         merge(&mut self.image_price, image_price, entries);
         replace(&mut self.tiers, tiers);
         merge(&mut self.modes, modes, objects);
+        replace(&mut self.searches, searches);
         replace(&mut self.min_cache_tokens, min_cache_tokens);
         replace(&mut self.embedding_dim, embedding_dim);
         replace(&mut self.status, status);
@@ -235,6 +239,8 @@ impl Entry for SurfaceEntry {
             auth,
             headers,
             kinds,
+            include_usage,
+            max_completion_tokens,
             note,
             facts,
             anew: _,
@@ -244,6 +250,8 @@ impl Entry for SurfaceEntry {
         replace(&mut self.auth, auth);
         merge(&mut self.headers, headers, entries);
         replace(&mut self.kinds, kinds);
+        replace(&mut self.include_usage, include_usage);
+        replace(&mut self.max_completion_tokens, max_completion_tokens);
         replace(&mut self.note, note);
         merge(&mut self.facts, facts, entries);
     }

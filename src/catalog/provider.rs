@@ -48,6 +48,8 @@ pub struct Provider {
     pub out_of_credit: Box<[Answer]>,
     /// Answers that mean that the key is not accepted.
     pub bad_key: Box<[Answer]>,
+    /// Whether an answer that nobody reads any more goes on being made, and being paid for.
+    pub generates_on: bool,
     /// What `Model::sources` points into.
     pub sources: Box<[Source]>,
 }
@@ -57,6 +59,13 @@ impl Provider {
     #[must_use]
     pub fn route(&self, surface: Surface) -> Option<&Route> {
         self.routes[surface as usize].as_ref()
+    }
+
+    /// Whether a stream of `surface` tells its usage only if `stream_options.include_usage` asks for it, which is
+    /// accepted.
+    #[must_use]
+    pub fn include_usage(&self, surface: Surface) -> bool {
+        self.route(surface).is_some_and(|route| route.include_usage)
     }
 }
 
@@ -71,6 +80,10 @@ pub struct Route {
     pub auth: Auth,
     /// Headers to add where the client did not send them: lower-case name, value.
     pub headers: Box<[(Box<str>, Box<str>)]>,
+    /// Whether a stream tells its usage only if `stream_options.include_usage` asks for it, which is accepted.
+    pub include_usage: bool,
+    /// Whether `max_completion_tokens` bounds the output.
+    pub max_completion_tokens: bool,
 }
 
 impl Route {

@@ -41,6 +41,7 @@ pub fn render(file: &File) -> String {
         model_lists,
         health,
         errors,
+        generates_on,
         default_for,
         as_of,
         sources,
@@ -76,6 +77,7 @@ pub fn render(file: &File) -> String {
     members.value("model_lists", model_lists.as_ref());
     members.value("health", health.as_ref());
     members.errors(errors.as_ref());
+    members.value("generates_on", generates_on.as_ref());
     members.value("default_for", default_for.as_ref());
     members.value("as_of", as_of.as_ref());
     members.entries("sources", sources.as_ref());

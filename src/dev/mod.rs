@@ -22,6 +22,7 @@ use crate::secret::SecretRef;
 use crate::server;
 use crate::server::reload::{self, Loaded};
 use crate::store::{self, NewKey, Store};
+use crate::surface::Surface;
 use local::Found;
 
 /// The access key's name and file.
@@ -288,7 +289,14 @@ fn keys(catalog: &Catalog) -> BTreeMap<String, String> {
 fn echo_file(address: SocketAddr) -> String {
     let surfaces: BTreeMap<_, _> = crate::surface::TABLE
         .iter()
-        .map(|row| (row.name, serde_json::json!({ "path": row.path })))
+        .map(|row| {
+            let way = serde_json::json!({
+                "path": row.path,
+                "include_usage": matches!(row.surface, Surface::Chat | Surface::Completions),
+                "max_completion_tokens": row.surface == Surface::Chat,
+            });
+            (row.name, way)
+        })
         .collect();
     serde_json::json!({
         "provider": "echo",

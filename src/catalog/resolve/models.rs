@@ -88,6 +88,7 @@ fn model(
         context: entry.context,
         max_input: entry.max_input,
         max_output: entry.max_output,
+        searches: entry.searches == Some(true),
         status: entry.status.unwrap_or_default(),
         retires: entry.retires,
         confidence: entry.conf,

@@ -123,6 +123,7 @@ fn provider(
         health,
         out_of_credit: errors(scope, "out_of_credit"),
         bad_key: errors(scope, "bad_key"),
+        generates_on: file.generates_on == Some(true),
         sources: sources(file, scope),
     };
     (provider, kinds)

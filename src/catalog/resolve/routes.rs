@@ -161,6 +161,8 @@ fn route(
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()))
             .collect(),
+        include_usage: entry.include_usage == Some(true),
+        max_completion_tokens: entry.max_completion_tokens == Some(true),
     })
 }
 

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::super::file::{Modality, Status};
 use super::super::{Auth, Catalog, Files, Item, Overrides, PicoDollars, resolve};
+use super::shipped_and;
 use crate::surface::Surface;
 
 fn shipped() -> Catalog {
@@ -367,6 +368,63 @@ fn keys_are_looked_for_where_people_keep_them() {
             .iter()
             .all(|provider| !provider.env.is_empty() && !provider.key_optional)
     );
+}
+
+#[test]
+fn what_is_known_of_how_providers_count_is_there_with_its_source() {
+    let catalog = shipped_and(&[
+        r#"{"provider": "gpu", "preset": "vllm"}"#,
+        r#"{"provider": "house", "preset": "openai-compatible", "base_url": "http://10.0.0.1/v1"}"#,
+    ]);
+    let provider = |name: &str| catalog.provider(catalog.provider_by_name(name).expect(name));
+    let asks = |name: &str| {
+        let surfaces = provider(name).surfaces.iter();
+        let asked = surfaces.filter(|surface| provider(name).include_usage(*surface));
+        asked.map(Surface::name).collect::<Vec<_>>()
+    };
+    assert_eq!(asks("openai"), ["chat", "completions"]);
+    assert_eq!(asks("anthropic"), ["chat"]);
+    assert_eq!(asks("gpu"), ["chat", "completions"]);
+    // They tell it without being asked; nobody knows.
+    for name in ["openrouter", "groq", "mistral", "house"] {
+        assert_eq!(asks(name), [""; 0], "{name}");
+    }
+    let bounds = |name: &str| {
+        let route = provider(name).route(Surface::Chat).expect(name);
+        route.max_completion_tokens
+    };
+    assert!(bounds("openai") && bounds("gpu") && !bounds("deepseek") && !bounds("house"));
+    for (name, goes_on) in [
+        ("openai", false),
+        ("anthropic", false),
+        ("groq", true),
+        ("google", true),
+        ("house", false),
+    ] {
+        assert_eq!(provider(name).generates_on, goes_on, "{name}");
+    }
+    let searches = |id: &str| {
+        let mut models = catalog.models().iter();
+        models.find(|model| &*model.id == id).expect(id).searches
+    };
+    assert!(searches("gpt-5-search-api") && searches("perplexity/sonar") && !searches("gpt-4.1"));
+
+    for provider in catalog.providers() {
+        let text = std::fs::read_to_string(format!("catalog/{}.json", provider.id));
+        let Ok(text) = text else { continue };
+        let file: serde_json::Value = serde_json::from_str(&text).unwrap();
+        for (said, fact) in [
+            (file.get("generates_on").is_some(), "generates_on"),
+            (text.contains("\"include_usage\": true"), "include_usage"),
+        ] {
+            assert_eq!(
+                said,
+                file["facts"].get(fact).is_some(),
+                "{}: {fact}",
+                provider.id
+            );
+        }
+    }
 }
 
 /// The catalog is loaded before the first request, which is to be served within 200 ms of the start.
