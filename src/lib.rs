@@ -51,6 +51,9 @@ pub mod routing;
 // What proves to a provider who pays.
 pub mod credentials;
 
+// Provider keys of accounts: sealed for the store, opened for requests.
+pub mod byok;
+
 // A provider's endpoints, addresses and connections.
 pub mod upstream;
 

@@ -14,6 +14,7 @@ use http::header::{HeaderName, HeaderValue};
 use pingora::protocols::tls::CaType;
 use sha2::{Digest, Sha256};
 
+use crate::byok::master::MasterKeys;
 use crate::catalog::{self, Auth, Catalog, ProviderId};
 use crate::config::{self, Config, KeysUse};
 use crate::credentials::{Key, KeyHealth, Keys, Reason, Scheme};
@@ -21,6 +22,7 @@ use crate::discover::known::Known;
 use crate::metrics::{Metrics, ProviderMetrics};
 use crate::routing::failover::{Mode, Rules};
 use crate::secret::SecretRef;
+use crate::snapshot::Snapshot;
 use crate::upstream::check;
 use crate::upstream::choose::Balance;
 use crate::upstream::dns::Resolver;
@@ -51,6 +53,8 @@ pub struct Live {
     pub client_patience: Duration,
     /// How often a provider is asked for its models.
     pub discover: Duration,
+    /// What opens the provider keys that accounts have stored.
+    pub masters: Arc<Masters>,
     upstreams: Arc<[Ready]>,
 }
 
@@ -123,6 +127,15 @@ impl Live {
     }
 }
 
+/// The master keys, and what is wrong with those that cannot be read.
+#[derive(Debug, Default)]
+pub struct Masters {
+    /// Those that are used.
+    pub keys: MasterKeys,
+    /// A line for each that cannot be read.
+    pub problems: Vec<String>,
+}
+
 /// What outlives a reload.
 pub struct Lasting {
     /// Looks names up.
@@ -133,6 +146,7 @@ pub struct Lasting {
     /// The models that providers list themselves.
     pub found: Known,
     keys: Mutex<HashMap<[u8; 32], Arc<KeyHealth>>>,
+    masters: Snapshot<Masters>,
 }
 
 impl Lasting {
@@ -145,7 +159,26 @@ impl Lasting {
             measured: Measured::default(),
             found: Known::default(),
             keys: Mutex::default(),
+            masters: Snapshot::default(),
         }
+    }
+
+    /// The master keys that `references` name. While one of them cannot be read, those that were used before stay in
+    /// use; and where they are the same as before, so is the value.
+    fn masters(&self, references: &[SecretRef]) -> Arc<Masters> {
+        let before = self.masters.pin();
+        let (keys, problems) = MasterKeys::read(references);
+        let stay = !problems.is_empty() && before.keys.ids().next().is_some();
+        if stay {
+            problems.iter().for_each(|problem| {
+                log::error!("byok.master_keys: {problem}; those that were read before stay in use");
+            });
+        }
+        if stay || (keys.same_as(&before.keys) && problems == before.problems) {
+            return before;
+        }
+        self.masters.publish(Masters { keys, problems });
+        self.masters.pin()
     }
 
     /// The health of a key of a provider; known by digest, so that no secret is kept here.
@@ -221,6 +254,10 @@ fn assemble(
         mistakes: Vec::new(),
     };
     let settings = builder.match_sections(&catalog);
+    let masters = match secrets {
+        Secrets::Read => lasting.masters(&config.byok.master_keys),
+        Secrets::Passed => Arc::default(),
+    };
     let upstreams = catalog
         .providers()
         .iter()
@@ -234,6 +271,7 @@ fn assemble(
         version: catalog.version().into(),
         catalog: Arc::new(lasting.found.beside(&catalog)),
         discover: config.catalog.discover,
+        masters,
         rules: Rules {
             mode: mode(config.failover.mode),
             retry_after_max: config.failover.retry_after_max,

@@ -50,6 +50,8 @@ pub struct Readiness {
     pub catalog: Option<String>,
     /// Access keys known.
     pub access_keys: u64,
+    /// Stored provider keys that cannot be opened.
+    pub provider_keys_unusable: u64,
     /// Whether the store answers.
     pub store: bool,
     /// Whether the process is ending, and takes no new requests.
@@ -197,16 +199,24 @@ struct Ready<'a> {
 struct Details<'a> {
     catalog: Option<&'a str>,
     access_keys: u64,
+    #[serde(skip_serializing_if = "is_none")]
+    provider_keys_unusable: u64,
     store: bool,
     draining: bool,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     ejected: &'a [String],
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_none(count: &u64) -> bool {
+    *count == 0
+}
+
 fn ready(readiness: &Readiness, in_full: bool) -> Response<Vec<u8>> {
     let details = in_full.then_some(Details {
         catalog: readiness.catalog.as_deref(),
         access_keys: readiness.access_keys,
+        provider_keys_unusable: readiness.provider_keys_unusable,
         store: readiness.store,
         draining: readiness.draining,
         ejected: &readiness.ejected,

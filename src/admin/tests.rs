@@ -29,6 +29,7 @@ impl Control for Process {
         Readiness {
             catalog: Some("c0ffee".to_owned()),
             access_keys: 3,
+            provider_keys_unusable: 0,
             store: self.store.load(Ordering::SeqCst),
             draining: false,
             ejected: Vec::new(),
@@ -164,6 +165,7 @@ fn each_thing_that_is_missing_makes_it_unready() {
     let good = Readiness {
         catalog: Some(String::new()),
         access_keys: 0,
+        provider_keys_unusable: 2,
         store: true,
         draining: false,
         ejected: vec!["one/a".to_owned()],

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{running_catalog, serve};
+use super::{provider_keys, running_catalog, serve};
 use crate::catalog::{Catalog, Origins, origins};
 use crate::config::Config;
 use crate::server::reload::{self, Loaded};
@@ -47,6 +47,7 @@ pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
         problems
     })?;
     let catalog = reload::check(&loaded.files, &loaded.overrides)?;
+    stored_keys(&loaded.config)?;
     if let Some(name) = &options.origins {
         tell(&loaded, &catalog, name.as_deref())?;
         return Ok(ExitCode::SUCCESS);
@@ -62,6 +63,16 @@ pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
         catalog.models().len()
     );
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether the stored provider keys can be opened with the master keys that the configuration names: one that was taken
+/// out too early is found before a reload.
+fn stored_keys(config: &Config) -> Result<(), Vec<String>> {
+    match provider_keys::problems(config) {
+        Ok(problems) if problems.is_empty() => Ok(()),
+        Ok(problems) => Err(problems),
+        Err(problem) => Err(vec![problem]),
+    }
 }
 
 /// What is wrong with the catalog where the configuration has problems too, as long as it can be read.

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod keys;
 pub mod models;
 mod offline;
+pub mod provider_keys;
 pub mod running;
 mod running_catalog;
 pub mod serve;
@@ -76,6 +77,13 @@ enum Command {
         #[command(subcommand)]
         command: keys::KeysCommand,
     },
+    /// Manage provider keys that accounts have stored
+    ProviderKeys {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: provider_keys::ProviderKeysCommand,
+    },
     /// Manage accounts
     Accounts {
         #[command(flatten)]
@@ -109,6 +117,7 @@ pub fn run() -> ExitCode {
             keys::run(command, store, Timestamp::now(), out).await
         })
         .map(good),
+        Command::ProviderKeys { file, command } => provider_keys::start(&file, command).map(good),
         Command::Accounts { file, command } => {
             serve::with_store(&file.config, async |store, out| {
                 accounts::run(command, store, Timestamp::now(), out).await

@@ -5,6 +5,7 @@
 //! provider exists is not checked here, since only the catalog knows; [`Provider::place`] is kept for that message.
 
 mod address;
+mod byok;
 mod file;
 mod health;
 mod keys;
@@ -29,6 +30,7 @@ use ::log::LevelFilter;
 use crate::log::access::Target;
 use crate::secret::SecretRef;
 
+pub use byok::Byok;
 pub use health::Health;
 pub use keys::{KeysUse, ProviderKey};
 pub use problem::{Place, Problem};
@@ -47,6 +49,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `[store]`
     pub store: Store,
+    /// `[byok]`
+    pub byok: Byok,
     /// `[catalog]`
     pub catalog: CatalogFiles,
     /// `[limits]`
@@ -317,6 +321,7 @@ impl Default for Config {
             listen: vec![Listen::default()],
             admin: Some(Admin::default()),
             store: Store::default(),
+            byok: Byok::default(),
             catalog: CatalogFiles::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),

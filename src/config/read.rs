@@ -11,6 +11,7 @@ use std::time::Duration;
 use ::log::LevelFilter;
 
 use super::address::{base_url, dns_server, free, is_provider_id, overlap, socket_address};
+use super::byok::byok;
 use super::file::{Report, Section, Value};
 use super::health::health;
 use super::keys;
@@ -139,6 +140,9 @@ impl Reader<'_> {
             },
             listen,
             store: self.store(top.section("store"), default.store),
+            byok: top.section("byok").map_or(default.byok, |section| {
+                byok(section, |value| self.reference(value))
+            }),
             catalog: top
                 .section("catalog")
                 .map_or(default.catalog, |section| self.catalog(section)),
@@ -397,18 +401,23 @@ impl Reader<'_> {
         Some(path)
     }
 
-    /// A reference to a secret, noted among what is looked at later. A file is relative to the configuration's folder.
+    /// A reference to a secret, noted among what is looked at later.
     fn secret(&self, value: &Value<'_>) -> Option<SecretRef> {
-        let reference = match SecretRef::parse(value.text()?) {
-            Ok(SecretRef::File(path)) => SecretRef::File(self.folder.join(path)),
-            Ok(other) => other,
-            Err(error) => {
-                value.wrong(error.to_string());
-                return None;
-            }
-        };
+        let reference = self.reference(value)?;
         self.note(value, Outside::Secret(reference.clone()));
         Some(reference)
+    }
+
+    /// A reference to a secret. A file is relative to the configuration's folder.
+    fn reference(&self, value: &Value<'_>) -> Option<SecretRef> {
+        match SecretRef::parse(value.text()?) {
+            Ok(SecretRef::File(path)) => Some(SecretRef::File(self.folder.join(path))),
+            Ok(other) => Some(other),
+            Err(error) => {
+                value.wrong(error.to_string());
+                None
+            }
+        }
     }
 
     fn note(&self, value: &Value<'_>, what: Outside) {

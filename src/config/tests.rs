@@ -293,6 +293,46 @@ keys = [
 }
 
 #[test]
+fn master_keys_are_one_or_several() {
+    let env = |name: &str| SecretRef::Env(name.into());
+    let one = good("[byok]\nmaster_key = \"env:A\"\n");
+    assert_eq!(one.byok.master_keys, [env("A")]);
+    let two = good("[byok]\nmaster_keys = [\"env:A\", \"env:B\"]\n");
+    assert_eq!(two.byok.master_keys, [env("A"), env("B")]);
+    for (text, expected) in [
+        (
+            "[byok]\nmaster_key = \"env:A\"\nmaster_keys = [\"env:B\"]\n",
+            "t.toml:3:15: byok.master_keys: stands beside `master_key`",
+        ),
+        (
+            "[byok]\nmaster_keys = [\"env:A\", \"env:A\"]\n",
+            "t.toml:2:25: byok.master_keys[1]: stands in the list already",
+        ),
+        (
+            "[byok]\nmaster_key = \"00112233\"\n",
+            "t.toml:2:14: byok.master_key: not a reference to a secret",
+        ),
+        (
+            "[byok]\nmaster_keys = \"env:A\"\n",
+            "t.toml:2:15: byok.master_keys: must be an array of references",
+        ),
+        (
+            &format!(
+                "[byok]\nmaster_keys = [{}]\n",
+                ["A", "B", "C", "D", "E", "F", "G", "H", "I"]
+                    .map(|name| format!("\"env:{name}\""))
+                    .join(",")
+            ),
+            "t.toml:2:15: byok.master_keys: holds more than 8 keys",
+        ),
+    ] {
+        let told = mistake(text);
+        assert!(told.starts_with(expected), "{told}");
+        assert!(!told.contains("00112233"), "{told}");
+    }
+}
+
+#[test]
 fn a_secret_that_was_written_by_mistake_is_not_repeated() {
     let text = r#"[providers.openai]
 keys = ["sk-SECRET", 7]

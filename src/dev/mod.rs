@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::access::policy::PolicyEntry;
+use crate::byok::master::MasterKey;
 use crate::catalog::{Catalog, Files, Overrides, Provider};
 use crate::cli::serve::on_store;
 use crate::config::{self, AdminAddress, Config};
@@ -28,6 +29,9 @@ use local::Found;
 /// The access key's name and file.
 const KEY_NAME: &str = "dev";
 const KEY_FILE: &str = "dev-key";
+
+/// The file of the master key for stored provider keys.
+const MASTER_FILE: &str = "master-key";
 
 /// The account it belongs to.
 const ACCOUNT: &str = "default";
@@ -56,9 +60,11 @@ pub struct Options {
 pub fn run(options: &Options) -> Result<(), Vec<String>> {
     logger::init(::log::LevelFilter::Info);
     let key = access_key(&options.data)?;
+    let master = master_key(&options.data).map_err(|error| vec![error.to_string()])?;
     let surroundings = Surroundings::explore()?;
     let told = surroundings.tell();
-    let config = surroundings.config(options)?;
+    let mut config = surroundings.config(options)?;
+    config.byok.master_keys = vec![master];
     let path = PathBuf::from("dev");
     let running = server::start(Box::new(move || {
         Ok(Loaded {
@@ -108,6 +114,24 @@ async fn kept_key(file: &Path, store: &Store) -> Result<Option<String>, crate::s
     let now = jiff::Timestamp::now().as_second();
     let known = keyring.authenticate(text.trim(), now).is_ok();
     Ok(known.then(|| text.trim().to_owned()))
+}
+
+/// Where the master key of this data folder is, made at the first start. One that is there is never written over: what it
+/// has sealed would be lost.
+fn master_key(data: &Path) -> std::io::Result<SecretRef> {
+    let file = data.join(MASTER_FILE);
+    if !file.try_exists()? {
+        let key = MasterKey::generate().map_err(std::io::Error::other)?;
+        let unfinished = data.join(format!(".{MASTER_FILE}.{}", std::process::id()));
+        write_private(&unfinished, key.to_hex().expose())?;
+        // Unlike a rename, it fails where another process was faster.
+        let made = fs::hard_link(&unfinished, &file);
+        fs::remove_file(&unfinished)?;
+        if !file.try_exists()? {
+            made?;
+        }
+    }
+    Ok(SecretRef::File(file))
 }
 
 /// Writes a file that only its owner can read.

@@ -51,6 +51,7 @@ use pingora::{Error, ErrorType, Result};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::access::Keyring;
+use crate::byok::keys::StoredKeys;
 use crate::live::Live;
 use crate::log::access::AccessLog;
 use crate::metrics::Metrics;
@@ -69,6 +70,8 @@ pub struct Gateway {
     pub live: Arc<Snapshot<Live>>,
     /// The access keys.
     pub keys: Arc<Snapshot<Keyring>>,
+    /// The provider keys that accounts have stored.
+    pub stored: Arc<Snapshot<StoredKeys>>,
     /// The memory for request bodies.
     pub memory: Arc<ReplayMemory>,
     /// What is counted.
@@ -84,6 +87,7 @@ impl Gateway {
     pub fn new(
         live: Arc<Snapshot<Live>>,
         keys: Arc<Snapshot<Keyring>>,
+        stored: Arc<Snapshot<StoredKeys>>,
         memory: Arc<ReplayMemory>,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
@@ -92,6 +96,7 @@ impl Gateway {
         Self {
             live,
             keys,
+            stored,
             memory,
             metrics,
             access_log,

@@ -3,6 +3,7 @@
 //! Pingora's services are started here rather than by its `Server`, because that one sleeps its
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
+mod byok;
 mod checks;
 mod connections;
 mod discover;
@@ -93,8 +94,11 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let store = control
         .block_on(Store::open_file(&config.store.path))
         .map_err(one)?;
+    let store = Arc::new(store);
     let keyring = control.block_on(store.load_keyring()).map_err(one)?;
     let keys = Arc::new(Snapshot::new(keyring));
+    let stored = byok::Follower::start(Arc::clone(&store), Arc::clone(&live));
+    let stored = control.block_on(stored).map_err(one)?;
     let access_log = Arc::new(AccessLog::open(&config.log.access).map_err(one)?);
     let memory = ReplayMemory::new(config.limits.replay_total);
     watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
@@ -102,6 +106,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let connections = Connections::new(config.limits.connections);
     watch_connections(&metrics, &connections).map_err(one)?;
     watch_keys(&metrics, &live).map_err(one)?;
+    byok::watch(&metrics, stored.keys()).map_err(one)?;
 
     let (stop, stopping) = channel::channel(false);
     let mut assembly = Assembly {
@@ -115,17 +120,19 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         Ok::<_, Vec<String>>(Gateway::new(
             Arc::clone(&live),
             Arc::clone(&keys),
+            Arc::clone(stored.keys()),
             Arc::clone(&memory),
             Arc::clone(&metrics),
             Arc::clone(&access_log),
             seed().map_err(one)?,
         ))
     };
-    let status = Status::new(&keys, &reloader, stop.subscribe());
+    let status = Status::new(&keys, stored.keys(), &reloader, stop.subscribe());
     let public = assembly.serve_public(gateway)?;
     let admin = assembly.serve_admin(&control, &metrics, status)?;
     let workers = assembly.workers;
-    control.spawn(store::watch(Arc::new(store), keys, stopped(&stop)));
+    control.spawn(store::watch(store, keys, stopped(&stop)));
+    control.spawn(stored.run(stopped(&stop)));
     control.spawn(discover::run(
         Arc::clone(&reloader),
         lasting,

@@ -9,12 +9,14 @@ use super::health;
 use super::reload::{self, Cause, Reloader};
 use crate::access::Keyring;
 use crate::admin::{Control, NoRollback, Readiness, Version};
+use crate::byok::keys::StoredKeys;
 use crate::catalog::outline::Outline;
 use crate::snapshot::Snapshot;
 
 /// A view on the running gateway.
 pub struct Status {
     keys: Arc<Snapshot<Keyring>>,
+    stored: Arc<Snapshot<StoredKeys>>,
     reloader: Arc<Reloader>,
     stopping: watch::Receiver<bool>,
 }
@@ -24,11 +26,13 @@ impl Status {
     #[must_use]
     pub fn new(
         keys: &Arc<Snapshot<Keyring>>,
+        stored: &Arc<Snapshot<StoredKeys>>,
         reloader: &Arc<Reloader>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
             keys: Arc::clone(keys),
+            stored: Arc::clone(stored),
             reloader: Arc::clone(reloader),
             stopping,
         }
@@ -41,6 +45,8 @@ impl Control for Status {
         Readiness {
             catalog: Some(self.reloader.live().pin().version.to_string()),
             access_keys: self.keys.pin().len() as u64,
+            // Requests that do not need them go on.
+            provider_keys_unusable: self.stored.pin().unusable().len() as u64,
             // The keys come from the store, and stay in memory when it fails: requests go on.
             store: true,
             draining: *self.stopping.borrow(),

@@ -11,6 +11,8 @@ use crate::access::policy::PolicyFault;
 use crate::money::Credits;
 
 use super::GrantId;
+use crate::byok::seal::NotSealed;
+use crate::byok::{BadKey, KEYS_MAX, StoredId};
 
 /// Why the store did not do what it was asked.
 #[derive(Debug)]
@@ -74,6 +76,16 @@ pub enum StoreError {
     UnknownGrant(GrantId),
     /// The sum is more than a balance can be.
     TooMuch,
+    /// The account has a provider key of this name for this provider.
+    ProviderKeyExists(Box<str>),
+    /// There is no such stored provider key.
+    UnknownProviderKey(StoredId),
+    /// The account has as many keys for this provider as it may.
+    TooManyProviderKeys,
+    /// A provider key has a mistake.
+    BadProviderKey(BadKey),
+    /// A provider key cannot be sealed.
+    NotSealed(NotSealed),
     /// The kernel has no random bytes to give.
     Random(getrandom::Error),
     /// Anything else the database says.
@@ -153,6 +165,21 @@ impl fmt::Display for StoreError {
             ),
             Self::UnknownGrant(id) => write!(out, "there is no grant {}", id.0),
             Self::TooMuch => write!(out, "no balance can be above {}", Credits::MAX),
+            Self::ProviderKeyExists(name) => write!(
+                out,
+                "there is already a provider key {name:?} of this account for this provider; rotate it, or take \
+                 another name"
+            ),
+            Self::UnknownProviderKey(id) => write!(
+                out,
+                "there is no provider key {id}; `tollgate provider-keys list` shows all"
+            ),
+            Self::TooManyProviderKeys => write!(
+                out,
+                "an account has at most {KEYS_MAX} keys for one provider; remove one"
+            ),
+            Self::BadProviderKey(fault) => fault.fmt(out),
+            Self::NotSealed(fault) => fault.fmt(out),
             Self::Random(error) => write!(out, "no random bytes from the kernel: {error}"),
             Self::Database(error) => write!(out, "the store failed: {error}"),
         }
@@ -164,6 +191,8 @@ impl std::error::Error for StoreError {
         match self {
             Self::Folder { source, .. } => Some(source),
             Self::Policy(fault) => Some(fault),
+            Self::BadProviderKey(fault) => Some(fault),
+            Self::NotSealed(fault) => Some(fault),
             Self::Random(error) => Some(error),
             Self::Database(error) => Some(error),
             _ => None,

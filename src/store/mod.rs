@@ -1,4 +1,4 @@
-//! The embedded store: accounts and access keys in SQLite, one file in the data folder. Several
+//! The embedded store: accounts, access keys and sealed provider keys in SQLite, one file in the data folder. Several
 //! processes may have it open at once (the gateway, and `tollgate keys`).
 //!
 //! Statements keep to what PostgreSQL understands as well; what only SQLite does is in `schema`.
@@ -14,6 +14,7 @@ mod credit;
 mod error;
 mod grants;
 mod keys;
+mod provider_keys;
 mod row;
 mod schema;
 mod watch;
@@ -29,8 +30,9 @@ pub use credit::{StoredAccount, StoredGrant};
 pub use error::StoreError;
 pub use grants::{GRANT_TEXT_CHARS_MAX, GrantRow, NewGrant};
 pub use keys::{CreatedKey, KeyRow, NewKey};
+pub use provider_keys::{NewProviderKey, ProviderKeyChange, Resealed};
 pub use row::{Billing, ChargeTo, Closing, Estimated, Flags, Opening, RowId, tier_name};
-pub use watch::{Changes, POLL, watch};
+pub use watch::{Changes, Complaints, POLL, watch};
 
 /// The store's file in the data folder.
 pub const FILE: &str = "tollgate.db";
@@ -72,6 +74,22 @@ impl Store {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
         let options = schema::prepare(folder.unwrap_or(Path::new(".")), file).await?;
+        Self::connect(options).await
+    }
+
+    /// The store in `file`, to look at only: nothing is made, migrated or written. `None` where there is none, or one of
+    /// an earlier version.
+    ///
+    /// # Errors
+    /// A later version's store, a file that is no store; else see [`StoreError`].
+    pub async fn look_into(file: &Path) -> Result<Option<Self>, StoreError> {
+        match schema::look_only(file).await? {
+            Some(options) => Self::connect(options).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)

@@ -201,9 +201,11 @@ pub enum Billing {
 #[must_use]
 pub const fn tier_name(tier: Tier) -> &'static str {
     match tier {
-        Tier::Standard => "standard",
+        Tier::Unsaid | Tier::Standard => "standard",
         Tier::Flex => "flex",
         Tier::Priority => "priority",
+        Tier::Fast => "fast",
+        Tier::Ultrafast => "ultrafast",
         Tier::Batch => "batch",
         Tier::Other => "other",
     }

@@ -23,9 +23,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WAL_RETRY: Duration = Duration::from_millis(20);
 
 /// Migration `n` leads from version `n` to `n + 1`. What was released is never edited.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     include_str!("migrations/sqlite/0001_accounts_and_access_keys.sql"),
     include_str!("migrations/sqlite/0002_credit.sql"),
+    include_str!("migrations/sqlite/0003_provider_keys.sql"),
 ];
 
 /// The version this program writes.
@@ -46,6 +47,17 @@ pub(super) async fn prepare(
     migrate(&mut connection, file).await?;
     connection.close().await?;
     Ok(options)
+}
+
+/// How to connect to the store in `file` without changing anything; `None` where there is no store of this version.
+pub(super) async fn look_only(file: &Path) -> Result<Option<SqliteConnectOptions>, StoreError> {
+    if !file.exists() {
+        return Ok(None);
+    }
+    let options = options(file).read_only(true);
+    let found = look(&options, file).await?;
+    known(found, file)?;
+    Ok((found == KNOWN).then_some(options))
 }
 
 fn options(file: &Path) -> SqliteConnectOptions {

@@ -23,21 +23,34 @@ pub const POLL: Duration = Duration::from_millis(250);
 /// A store that goes on failing is logged once in this many looks: each minute.
 const LOOKS_PER_COMPLAINT: u32 = 240;
 
-/// Tells cheaply whether accounts or keys changed since it was last asked.
+/// Tells cheaply whether something changed since it was last asked.
 #[derive(Debug)]
 pub struct Changes {
     options: SqliteConnectOptions,
     connection: Option<SqliteConnection>,
+    /// Reads the counter that moves with each change.
+    revision: &'static str,
     seen: Option<i64>,
 }
 
 impl Store {
-    /// A watch that has not looked yet; its first answer is that there is something new.
+    /// A watch on accounts and access keys that has not looked yet; its first answer is that there is something new.
     #[must_use]
     pub fn changes(&self) -> Changes {
+        self.watching("SELECT revision FROM keyring_revision")
+    }
+
+    /// As [`Store::changes`], of stored provider keys.
+    #[must_use]
+    pub fn provider_key_changes(&self) -> Changes {
+        self.watching("SELECT revision FROM provider_keys_revision")
+    }
+
+    fn watching(&self, revision: &'static str) -> Changes {
         Changes {
             options: self.options.clone(),
             connection: None,
+            revision,
             seen: None,
         }
     }
@@ -53,7 +66,7 @@ impl Changes {
             Some(connection) => connection,
             None => self.options.connect().await?,
         };
-        let (revision,) = sqlx::query_as("SELECT revision FROM keyring_revision")
+        let (revision,) = sqlx::query_as(self.revision)
             .fetch_one(&mut connection)
             .await?;
         self.connection = Some(connection);
@@ -61,7 +74,7 @@ impl Changes {
     }
 
     /// What was seen last could not be used: the next answer is that there is something new.
-    fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.seen = None;
     }
 }
@@ -74,12 +87,11 @@ pub async fn watch(
 ) {
     let mut shutdown = pin!(shutdown);
     let mut changes = store.changes();
-    let mut failures = 0;
+    let mut complaints = Complaints::new("access keys");
     loop {
         let look = async {
-            let outcome = follow(&store, &mut changes, &keyring).await;
+            complaints.note(follow(&store, &mut changes, &keyring).await);
             keyring.tidy();
-            failures = report(outcome, failures);
             tokio::time::sleep(POLL).await;
         };
         tokio::select! {
@@ -107,20 +119,36 @@ async fn follow(
     Ok(())
 }
 
-/// Logs when it begins to fail, each minute while it does, and when it works again. Returns the
-/// failures in a row.
-fn report(outcome: Result<(), StoreError>, failures: u32) -> u32 {
-    match outcome {
-        Ok(()) if failures > 0 => {
-            log::info!("access keys are read from the store again");
-            0
-        }
-        Ok(()) => 0,
-        Err(error) => {
-            if failures.is_multiple_of(LOOKS_PER_COMPLAINT) {
-                log::error!("access keys cannot be read, the last known stay in use: {error}");
+/// What is logged of looks that fail: when it begins, each minute while it lasts, and when it is over.
+#[derive(Debug)]
+pub struct Complaints {
+    what: &'static str,
+    /// Failures in a row.
+    failures: u32,
+}
+
+impl Complaints {
+    /// None yet; `what` is read from the store.
+    #[must_use]
+    pub fn new(what: &'static str) -> Self {
+        Self { what, failures: 0 }
+    }
+
+    /// Notes what a look has come to.
+    pub fn note(&mut self, outcome: Result<(), StoreError>) {
+        let what = self.what;
+        match outcome {
+            Ok(()) if self.failures > 0 => {
+                log::info!("{what} are read from the store again");
+                self.failures = 0;
             }
-            failures.saturating_add(1)
+            Ok(()) => {}
+            Err(error) => {
+                if self.failures.is_multiple_of(LOOKS_PER_COMPLAINT) {
+                    log::error!("{what} cannot be read, the last known stay in use: {error}");
+                }
+                self.failures = self.failures.saturating_add(1);
+            }
         }
     }
 }
@@ -260,11 +288,12 @@ mod tests {
 
     #[test]
     fn a_failing_store_is_logged_once_a_minute() {
-        let mut failures = 0;
+        let mut complaints = Complaints::new("access keys");
         for _ in 0..3 {
-            failures = report(Err(StoreError::Busy), failures);
+            complaints.note(Err(StoreError::Busy));
         }
-        assert_eq!(failures, 3);
-        assert_eq!(report(Ok(()), failures), 0);
+        assert_eq!(complaints.failures, 3);
+        complaints.note(Ok(()));
+        assert_eq!(complaints.failures, 0);
     }
 }

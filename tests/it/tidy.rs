@@ -23,6 +23,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "store",
         &[
             "access",
+            "byok",
             "credentials",
             "money",
             "secret",
@@ -32,6 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("money", &["catalog", "usage"]),
     ("ledger", &["access", "credentials", "money", "store"]),
+    ("byok", &["access", "credentials", "secret"]),
     ("upstream", &["config", "credentials", "surface"]),
     ("routing", &["access", "catalog", "credentials"]),
     ("discover", &["catalog", "credentials", "upstream"]),
@@ -39,6 +41,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "live",
         &[
+            "byok",
             "catalog",
             "config",
             "credentials",
@@ -46,6 +49,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "metrics",
             "routing",
             "secret",
+            "snapshot",
             "upstream",
         ],
     ),
@@ -53,6 +57,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "proxy",
         &[
             "access",
+            "byok",
             "catalog",
             "credentials",
             "explain",

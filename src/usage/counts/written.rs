@@ -162,8 +162,6 @@ pub(super) struct OutputDetails {
     pub(super) reasoning_tokens: Option<Count>,
     // Anthropic.
     pub(super) thinking_tokens: Option<Count>,
-    // Anthropic.
-    pub(super) thinking_tokens: Option<Count>,
     pub(super) audio_tokens: Option<Count>,
     pub(super) image_tokens: Option<Count>,
 }
