@@ -81,7 +81,14 @@ pub mod metrics;
 // The process's log and the access log.
 pub mod log;
 
+// What an operator sees and does, for the commands and the admin API.
+pub mod operator;
+
 // The operator's listener.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "an operator's few requests are read whole, within bounds; they are not those of the public listeners"
+)]
 pub mod admin;
 
 // A provider that answers with what it was asked.

@@ -18,16 +18,17 @@
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-use super::glob::{BadPattern, Case, Glob, Text};
+use super::glob::{BadPattern, Case, Glob, PATTERN_BYTES_MAX, Text};
 use super::times::TimesEntry;
 
 /// Rules one list may have. They are tried one after the other on every request.
 pub const RULES_MAX: usize = 256;
 
 /// Whose credential a request goes on with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Step {
     /// A provider key that the client sent along.
@@ -65,7 +66,7 @@ impl FromStr for Step {
 }
 
 /// May a request that failed be tried elsewhere?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum FailoverMode {
     /// Yes, up to the first byte of a response.
@@ -101,29 +102,36 @@ impl FromStr for FailoverMode {
 
 /// A policy as it is written. A member this version does not know is an error: it might forbid
 /// something.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicyEntry {
     /// Only these providers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "patterns")]
     pub allow_providers: Vec<String>,
     /// None of these providers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "patterns")]
     pub deny_providers: Vec<String>,
     /// Only these models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "patterns")]
     pub allow_models: Vec<String>,
     /// None of these models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(schema_with = "patterns")]
     pub deny_models: Vec<String>,
     /// Credential steps where no rule below says otherwise; absent: `byok`, `gateway`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "steps")]
     pub credential_steps: Option<Vec<Step>>,
     /// Steps by provider; the first rule that matches decides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = RULES_MAX))]
     pub provider_steps: Vec<StepsEntry>,
     /// Steps by model; the first rule that matches decides, before any by provider.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = RULES_MAX))]
     pub model_steps: Vec<StepsEntry>,
     /// Absent: what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -134,13 +142,40 @@ pub struct PolicyEntry {
 }
 
 /// Credential steps for what `rule` matches.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StepsEntry {
     /// A name or a pattern.
+    #[schemars(schema_with = "pattern")]
     pub rule: String,
     /// Tried in this order.
+    #[schemars(schema_with = "steps")]
     pub steps: Vec<Step>,
+}
+
+/// What [`Glob::new`] takes, for a schema.
+fn pattern(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "minLength": 1,
+        "maxLength": PATTERN_BYTES_MAX,
+        "pattern": r"^[^\s\x00-\x1f\x7f-\x9f]+$",
+    })
+}
+
+/// A list of rules, for a schema.
+fn patterns(schemas: &mut SchemaGenerator) -> Schema {
+    json_schema!({"type": "array", "maxItems": RULES_MAX, "items": pattern(schemas)})
+}
+
+/// Steps, for a schema.
+fn steps(schemas: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "minItems": 1,
+        "uniqueItems": true,
+        "items": schemas.subschema_for::<Step>(),
+    })
 }
 
 /// What a policy says of one provider and model.

@@ -3,29 +3,35 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a time may be: as in the configuration.
 const BOUNDS: RangeInclusive<u64> = 1..=24 * 3_600_000;
 
 /// Bounds on the times of requests, in milliseconds; where there is none, what the configuration says holds.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TimesEntry {
     /// A connection, TCP and TLS together.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub connect_ms: Option<u64>,
     /// Until the response header of a request that is not streamed.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub first_byte_ms: Option<u64>,
     /// The same of one that is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub first_byte_stream_ms: Option<u64>,
     /// Silence within a response.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub idle_ms: Option<u64>,
     /// The whole request with all its attempts.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 86_400_000))]
     pub total_ms: Option<u64>,
 }
 

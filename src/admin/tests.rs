@@ -7,6 +7,8 @@ use async_trait::async_trait;
 use pingora::apps::HttpServerApp;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::l4::stream::Stream;
+use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -14,6 +16,7 @@ use tokio::sync::watch;
 use super::{AdminApp, Control, Guard, NoRollback, Readiness, Version};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
+use crate::store::Store;
 
 const TOKEN: &str = "s3cret";
 
@@ -73,19 +76,23 @@ impl Control for Process {
 struct Admin {
     app: Arc<AdminApp>,
     process: Arc<Process>,
+    _folder: TempDir,
 }
 
 impl Admin {
-    fn new(guard: Guard) -> Self {
+    async fn new(guard: Guard) -> Self {
         let process = Arc::new(Process {
             store: AtomicBool::new(true),
             files_are_good: AtomicBool::new(true),
         });
         let metrics = Arc::new(Metrics::new(&[]).expect("families"));
         let control: Arc<dyn Control> = Arc::clone(&process) as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let store = Store::open(folder.path()).await.expect("a store");
         Self {
-            app: Arc::new(AdminApp::new(metrics, control, guard)),
+            app: Arc::new(AdminApp::new(metrics, control, Arc::new(store), guard)),
             process,
+            _folder: folder,
         }
     }
 
@@ -113,6 +120,19 @@ impl Admin {
         )
     }
 
+    /// Sends JSON, and reads it back.
+    async fn send(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let length = body.len();
+        let (status, answer) = split(
+            &self
+                .ask(&format!(
+                    "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+                ))
+                .await,
+        );
+        (status, serde_json::from_str(&answer).expect("JSON"))
+    }
+
     async fn post(&self, path: &str) -> (u16, String) {
         split(
             &self
@@ -136,7 +156,7 @@ fn split(answer: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn a_live_process_says_so() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     assert_eq!(
         admin.get("/healthz").await,
         (200, "{\"ok\":true}\n".to_owned())
@@ -145,7 +165,7 @@ async fn a_live_process_says_so() {
 
 #[tokio::test]
 async fn readiness_follows_what_it_depends_on() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     let (status, body) = admin.get("/readyz").await;
     assert_eq!(status, 200);
     assert_eq!(
@@ -196,7 +216,7 @@ fn each_thing_that_is_missing_makes_it_unready() {
 
 #[tokio::test]
 async fn prometheus_gets_the_metrics() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     let answer = admin
         .ask("GET /metrics HTTP/1.1\r\nHost: localhost:8081\r\n\r\n")
         .await;
@@ -211,7 +231,7 @@ async fn prometheus_gets_the_metrics() {
 
 #[tokio::test]
 async fn the_catalog_in_use_is_told_as_soon_as_there_is_one() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     assert_eq!(
         admin.get("/catalog").await,
         (200, r#"{"version":"c0ffee"}"#.to_owned())
@@ -223,7 +243,7 @@ async fn the_catalog_in_use_is_told_as_soon_as_there_is_one() {
 
 #[tokio::test]
 async fn a_reload_answers_with_its_outcome() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     assert_eq!(
         admin.post("/reload").await,
         (
@@ -240,7 +260,7 @@ async fn a_reload_answers_with_its_outcome() {
 
 #[tokio::test]
 async fn a_rollback_goes_to_the_version_before_or_to_one_that_is_named() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     let (status, body) = admin.post("/catalog/rollback").await;
     let done = "{\"rolled_back\":true,\"catalog\":\"c0ffee0\"}\n";
     assert_eq!((status, body.as_str()), (200, done));
@@ -266,7 +286,7 @@ async fn a_rollback_goes_to_the_version_before_or_to_one_that_is_named() {
 
 #[tokio::test]
 async fn the_versions_that_are_kept_are_listed() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     let (status, body) = admin.get("/catalog/versions").await;
     let kept = "{\"versions\":[{\"version\":\"c0ffee\",\"since\":\"2026-01-02T03:04:05Z\",\"in_use\":true}]}\n";
     assert_eq!((status, body.as_str()), (200, kept));
@@ -275,7 +295,7 @@ async fn the_versions_that_are_kept_are_listed() {
 
 #[tokio::test]
 async fn a_head_request_gets_the_head_alone() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     let answer = admin
         .ask("HEAD /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         .await;
@@ -291,7 +311,7 @@ async fn a_head_request_gets_the_head_alone() {
 
 #[tokio::test]
 async fn other_paths_and_methods_are_refused_with_what_there_is() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     for path in ["/", "/metrics/", "/reload/x", "/v1/chat/completions"] {
         let (status, body) = admin.get(path).await;
         assert!(
@@ -330,7 +350,7 @@ async fn other_paths_and_methods_are_refused_with_what_there_is() {
 
 #[tokio::test]
 async fn a_token_is_asked_for_where_there_is_one() {
-    let admin = Admin::new(Guard::Token(Secret::new(TOKEN)));
+    let admin = Admin::new(Guard::Token(Secret::new(TOKEN))).await;
     let (status, body) = admin.get("/metrics").await;
     assert!(
         status == 401 && !body.contains("tollgate_") && !body.contains(TOKEN),
@@ -351,7 +371,7 @@ async fn a_token_is_asked_for_where_there_is_one() {
 
 #[tokio::test]
 async fn a_web_page_cannot_make_it_reload() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     admin.process.files_are_good.store(false, Ordering::SeqCst);
     let head = "POST /reload HTTP/1.1\r\nHost: 127.0.0.1\r\nOrigin: https://evil.example\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(split(&admin.ask(head).await).0, 403);
@@ -359,7 +379,7 @@ async fn a_web_page_cannot_make_it_reload() {
 
 #[tokio::test]
 async fn a_request_with_a_body_is_answered_and_its_connection_closed() {
-    let admin = Admin::new(Guard::Loopback);
+    let admin = Admin::new(Guard::Loopback).await;
     let request = "POST /reload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 5\r\n\r\nhello";
     let answer = admin.ask(request).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
@@ -368,5 +388,190 @@ async fn a_request_with_a_body_is_answered_and_its_connection_closed() {
             .to_ascii_lowercase()
             .contains("\r\nconnection: close\r\n"),
         "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn accounts_and_keys_are_made_and_listed_in_pages() {
+    let admin = Admin::new(Guard::Loopback).await;
+    let mut numbers = Vec::new();
+    for name in ["zeta", "acme & co", "beta"] {
+        let (status, made) = admin
+            .send(
+                "POST",
+                "/api/v1/accounts",
+                &json!({"name": name}).to_string(),
+            )
+            .await;
+        assert_eq!((status, &made["name"]), (201, &json!(name)));
+        numbers.push(made["id"].as_i64().expect("a number"));
+    }
+    let again = r#"{"name":"zeta"}"#;
+    let (status, refused) = admin.send("POST", "/api/v1/accounts", again).await;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (409, &json!("account_exists"))
+    );
+
+    let (_, first) = admin.send("GET", "/api/v1/accounts?limit=2", "").await;
+    let cursor = first["next_cursor"].as_str().expect("a further page");
+    let next = format!("/api/v1/accounts?limit=2&cursor={cursor}");
+    let (_, second) = admin.send("GET", &next, "").await;
+    let ids = |page: &Value| {
+        let data = page["data"].as_array().expect("entries");
+        data.iter()
+            .filter_map(|it| it["id"].as_i64())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!([ids(&first), ids(&second)].concat(), numbers);
+    assert_eq!(second["next_cursor"], Value::Null);
+    let (_, named) = admin
+        .send("GET", "/api/v1/accounts?name=acme+%26+co", "")
+        .await;
+    assert_eq!(ids(&named), [numbers[1]]);
+    let one = format!("/api/v1/accounts/{}", numbers[2]);
+    assert_eq!(admin.send("GET", &one, "").await.1["name"], "beta");
+    for unknown in ["9", "0", "-1", "x", "99999999999999999999"] {
+        let (status, refused) = admin
+            .send("GET", &format!("/api/v1/accounts/{unknown}"), "")
+            .await;
+        let code = &refused["error"]["code"];
+        assert_eq!(
+            (status, code),
+            (404, &json!("unknown_account")),
+            "{unknown}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_key_is_shown_once_then_disabled_enabled_and_revoked() {
+    let admin = Admin::new(Guard::Loopback).await;
+    admin
+        .send("POST", "/api/v1/accounts", r#"{"name":"acme"}"#)
+        .await;
+    let new = json!({
+        "name": "ci", "account": 1, "expires": "2100-01-01T00:00:00+01:00",
+        "policy": {"allow_models": ["gpt-*"], "credential_steps": ["gateway"]},
+    });
+    let (status, made) = admin.send("POST", "/api/v1/keys", &new.to_string()).await;
+    assert_eq!(status, 201, "{made}");
+    let id = made["id"].as_str().expect("an id").to_owned();
+    let secret = made["access_key"].as_str().expect("a key");
+    assert!(secret.starts_with(&format!("tg-{id}")));
+    assert_eq!(made["expires"], "2099-12-31T23:00:00Z");
+    assert_eq!(made["policy"], new["policy"]);
+    assert_eq!(made["account"], json!({"id": 1, "name": "acme"}));
+
+    let path = format!("/api/v1/keys/{id}");
+    let mut shown = made.clone();
+    shown
+        .as_object_mut()
+        .expect("an object")
+        .remove("access_key");
+    assert_eq!(admin.send("GET", &path, "").await, (200, shown.clone()));
+    let page = json!({"data": [shown], "next_cursor": null});
+    assert_eq!(
+        admin.send("GET", "/api/v1/keys?account=1", "").await,
+        (200, page)
+    );
+
+    for (state, expected) in [
+        ("disabled", "disabled"),
+        ("active", "active"),
+        ("revoked", "revoked"),
+    ] {
+        let change = json!({"state": state}).to_string();
+        let (status, changed) = admin.send("PATCH", &path, &change).await;
+        assert_eq!((status, &changed["state"]), (200, &json!(expected)));
+    }
+    let (status, refused) = admin.send("PATCH", &path, r#"{"state":"active"}"#).await;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (409, &json!("key_revoked"))
+    );
+}
+
+#[tokio::test]
+async fn a_body_is_json_within_bounds_and_says_nothing_unknown() {
+    let admin = Admin::new(Guard::Loopback).await;
+    for (body, status, words) in [
+        ("", 400, "not JSON"),
+        (r#"{"name":"a""#, 400, "not JSON"),
+        (r#"{"name":"a"} x"#, 400, "not JSON"),
+        ("[]", 400, "line 1"),
+        ("{}", 400, "missing field `name`"),
+        (r#"{"name":"a","nam":1}"#, 400, "unknown field `nam`"),
+        (r#"{"name":"a","name":"b"}"#, 400, "duplicate field `name`"),
+        (r#"{"name":7}"#, 400, "expected a string"),
+        (r#"{"name":" a"}"#, 422, "no blank at its ends"),
+    ] {
+        let (got, refused) = admin.send("POST", "/api/v1/accounts", body).await;
+        let message = refused["error"]["message"].as_str().expect("words");
+        assert!(
+            got == status && message.contains(words),
+            "{body}: {got} {message}"
+        );
+    }
+    let long = format!(r#"{{"name":"{}"}}"#, "a".repeat(64 << 10));
+    let (status, refused) = admin.send("POST", "/api/v1/accounts", &long).await;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (413, &json!("body_too_large"))
+    );
+    let (_, none) = admin.send("GET", "/api/v1/accounts", "").await;
+    assert_eq!(none["data"], json!([]));
+}
+
+#[tokio::test]
+async fn what_a_browser_sends_without_asking_is_refused() {
+    let admin = Admin::new(Guard::Socket).await;
+    let body = r#"{"name":"a"}"#;
+    for media in [
+        "",
+        "Content-Type: text/plain\r\n",
+        "Content-Type: application/x-www-form-urlencoded\r\n",
+        "Content-Type: multipart/form-data; boundary=application/json\r\n",
+        "Content-Type: application/json\r\nContent-Encoding: gzip\r\n",
+    ] {
+        let request = format!(
+            "POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\n{media}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let answer = admin.ask(&request).await;
+        assert!(answer.starts_with("HTTP/1.1 415 "), "{media}: {answer}");
+        assert!(answer.contains("unsupported_media_type"), "{answer}");
+    }
+    let fine = format!(
+        "POST /api/v1/accounts HTTP/1.1\r\nHost: x\r\nContent-Type: Application/JSON ; charset=utf-8\r\n\
+         Expect: 100-continue\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let answer = admin.ask(&fine).await;
+    assert!(answer.starts_with("HTTP/1.1 100 "), "{answer}");
+    assert!(answer.contains("\r\n\r\nHTTP/1.1 201 "), "{answer}");
+}
+
+#[tokio::test]
+async fn the_api_is_behind_the_guard() {
+    let admin = Admin::new(Guard::Token(Secret::new(TOKEN))).await;
+    for row in super::route::rows() {
+        if row.path.starts_with("/api/") {
+            let path = row.path.replace(['{', '}'], "");
+            let (status, refused) = admin.send(row.verb.as_str(), &path, "{}").await;
+            let code = &refused["error"]["code"];
+            assert_eq!((status, code), (401, &json!("invalid_token")), "{path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_fails_is_told_as_such() {
+    let admin = Admin::new(Guard::Loopback).await;
+    admin.app.store.close().await;
+    let (status, refused) = admin.send("GET", "/api/v1/accounts", "").await;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (503, &json!("store_unavailable"))
     );
 }

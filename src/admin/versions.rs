@@ -1,12 +1,53 @@
 //! The versions of the catalog as the admin listener tells of them, and what it answers to a rollback.
 
-use http::{Response, StatusCode};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use super::{error, json};
+use super::answer::{self, Answer, JSON};
+use super::fault::{Code, Fault};
+use super::openapi::Shape;
+use super::process::good;
+use super::route::{Access, Row, Verb, plain};
+
+pub(super) const ROWS: &[Row] = &[
+    Row {
+        verb: Verb::Get,
+        path: "/catalog/versions",
+        name: "listCatalogVersions",
+        summary: "The versions of the catalog that are kept, newest first",
+        access: Access::Guarded,
+        describe: |schemas| good(schemas.answered::<Versions<'_>>(), schemas),
+        run: |app, _| plain(async { listed(&app.control.versions().await) }),
+    },
+    Row {
+        verb: Verb::Post,
+        path: "/catalog/rollback",
+        name: "rollBackCatalog",
+        summary: "Go back to the catalog before the one in use, or to a version that is kept",
+        access: Access::Guarded,
+        describe: |schemas| {
+            let form = schemas.answered::<Outcome>();
+            Shape {
+                query: schemas.asked::<To>(),
+                body: None,
+                answers: vec![(200, JSON, form.clone()), (422, JSON, form)],
+                faults: vec![Code::InvalidRequest, Code::NotKept],
+            }
+        },
+        run: |app, call| {
+            let to = asked_for(call.session.req_header().uri.query());
+            plain(async {
+                match to {
+                    Ok(to) => rolled_back(app.control.rollback(to).await),
+                    Err(message) => Fault::new(Code::InvalidRequest, message).answer(),
+                }
+            })
+        },
+    },
+];
 
 /// A version of the catalog that is kept.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Version {
     /// Its name.
     pub version: String,
@@ -25,17 +66,27 @@ pub enum NoRollback {
     Problems(Vec<String>),
 }
 
-#[derive(Serialize)]
+/// The versions that are kept.
+#[derive(Serialize, JsonSchema)]
 struct Versions<'a> {
     versions: &'a [Version],
 }
 
-pub(super) fn listed(versions: &[Version]) -> Response<Vec<u8>> {
-    json(StatusCode::OK, &Versions { versions })
+/// Where to go back to.
+#[derive(Deserialize, JsonSchema)]
+#[allow(dead_code, reason = "only its schema is used")]
+struct To {
+    /// A version of `/catalog/versions`; by default the one before that in use.
+    #[schemars(extend("pattern" = "^[0-9A-Za-z]+$"))]
+    version: Option<String>,
+}
+
+fn listed(versions: &[Version]) -> Answer {
+    answer::json(200, &Versions { versions })
 }
 
 /// The version in the query; nothing where there is none.
-pub(super) fn asked_for(query: Option<&str>) -> Result<Option<String>, &'static str> {
+fn asked_for(query: Option<&str>) -> Result<Option<String>, &'static str> {
     let Some(query) = query.filter(|query| !query.is_empty()) else {
         return Ok(None);
     };
@@ -49,36 +100,39 @@ pub(super) fn asked_for(query: Option<&str>) -> Result<Option<String>, &'static 
     }
 }
 
-#[derive(Serialize)]
+/// What a rollback came to.
+#[derive(Serialize, JsonSchema)]
 struct Outcome {
     rolled_back: bool,
+    /// Version of the catalog in use now.
     #[serde(skip_serializing_if = "Option::is_none")]
     catalog: Option<String>,
+    /// Every mistake; nothing has changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
 
-pub(super) fn rolled_back(outcome: Result<String, NoRollback>) -> Response<Vec<u8>> {
+fn rolled_back(outcome: Result<String, NoRollback>) -> Answer {
     match outcome {
-        Ok(version) => json(
-            StatusCode::OK,
-            &Outcome {
+        Ok(version) => {
+            let done = Outcome {
                 rolled_back: true,
                 catalog: Some(version),
                 problems: Vec::new(),
-            },
-        ),
-        Err(NoRollback::Problems(problems)) => json(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            &Outcome {
+            };
+            answer::json(200, &done)
+        }
+        Err(NoRollback::Problems(problems)) => {
+            let not_done = Outcome {
                 rolled_back: false,
                 catalog: None,
                 problems,
-            },
-        ),
+            };
+            answer::json(422, &not_done)
+        }
         Err(NoRollback::NotKept) => {
             let message = "no such version is kept beside the one in use; /catalog/versions lists those that are";
-            error(StatusCode::CONFLICT, "not_kept", message)
+            Fault::new(Code::NotKept, message).answer()
         }
     }
 }

@@ -6,15 +6,14 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::table;
 use crate::access::key::{self, KeyId};
 use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
 use crate::access::times::{self, TimesEntry};
+use crate::operator::time::{NotToCome, Time, until};
 use crate::store::{KeyRow, NewKey, Store, StoreError};
 
 /// What can be done with access keys.
@@ -236,32 +235,16 @@ pub(super) fn key_id(text: &str) -> Result<KeyId, CliError> {
 }
 
 /// Unix seconds. A date means its first second in UTC.
-fn expiry(text: &str, now: Timestamp) -> Result<i64, CliError> {
-    /// Characters of `YYYY-MM-DD`; a longer text has a time, which must not be dropped.
-    const DATE_LEN: usize = 10;
-    let utc = |date: Date| date.to_zoned(TimeZone::UTC).ok();
-    let after = |span: Span| now.to_zoned(TimeZone::UTC).checked_add(span).ok();
-    let zoned = || match text.len() {
-        DATE_LEN => text.parse().ok().and_then(utc),
-        _ => None,
-    };
-    let lasting = || text.parse().ok().and_then(after);
-    let moment = text
-        .parse::<Timestamp>()
-        .ok()
-        .or_else(|| zoned().or_else(lasting).map(|zoned| zoned.timestamp()))
-        .ok_or_else(|| {
-            CliError::Argument(format!(
+pub(super) fn expiry(text: &str, now: Timestamp) -> Result<i64, CliError> {
+    until(text, now).map_err(|fault| {
+        CliError::Argument(match fault {
+            NotToCome::Unreadable => format!(
                 "--expires {text:?}: write how long (90d, 12h) or until when (2030-01-31, \
                  2030-01-31T12:00:00Z)"
-            ))
-        })?;
-    if moment <= now {
-        return Err(CliError::Argument(format!(
-            "--expires {text:?} is not in the future"
-        )));
-    }
-    Ok(moment.as_second())
+            ),
+            NotToCome::Past => format!("--expires {text:?} is not in the future"),
+        })
+    })
 }
 
 /// `RULE=STEP,STEP`.
@@ -382,7 +365,7 @@ impl<'a> Listed<'a> {
 
 /// Unix seconds as RFC 3339 in UTC; as they are where no calendar reaches.
 pub(super) fn time(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |time| time.to_string())
+    Time(seconds).to_string()
 }
 
 /// A table: a header, then rows.

@@ -129,7 +129,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     };
     let status = Status::new(&keys, stored.keys(), &reloader, stop.subscribe());
     let public = assembly.serve_public(gateway)?;
-    let admin = assembly.serve_admin(&control, &metrics, status)?;
+    let admin = assembly.serve_admin(&control, &metrics, &store, status)?;
     let workers = assembly.workers;
     control.spawn(store::watch(store, keys, stopped(&stop)));
     control.spawn(stored.run(stopped(&stop)));
@@ -328,6 +328,7 @@ impl Assembly<'_> {
         &mut self,
         control: &tokio::runtime::Runtime,
         metrics: &Arc<Metrics>,
+        store: &Arc<Store>,
         status: Status,
     ) -> Result<Option<SocketAddr>, Vec<String>> {
         let Some(admin) = &self.config.admin else {
@@ -344,7 +345,12 @@ impl Assembly<'_> {
             (None, AdminAddress::Tcp(_)) => Guard::Loopback,
             (None, AdminAddress::Unix(_)) => Guard::Socket,
         };
-        let app = AdminApp::new(Arc::clone(metrics), Arc::new(status), guard);
+        let app = AdminApp::new(
+            Arc::clone(metrics),
+            Arc::new(status),
+            Arc::clone(store),
+            guard,
+        );
         let mut service = Service::new("admin".to_owned(), app);
         let address = match &admin.address {
             AdminAddress::Tcp(address) => {

@@ -62,7 +62,7 @@ impl NewKey {
     }
 }
 
-type ListedColumns = (
+pub(super) type ListedColumns = (
     String,
     String,
     bool,
@@ -202,7 +202,7 @@ impl Store {
 }
 
 /// `None` only for a row that was written by hand, with an id that no key can have.
-fn listed(columns: ListedColumns) -> Option<KeyRow> {
+pub(super) fn listed(columns: ListedColumns) -> Option<KeyRow> {
     let (id, name, enabled, created, expires, revoked, policy, account_id, account_name) = columns;
     Some(KeyRow {
         id: id.parse().ok()?,

@@ -14,6 +14,7 @@ mod credit;
 mod error;
 mod grants;
 mod keys;
+mod paging;
 mod provider_keys;
 mod row;
 mod schema;

@@ -37,7 +37,11 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("upstream", &["config", "credentials", "surface"]),
     ("routing", &["access", "catalog", "credentials"]),
     ("discover", &["catalog", "credentials", "upstream"]),
-    ("admin", &["metrics", "secret"]),
+    ("operator", &["access", "store"]),
+    (
+        "admin",
+        &["access", "metrics", "operator", "secret", "store"],
+    ),
     (
         "live",
         &[

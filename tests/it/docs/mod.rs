@@ -3,6 +3,7 @@
 //! written anew.
 
 mod failover;
+mod openapi;
 mod page;
 
 use std::path::{Path, PathBuf};
