@@ -52,7 +52,8 @@ impl Expected {
             audio_output: self.audio_output,
             searches: self.searches,
             tier: match self.tier.as_deref() {
-                None => Tier::Standard,
+                None => Tier::Unsaid,
+                Some("Standard") => Tier::Standard,
                 Some("Flex") => Tier::Flex,
                 Some("Priority") => Tier::Priority,
                 Some(other) => panic!("no tier {other}"),
