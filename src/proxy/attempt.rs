@@ -1,31 +1,32 @@
 //! One attempt after another: opening it, judging how it ended, and moving the plan on. What
 //! follows what is decided in `routing::failover`; this carries it out.
 
-use std::io;
-use std::time::{Duration, Instant, SystemTime};
+mod ended;
+mod judge;
+mod open;
+
+use std::time::{Duration, Instant};
 
 use log::debug;
-use pingora::http::ResponseHeader;
-use pingora::upstreams::peer::HttpPeer;
-use pingora::{Error, ErrorSource, ErrorType, Result};
-use pingora_proxy::Session;
+use pingora::{Error, ErrorType};
+
+pub use ended::{Ended, ended, ended_unconnected};
+pub use judge::{after_refused_key, judge};
+pub use open::open;
 
 use super::attempts::Attempt;
 use super::blame::{self, End};
-use super::context::{Current, Hurry, RequestContext, Routed};
-use super::look::{self, Look};
+use super::context::{RequestContext, Routed};
 use super::reject::{Code, Rejection};
-use super::replay::{Cause, Deadlines};
-use super::way::{self, Failed};
-use super::{edits, keys, limited, report};
-use crate::access::times::{TimesEntry, narrowed};
-use crate::credentials::{Said, Source};
+use super::replay::Cause;
+use super::report;
+use super::way::Failed;
+use crate::credentials::Source;
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
-use crate::model::splice::Pieces;
 use crate::routing::failover::{self, Happened, Left, Sent, Verdict};
-use crate::upstream::pick::Nowhere;
-use crate::upstream::{Endpoint, Times, Upstream, peer};
+use crate::upstream::{Endpoint, Upstream};
+use ended::outcome_without;
 
 impl Routed {
     /// The provider being tried.
@@ -57,153 +58,6 @@ impl Routed {
     }
 }
 
-/// Opens the next attempt: waits if it must, picks an address, and lays the body out with the
-/// candidate's edits.
-///
-/// # Errors
-/// When the provider has no address; the error says whether there is something else to try.
-pub async fn open(
-    session: &mut Session,
-    ctx: &mut RequestContext,
-    metrics: &Metrics,
-) -> Result<Box<HttpPeer>> {
-    let live = ctx.live.clone();
-    let Some(routed) = ctx.routed.as_deref_mut() else {
-        return Err(Error::explain(
-            ErrorType::InternalError,
-            "a request without candidates",
-        ));
-    };
-    if let Some(wait) = routed.current.wait.take() {
-        pause(session, routed, wait).await?;
-    }
-    if routed.deadline <= Instant::now() {
-        return Err(routed.replay.out_of_time());
-    }
-    routed.current = Current {
-        began: Some(Instant::now()),
-        ..Current::default()
-    };
-    let (upstream, picked) = loop {
-        let upstream = routed.upstream(&live);
-        let candidate = routed.plan.candidate_index();
-        match routed.way.next(candidate, upstream).await {
-            Ok(picked) => break (upstream, picked),
-            Err(Nowhere::Full) if way::pass_over(routed, &live, metrics) => {}
-            Err(Nowhere::Full) => {
-                let message = "every limit is reached";
-                return Err(Error::explain(ErrorType::InternalError, message));
-            }
-            Err(Nowhere::NoAddress) => {
-                routed.plan.begin();
-                let lost = report::without_address(upstream, Instant::now());
-                routed.current.endpoint = lost.unwrap_or_default();
-                routed.current.blameless = lost.is_none();
-                let message = "the provider's name has no address";
-                return Err(end(ctx, metrics, Ended::NotConnected, message));
-            }
-        }
-    };
-    routed.plan.begin();
-    let mut peer = picked.peer;
-    routed.current.endpoint = picked.index;
-    let laid = match edits::lay_out(&routed.body, routed.model(&live)) {
-        Ok(laid) => laid,
-        Err(fault) => {
-            routed.fault = Some(fault);
-            return Err(Error::explain(
-                ErrorType::InternalError,
-                "the body cannot be edited",
-            ));
-        }
-    };
-    routed.current.length = laid.length;
-    routed.current.edits = laid.names;
-    let own = ctx.caller.as_deref().map(|caller| caller.policy.times());
-    let waits = Waits::of(&upstream.times, own, routed.streamed);
-    let left = routed.deadline.saturating_duration_since(Instant::now());
-    let limit = waits.connect.min(left);
-    routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
-    let left = routed.deadline.saturating_duration_since(Instant::now());
-    routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
-    set_out(routed, &waits, laid.pieces, &mut peer);
-    Ok(peer)
-}
-
-/// Waits before the next attempt, unless the client goes away meanwhile.
-async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result<()> {
-    let now = Instant::now();
-    let left = routed.deadline.saturating_duration_since(now);
-    let deadlines = Deadlines {
-        first_byte: left,
-        idle: left,
-        total: routed.deadline,
-    };
-    routed.replay.rewind(Pieces::default(), deadlines, now);
-    tokio::select! {
-        () = tokio::time::sleep(wait) => Ok(()),
-        read = session.downstream_session.read_body_or_idle(true) => read.map(drop),
-    }
-}
-
-/// The times of one attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Waits {
-    connect: Duration,
-    first_byte: Duration,
-    idle: Duration,
-}
-
-impl Waits {
-    /// Those of the provider, within those that the access key has of its own.
-    fn of(times: &Times, own: Option<&TimesEntry>, streamed: bool) -> Self {
-        let own = own.copied().unwrap_or_default();
-        let (first_byte, bound) = if streamed {
-            (times.first_byte_stream, own.first_byte_stream_ms)
-        } else {
-            (times.first_byte, own.first_byte_ms)
-        };
-        Self {
-            connect: narrowed(times.connect, own.connect_ms),
-            first_byte: narrowed(first_byte, bound),
-            idle: narrowed(times.idle, own.idle_ms),
-        }
-    }
-
-    /// What of them is shorter than `usual`, with so much `left` for the whole request.
-    fn hurry(&self, usual: &Self, left: Duration) -> Hurry {
-        let connect = self.connect.min(left);
-        Hurry {
-            connect: (connect < usual.connect).then_some(connect),
-            // Both clocks may end the wait for an answer.
-            first_byte: self.first_byte < usual.first_byte || self.idle < usual.idle,
-        }
-    }
-}
-
-/// Starts the attempt's clock.
-fn set_out(routed: &mut Routed, times: &Waits, pieces: Pieces, peer: &mut HttpPeer) {
-    let now = Instant::now();
-    let left = routed
-        .deadline
-        .saturating_duration_since(now)
-        .max(Duration::from_millis(1));
-    if routed.plan.fresh() {
-        peer::keep_apart(peer);
-    }
-    peer::set_times(
-        peer,
-        times.connect.min(left),
-        times.first_byte.max(times.idle).min(left),
-    );
-    let deadlines = Deadlines {
-        first_byte: times.first_byte,
-        idle: times.idle,
-        total: routed.deadline,
-    };
-    routed.replay.rewind(pieces, deadlines, now);
-}
-
 /// Whether the answer at hand is kept from the client, because something else is tried.
 #[must_use]
 pub fn is_withheld(ctx: &RequestContext) -> bool {
@@ -212,187 +66,7 @@ pub fn is_withheld(ctx: &RequestContext) -> bool {
         .is_some_and(|routed| routed.current.verdict.is_some())
 }
 
-/// How an attempt ended without an answer for the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// No connection came about.
-    NotConnected,
-    /// The upstream refused the stream unseen.
-    Refused,
-    /// A connection that had been used before was at its end, and the upstream took nothing.
-    Stale,
-    /// The client's connection failed, not the upstream's.
-    Downstream,
-    /// The connection was lost before a response header came, or what came is no valid HTTP.
-    Lost,
-    /// Nothing came for so long that Pingora gave up. Our own clock is earlier, but it stands still
-    /// while an HTTP/2 upstream grants no window credit.
-    TimedOut,
-}
-
-/// Reads from Pingora's error why there was no connection. `fresh`: it was to be one of its own.
-///
-/// A request that is put on a shared HTTP/2 connection finds here that it is closing. Pingora does not
-/// say whether it was shared, so that a new one is asked for once where it may have been.
-#[must_use]
-pub fn ended_unconnected(error: &Error, fresh: bool) -> Ended {
-    let of_http2 = error.root_cause().is::<h2::Error>();
-    if of_http2 && !fresh {
-        Ended::Stale
-    } else {
-        Ended::NotConnected
-    }
-}
-
-/// Reads from Pingora's error how the attempt ended. Its own opinion on a retry is not asked: it
-/// would run some requests twice.
-#[must_use]
-pub fn ended(error: &Error, reused: bool) -> Ended {
-    if let Some(http2) = error.root_cause().downcast_ref::<h2::Error>() {
-        // A stream above the last one of a GOAWAY was not processed either (RFC 9113, section 6.8).
-        let refused = http2.reason() == Some(h2::Reason::REFUSED_STREAM);
-        return match http2.is_remote() {
-            true if http2.is_go_away() && reused => Ended::Stale,
-            true if http2.is_go_away() || refused => Ended::Refused,
-            _ => Ended::Lost,
-        };
-    }
-    match (error.esource(), error.etype()) {
-        (ErrorSource::Downstream, _) => return Ended::Downstream,
-        (ErrorSource::Upstream, ErrorType::ReadTimedout) => return Ended::TimedOut,
-        _ => {}
-    }
-    let kind = error
-        .root_cause()
-        .downcast_ref::<io::Error>()
-        .map(io::Error::kind);
-    match kind {
-        // A kept-alive connection that the upstream had closed before our request came.
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
-            if reused && !has_begun_to_answer(error) =>
-        {
-            Ended::Stale
-        }
-        _ => Ended::Lost,
-    }
-}
-
-/// Whether a part of a response header had come. Pingora says so in words only.
-fn has_begun_to_answer(error: &Error) -> bool {
-    let words = error
-        .context
-        .as_ref()
-        .and_then(|words| words.as_str().rsplit_once("bytes already read: "));
-    words.is_some_and(|(_, count)| count != "0")
-}
-
-/// Judges a response header. `true`: it is the answer. `false`: it is kept from the client, and
-/// something else is tried.
-pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHeader) -> bool {
-    let live = ctx.live.clone();
-    let Some(routed) = ctx.routed.as_deref_mut() else {
-        return true;
-    };
-    let status = response.status.as_u16();
-    let now = Instant::now();
-    routed.current.answered = true;
-    let known = Known::of(routed, &live, response);
-    let verdict = match known {
-        Known::Said(said) => {
-            keys::heed(routed, &live, said, now);
-            after_refused_key(routed, &live, now)
-        }
-        Known::Nothing => {
-            keys::heed_status(routed, &live, status, &response.headers, now);
-            after_status(routed, &live, response, now)
-        }
-        Known::InBody(_) => after_status(routed, &live, response, now),
-    };
-    let outcome = match known {
-        Known::Said(_) => AttemptOutcome::Auth,
-        _ => outcome_of(status),
-    };
-    let mut held = false;
-    if let Known::InBody(mut look) = known {
-        held = verdict == Verdict::Answer
-            && !failover::is_failure(status)
-            && after_refused_key(routed, &live, now) != Verdict::Answer;
-        if held {
-            look.hold();
-        }
-        routed.look = Some(look);
-    }
-    report::header(routed, &live, response, now);
-    if held {
-        note(routed, outcome, status, now);
-        routed.replay.answering(now);
-        routed.replay.hold(now);
-        return true;
-    }
-    record(routed, &live, outcome, status, now);
-    if verdict == Verdict::Answer {
-        routed.replay.answering(now);
-        return true;
-    }
-    routed.current.verdict = Some(verdict);
-    let may_be_the_end = matches!(verdict, Verdict::Wait(_)) && routed.look.is_some();
-    if !may_be_the_end {
-        metrics.failover(outcome);
-    }
-    routed.withheld_at = Some(routed.plan.place());
-    routed.replay.withhold(Box::new(response.clone()));
-    false
-}
-
-/// What the catalog knows of an answer, beside what its status means everywhere.
-enum Known {
-    /// Nothing.
-    Nothing,
-    /// This, of the key.
-    Said(Said),
-    /// Its body has to be looked into.
-    InBody(Box<Look>),
-}
-
-impl Known {
-    fn of(routed: &Routed, live: &Live, response: &ResponseHeader) -> Self {
-        let credential = routed.plan.credential();
-        if credential.key.is_none() || !credential.source.is_ours() || response.status.is_success()
-        {
-            return Self::Nothing;
-        }
-        let provider = live.catalog.provider(routed.plan.candidate().provider);
-        let status = response.status.as_u16();
-        if let Some(said) = look::by_status(provider, status) {
-            return Self::Said(said);
-        }
-        let look = look::is_wanted(provider, status).then(|| Look::new(response));
-        look.flatten().map_or(Self::Nothing, Self::InBody)
-    }
-}
-
-/// What follows an answer with this header.
-fn after_status(routed: &Routed, live: &Live, response: &ResponseHeader, now: Instant) -> Verdict {
-    let status = response.status.as_u16();
-    if !failover::is_failure(status) {
-        return Verdict::Answer;
-    }
-    let happened = Happened::Answered {
-        status,
-        retry_after: limited::retry_after(&response.headers, SystemTime::now()),
-    };
-    decided(routed, live, happened, now)
-}
-
-/// What follows an answer that speaks of the key, whatever its status: the same as after 402.
-pub fn after_refused_key(routed: &Routed, live: &Live, now: Instant) -> Verdict {
-    let happened = Happened::Answered {
-        status: 402,
-        retry_after: None,
-    };
-    decided(routed, live, happened, now)
-}
-
+/// What follows where this happened, now that so much of the request was sent.
 fn decided(routed: &Routed, live: &Live, happened: Happened, now: Instant) -> Verdict {
     let left = routed.left(live, now);
     let ours = routed.plan.credential().source != Source::Request;
@@ -562,16 +236,5 @@ pub fn outcome_of(status: u16) -> AttemptOutcome {
         408 | 500..=599 => AttemptOutcome::ServerError,
         400..=499 => AttemptOutcome::ClientError,
         _ => AttemptOutcome::Ok,
-    }
-}
-
-fn outcome_without(cause: Option<Cause>, ended: Ended) -> AttemptOutcome {
-    match (cause, ended) {
-        (Some(Cause::ClientGone | Cause::BadTail), _) => AttemptOutcome::Canceled,
-        (Some(Cause::FirstByte | Cause::Idle | Cause::Total), _) => AttemptOutcome::Timeout,
-        (_, Ended::NotConnected) => AttemptOutcome::ConnectFailed,
-        (_, Ended::TimedOut) => AttemptOutcome::Timeout,
-        (_, Ended::Downstream) => AttemptOutcome::Canceled,
-        (_, Ended::Refused | Ended::Stale | Ended::Lost) => AttemptOutcome::Broken,
     }
 }

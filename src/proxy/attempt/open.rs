@@ -1,0 +1,164 @@
+//! Opens an attempt: waits if it must, picks an address, lays the body out, and starts the clocks.
+
+use std::time::{Duration, Instant};
+
+use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType, Result};
+use pingora_proxy::Session;
+
+use super::{Ended, end};
+use crate::access::times::{TimesEntry, narrowed};
+use crate::metrics::Metrics;
+use crate::model::splice::Pieces;
+use crate::proxy::context::{Current, Hurry, RequestContext, Routed};
+use crate::proxy::replay::Deadlines;
+use crate::proxy::{edits, report, way};
+use crate::upstream::pick::Nowhere;
+use crate::upstream::{Times, peer};
+
+/// Opens the next attempt: waits if it must, picks an address, and lays the body out with the
+/// candidate's edits.
+///
+/// # Errors
+/// When the provider has no address; the error says whether there is something else to try.
+pub async fn open(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    metrics: &Metrics,
+) -> Result<Box<HttpPeer>> {
+    let live = ctx.live.clone();
+    let Some(routed) = ctx.routed.as_deref_mut() else {
+        return Err(Error::explain(
+            ErrorType::InternalError,
+            "a request without candidates",
+        ));
+    };
+    if let Some(wait) = routed.current.wait.take() {
+        pause(session, routed, wait).await?;
+    }
+    if routed.deadline <= Instant::now() {
+        return Err(routed.replay.out_of_time());
+    }
+    routed.current = Current {
+        began: Some(Instant::now()),
+        ..Current::default()
+    };
+    let (upstream, picked) = loop {
+        let upstream = routed.upstream(&live);
+        let candidate = routed.plan.candidate_index();
+        match routed.way.next(candidate, upstream).await {
+            Ok(picked) => break (upstream, picked),
+            Err(Nowhere::Full) if way::pass_over(routed, &live, metrics) => {}
+            Err(Nowhere::Full) => {
+                let message = "every limit is reached";
+                return Err(Error::explain(ErrorType::InternalError, message));
+            }
+            Err(Nowhere::NoAddress) => {
+                routed.plan.begin();
+                let lost = report::without_address(upstream, Instant::now());
+                routed.current.endpoint = lost.unwrap_or_default();
+                routed.current.blameless = lost.is_none();
+                let message = "the provider's name has no address";
+                return Err(end(ctx, metrics, Ended::NotConnected, message));
+            }
+        }
+    };
+    routed.plan.begin();
+    let mut peer = picked.peer;
+    routed.current.endpoint = picked.index;
+    let laid = match edits::lay_out(&routed.body, routed.model(&live)) {
+        Ok(laid) => laid,
+        Err(fault) => {
+            routed.fault = Some(fault);
+            return Err(Error::explain(
+                ErrorType::InternalError,
+                "the body cannot be edited",
+            ));
+        }
+    };
+    routed.current.length = laid.length;
+    routed.current.edits = laid.names;
+    let own = ctx.caller.as_deref().map(|caller| caller.policy.times());
+    let waits = Waits::of(&upstream.times, own, routed.streamed);
+    let left = routed.deadline.saturating_duration_since(Instant::now());
+    let limit = waits.connect.min(left);
+    routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
+    let left = routed.deadline.saturating_duration_since(Instant::now());
+    routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
+    set_out(routed, &waits, laid.pieces, &mut peer);
+    Ok(peer)
+}
+
+/// Waits before the next attempt, unless the client goes away meanwhile.
+async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result<()> {
+    let now = Instant::now();
+    let left = routed.deadline.saturating_duration_since(now);
+    let deadlines = Deadlines {
+        first_byte: left,
+        idle: left,
+        total: routed.deadline,
+    };
+    routed.replay.rewind(Pieces::default(), deadlines, now);
+    tokio::select! {
+        () = tokio::time::sleep(wait) => Ok(()),
+        read = session.downstream_session.read_body_or_idle(true) => read.map(drop),
+    }
+}
+
+/// The times of one attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waits {
+    connect: Duration,
+    first_byte: Duration,
+    idle: Duration,
+}
+
+impl Waits {
+    /// Those of the provider, within those that the access key has of its own.
+    fn of(times: &Times, own: Option<&TimesEntry>, streamed: bool) -> Self {
+        let own = own.copied().unwrap_or_default();
+        let (first_byte, bound) = if streamed {
+            (times.first_byte_stream, own.first_byte_stream_ms)
+        } else {
+            (times.first_byte, own.first_byte_ms)
+        };
+        Self {
+            connect: narrowed(times.connect, own.connect_ms),
+            first_byte: narrowed(first_byte, bound),
+            idle: narrowed(times.idle, own.idle_ms),
+        }
+    }
+
+    /// What of them is shorter than `usual`, with so much `left` for the whole request.
+    fn hurry(&self, usual: &Self, left: Duration) -> Hurry {
+        let connect = self.connect.min(left);
+        Hurry {
+            connect: (connect < usual.connect).then_some(connect),
+            // Both clocks may end the wait for an answer.
+            first_byte: self.first_byte < usual.first_byte || self.idle < usual.idle,
+        }
+    }
+}
+
+/// Starts the attempt's clock.
+fn set_out(routed: &mut Routed, times: &Waits, pieces: Pieces, peer: &mut HttpPeer) {
+    let now = Instant::now();
+    let left = routed
+        .deadline
+        .saturating_duration_since(now)
+        .max(Duration::from_millis(1));
+    if routed.plan.fresh() {
+        peer::keep_apart(peer);
+    }
+    peer::set_times(
+        peer,
+        times.connect.min(left),
+        times.first_byte.max(times.idle).min(left),
+    );
+    let deadlines = Deadlines {
+        first_byte: times.first_byte,
+        idle: times.idle,
+        total: routed.deadline,
+    };
+    routed.replay.rewind(pieces, deadlines, now);
+}
