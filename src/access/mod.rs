@@ -9,6 +9,7 @@ pub mod glob;
 pub mod key;
 pub mod policy;
 pub mod presented;
+pub mod steps;
 pub mod times;
 
 use std::collections::HashMap;

@@ -22,48 +22,17 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::glob::{BadPattern, Case, Glob, PATTERN_BYTES_MAX, Text};
+pub use super::steps::Step;
 use super::times::TimesEntry;
 
 /// Rules one list may have. They are tried one after the other on every request.
 pub const RULES_MAX: usize = 256;
 
-/// Whose credential a request goes on with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Step {
-    /// A provider key that the client sent along.
-    Request,
-    /// The account's stored provider key.
-    Byok,
-    /// The operator's, charged to the account's credit.
-    Gateway,
-}
-
 /// What a key that says nothing of steps goes on with.
 const DEFAULT_STEPS: [Step; 2] = [Step::Byok, Step::Gateway];
 
-impl Step {
-    /// As it is written.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Request => "request",
-            Self::Byok => "byok",
-            Self::Gateway => "gateway",
-        }
-    }
-}
-
-impl FromStr for Step {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        [Self::Request, Self::Byok, Self::Gateway]
-            .into_iter()
-            .find(|step| step.as_str() == text)
-            .ok_or("a credential step is request, byok or gateway")
-    }
-}
+/// Steps of one list. Each is looked at for every candidate of a request.
+const STEPS_MAX: usize = 16;
 
 /// May a request that failed be tried elsewhere?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -133,12 +102,21 @@ pub struct PolicyEntry {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = RULES_MAX))]
     pub model_steps: Vec<StepsEntry>,
+    /// Once a request has come to a provider that the account has a stored key for, it goes on with none of the
+    /// operator's.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_fallback: bool,
     /// Absent: what the configuration says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failover: Option<FailoverMode>,
     /// Bounds on the times of its requests, within those of the configuration.
     #[serde(skip_serializing_if = "TimesEntry::is_empty")]
     pub timeouts: TimesEntry,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 /// Credential steps for what `rule` matches.
@@ -234,6 +212,7 @@ pub struct Policy {
     steps: Box<[Step]>,
     provider_steps: StepRules<Glob>,
     model_steps: StepRules<ModelRule>,
+    no_fallback: bool,
     failover: Option<FailoverMode>,
     times: TimesEntry,
 }
@@ -249,6 +228,7 @@ impl Default for Policy {
             steps: DEFAULT_STEPS.into(),
             provider_steps: Box::default(),
             model_steps: Box::default(),
+            no_fallback: false,
             failover: None,
             times: TimesEntry::default(),
         }
@@ -273,6 +253,7 @@ impl Policy {
             steps: checked_steps("credential_steps", default_steps)?,
             provider_steps: step_rules("provider_steps", &entry.provider_steps, exact)?,
             model_steps: step_rules("model_steps", &entry.model_steps, ModelRule::exact)?,
+            no_fallback: entry.no_fallback,
             failover: entry.failover,
             times: entry.timeouts,
         })
@@ -343,6 +324,13 @@ impl Policy {
             Some((rule, steps)) => (steps, Some(Rule::new("provider_steps", rule))),
             None => (&self.steps, None),
         }
+    }
+
+    /// Whether a request that has come to a provider which the account has a stored key for goes on with none of the
+    /// operator's.
+    #[must_use]
+    pub fn no_fallback(&self) -> bool {
+        self.no_fallback
     }
 
     /// The key's own failover mode; `None`: what the configuration says.
@@ -478,7 +466,7 @@ fn checked_rule<R>(
 
 fn checked_steps(member: Member, steps: &[Step]) -> Result<Box<[Step]>, PolicyFault> {
     let twice = (1..steps.len()).any(|at| steps[..at].contains(&steps[at]));
-    if steps.is_empty() || twice {
+    if steps.is_empty() || twice || steps.len() > STEPS_MAX {
         return Err(PolicyFault::Steps { member });
     }
     Ok(steps.into())
@@ -503,7 +491,7 @@ pub enum PolicyFault {
         /// Why not.
         fault: BadPattern,
     },
-    /// A list of steps that is empty or names one twice.
+    /// A list of steps that is empty, names one twice, or has more than sixteen.
     Steps {
         /// Where.
         member: &'static str,
@@ -534,7 +522,7 @@ impl fmt::Display for PolicyFault {
             Self::Steps { member } => {
                 write!(
                     out,
-                    "{member}: name request, byok or gateway, each once at the most"
+                    "{member}: name request, byok, byok:NAME or gateway, each once at the most, and at most {STEPS_MAX}"
                 )
             }
             Self::TooMany { member } => write!(out, "{member}: more than {RULES_MAX} rules"),
@@ -697,7 +685,7 @@ mod tests {
     fn a_policy_survives_being_written() {
         let text = concat!(
             r#"{"allow_models":["gpt-*"],"credential_steps":["byok"],"#,
-            r#""provider_steps":[{"rule":"openai","steps":["gateway"]}],"failover":"safe"}"#,
+            r#""provider_steps":[{"rule":"openai","steps":["byok:eu","gateway"]}],"no_fallback":true,"failover":"safe"}"#,
         );
         let entry: PolicyEntry = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&entry).unwrap(), text);
@@ -717,6 +705,7 @@ mod tests {
             r#"{"deny_regions":["eu"]}"#,
             r#"{"failover":"maybe"}"#,
             r#"{"credential_steps":["loan"]}"#,
+            r#"{"credential_steps":["byok:"]}"#,
             r#"{"model_steps":[{"rule":"a","steps":["byok"],"until":"x"}]}"#,
         ] {
             assert!(serde_json::from_str::<PolicyEntry>(text).is_err(), "{text}");
@@ -737,11 +726,11 @@ mod tests {
             ),
             (
                 r#"{"credential_steps":[]}"#,
-                "credential_steps: name request, byok or gateway, each once at the most",
+                "credential_steps: name request, byok, byok:NAME or gateway, each once at the most, and at most 16",
             ),
             (
                 r#"{"model_steps":[{"rule":"a","steps":["byok","byok"]}]}"#,
-                "model_steps: name request, byok or gateway, each once at the most",
+                "model_steps: name request, byok, byok:NAME or gateway, each once at the most, and at most 16",
             ),
             (&many, "deny_models: more than 256 rules"),
         ] {
@@ -752,12 +741,9 @@ mod tests {
 
     #[test]
     fn words_are_read_as_they_are_written() {
-        for step in [Step::Request, Step::Byok, Step::Gateway] {
-            assert_eq!(step.as_str().parse(), Ok(step));
-        }
         for mode in [FailoverMode::On, FailoverMode::Safe, FailoverMode::Off] {
             assert_eq!(mode.as_str().parse(), Ok(mode));
         }
-        assert!("BYOK".parse::<Step>().is_err() && "".parse::<FailoverMode>().is_err());
+        assert!("".parse::<FailoverMode>().is_err());
     }
 }

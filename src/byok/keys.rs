@@ -42,6 +42,8 @@ pub struct ProviderKeys {
     spread: Keys,
     /// Those for when none of them serves, in their order.
     ordered: Keys,
+    /// The names of those that cannot be used.
+    unusable: Box<[Box<str>]>,
     turns: Arc<AtomicUsize>,
     fallback: bool,
 }
@@ -51,46 +53,71 @@ impl StoredKeys {
     /// used so far.
     #[must_use]
     pub fn new(rows: &[Stored], masters: &MasterKeys, before: &Self) -> Self {
+        Self::gathered(rows, before, |made, row| made.open(row, masters, before))
+    }
+
+    /// As [`StoredKeys::new`], to look at and not to send anything with: nothing is opened.
+    #[must_use]
+    pub fn without_secrets(rows: &[Stored]) -> Self {
+        Self::gathered(rows, &Self::default(), |_, _| {
+            Key::new("-", Arc::default()).map_err(|_| Unusable::NoKey)
+        })
+    }
+
+    fn gathered(
+        rows: &[Stored],
+        before: &Self,
+        mut open: impl FnMut(&mut Self, &Stored) -> Result<Key, Unusable>,
+    ) -> Self {
+        let of_one =
+            |a: &Stored, b: &Stored| (a.account.id, &a.provider) == (b.account.id, &b.provider);
         let mut made = Self::default();
-        for group in
-            rows.chunk_by(|a, b| (a.account.id, &a.provider) == (b.account.id, &b.provider))
-        {
-            made.add(group, masters, before);
+        for group in rows.chunk_by(of_one) {
+            let Some(first) = group.iter().find(|row| row.enabled) else {
+                continue;
+            };
+            let (account, provider) = (first.account.id, &first.provider);
+            let known = before.of(account).and_then(|of| of.provider(provider));
+            let turns = known.map_or_else(Arc::default, |known| Arc::clone(&known.turns));
+            let keys = made.group(group, turns, &mut open);
+            let own = made.accounts.entry(account).or_default();
+            own.providers.insert(provider.clone(), keys);
         }
         made
     }
 
-    fn add(&mut self, group: &[Stored], masters: &MasterKeys, before: &Self) {
-        let Some(first) = group.iter().find(|row| row.enabled) else {
-            return;
-        };
-        let (account, provider) = (first.account.id, &first.provider);
-        let (mut spread, mut ordered) = (Vec::new(), Vec::new());
-        for (row, place) in group.iter().zip(1..).filter(|(row, _)| row.enabled) {
-            match self.open(row, masters, before) {
-                Ok(key) => {
-                    let key = key.at(place, Some(&row.name));
-                    match row.weight {
-                        Some(weight) => spread.push(Arc::new(key.with_weight(weight))),
-                        None => ordered.push(Arc::new(key)),
-                    }
+    /// The keys of one account and provider.
+    fn group(
+        &mut self,
+        rows: &[Stored],
+        turns: Arc<AtomicUsize>,
+        open: &mut impl FnMut(&mut Self, &Stored) -> Result<Key, Unusable>,
+    ) -> ProviderKeys {
+        let (mut spread, mut ordered, mut unusable) = (Vec::new(), Vec::new(), Vec::new());
+        for (row, place) in rows.iter().zip(1..).filter(|(row, _)| row.enabled) {
+            let key = match open(self, row) {
+                Ok(key) => key.at(place, Some(&row.name)),
+                Err(why) => {
+                    self.unusable.push((row.id.clone(), why));
+                    unusable.push(row.name.clone());
+                    continue;
                 }
-                Err(why) => self.unusable.push((row.id.clone(), why)),
+            };
+            match row.weight {
+                Some(weight) => spread.push(Arc::new(key.with_weight(weight))),
+                None => ordered.push(Arc::new(key)),
             }
         }
-        let known = before.of(account).and_then(|of| of.provider(provider));
-        let turns = known.map_or_else(Arc::default, |known| Arc::clone(&known.turns));
-        let keys = ProviderKeys {
+        ProviderKeys {
             spread: Keys::weighted(spread.into(), Arc::clone(&turns)),
             ordered: Keys::ordered(ordered.into()),
+            unusable: unusable.into(),
             turns,
-            fallback: group
+            fallback: rows
                 .iter()
                 .filter(|row| row.enabled)
                 .all(|row| row.fallback),
-        };
-        let own = self.accounts.entry(account).or_default();
-        own.providers.insert(provider.clone(), keys);
+        }
     }
 
     fn open(&mut self, row: &Stored, masters: &MasterKeys, before: &Self) -> Result<Key, Unusable> {
@@ -148,6 +175,12 @@ impl ProviderKeys {
     pub fn named(&self, name: &str) -> Option<&Arc<Key>> {
         let mut all = self.spread.iter().chain(self.ordered.iter());
         all.find(|key| key.name() == Some(name))
+    }
+
+    /// The names of those that cannot be used.
+    #[must_use]
+    pub fn unusable(&self) -> &[Box<str>] {
+        &self.unusable
     }
 
     /// Whether requests may go on with the operator's credit where none of these keys serves.

@@ -13,11 +13,9 @@ use std::str::FromStr;
 use http::HeaderValue;
 
 use crate::access::Account;
+use crate::access::steps::{KEY_NAME_MAX, is_key_name};
 use crate::secret::Secret;
 use seal::{Place, Sealed};
-
-/// Letters that the name of a key may have: as in the configuration.
-pub const NAME_MAX: usize = 64;
 
 /// A share of the requests.
 pub const WEIGHT_MAX: u32 = 1_000;
@@ -144,7 +142,7 @@ impl fmt::Display for BadKey {
         match self {
             Self::Name => write!(
                 out,
-                "a provider key's name has letters, digits, `.`, `_` and `-` only, 1 to {NAME_MAX} of them"
+                "a provider key's name has letters, digits, `.`, `_` and `-` only, 1 to {KEY_NAME_MAX} of them"
             ),
             Self::Weight => write!(out, "a weight is from 1 to {WEIGHT_MAX}"),
             Self::Empty => out.write_str("no provider key was given"),
@@ -163,10 +161,7 @@ impl std::error::Error for BadKey {}
 /// # Errors
 /// [`BadKey::Name`].
 pub fn check_name(name: &str) -> Result<(), BadKey> {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-    ((1..=NAME_MAX).contains(&name.len()) && name.bytes().all(plain))
-        .then_some(())
-        .ok_or(BadKey::Name)
+    is_key_name(name).then_some(()).ok_or(BadKey::Name)
 }
 
 /// Whether it is a share of requests.
@@ -245,10 +240,10 @@ mod tests {
 
     #[test]
     fn names_are_such_as_a_policy_can_write() {
-        for name in ["main", "EU-1", "a.b_c", &"n".repeat(NAME_MAX)] {
+        for name in ["main", "EU-1", "a.b_c", &"n".repeat(KEY_NAME_MAX)] {
             assert_eq!(check_name(name), Ok(()), "{name}");
         }
-        for name in ["", "a b", "a,b", "a:b", "ü", &"n".repeat(NAME_MAX + 1)] {
+        for name in ["", "a b", "a,b", "a:b", "ü", &"n".repeat(KEY_NAME_MAX + 1)] {
             assert_eq!(check_name(name), Err(BadKey::Name), "{name}");
         }
         for (weight, good) in [

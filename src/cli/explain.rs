@@ -14,6 +14,8 @@ use super::{ConfigFile, offline, one, serve, worse};
 use crate::access::key::KeyId;
 use crate::access::policy::Policy;
 use crate::access::{Account, AccountId, Caller, Refusal};
+use crate::byok::Stored;
+use crate::byok::keys::StoredKeys;
 use crate::config;
 use crate::explain::{Explanation, Refused};
 use crate::live::{self, Lasting, Live};
@@ -74,11 +76,10 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Vec<Strin
     let looking = Looking::new().map_err(one)?;
     let live = live::build_without_secrets(Arc::new(catalog), &config, path, &looking.lasting)
         .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    let key = options
-        .key
-        .as_deref()
-        .map(|id| key(config.store.path, id))
-        .transpose()?;
+    let found = options.key.as_deref();
+    let found = found.map(|id| key(config.store.path, id)).transpose()?;
+    let (key, stored) = found.map_or_else(Default::default, |(key, rows)| (Some(key), rows));
+    let stored = StoredKeys::without_secrets(&stored);
     let refusal = key.as_ref().and_then(refusal);
     let caller = caller(key)?;
     let question = Question {
@@ -88,6 +89,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Vec<Strin
         surface: options.surface,
         pinned: pinned(&live, options.provider.as_deref())?,
         own_key: None,
+        stored: &stored,
         mode: caller.policy.failover().unwrap_or(live.rules.mode),
         measured: false,
     };
@@ -178,8 +180,8 @@ fn pinned(
     })
 }
 
-/// The key of that id in the store.
-fn key(store: PathBuf, text: &str) -> Result<KeyRow, Vec<String>> {
+/// The key of that id in the store, and the stored provider keys beside it.
+fn key(store: PathBuf, text: &str) -> Result<(KeyRow, Vec<Stored>), Vec<String>> {
     let id = super::keys::key_id(text).map_err(one)?;
     if !store.exists() {
         return Err(one(format!(
@@ -187,13 +189,14 @@ fn key(store: PathBuf, text: &str) -> Result<KeyRow, Vec<String>> {
             store.display()
         )));
     }
-    let mut found = None;
+    let (mut found, mut stored) = (None, Vec::new());
     serve::on_store(store, async |store, _| {
         let keys = store.list_keys().await?;
         found = keys.into_iter().find(|key| key.id == id);
+        stored = store.list_provider_keys().await?;
         Ok(())
     })?;
-    found.ok_or_else(|| {
+    found.map(|key| (key, stored)).ok_or_else(|| {
         one(format!(
             "there is no access key {id}; see `tollgate keys list`"
         ))

@@ -68,7 +68,8 @@ pub struct Create {
     /// Not this model, whatever is allowed
     #[arg(long, value_name = "MODEL")]
     deny_model: Vec<String>,
-    /// Whose credentials are tried, in this order [default: byok,gateway]
+    /// Whose credentials are tried, in this order: request, byok (byok:NAME for one stored key), gateway [default:
+    /// byok,gateway]
     #[arg(long, value_name = "STEPS", value_delimiter = ',')]
     credential_steps: Option<Vec<Step>>,
     /// Steps of one provider, as openai=byok,gateway
@@ -77,6 +78,9 @@ pub struct Create {
     /// Steps of one model, before those of its provider
     #[arg(long, value_name = "MODEL=STEPS", value_parser = steps_entry)]
     model_steps: Vec<StepsEntry>,
+    /// Once a request has come to a provider that the account has a stored key for, do not go on with the gateway's
+    #[arg(long)]
+    no_fallback: bool,
     /// Try elsewhere what failed: on, safe (never resend what was delivered) or off
     #[arg(long, value_name = "MODE")]
     failover: Option<FailoverMode>,
@@ -98,6 +102,7 @@ impl Create {
             credential_steps: self.credential_steps.clone(),
             provider_steps: self.provider_steps.clone(),
             model_steps: self.model_steps.clone(),
+            no_fallback: self.no_fallback,
             failover: self.failover,
             timeouts: self.timeouts(),
         }
@@ -313,6 +318,9 @@ fn rules(key: &KeyRow) -> String {
     for entry in policy.model_steps.iter().chain(&policy.provider_steps) {
         parts.push(format!("steps {}={}", entry.rule, joined(&entry.steps)));
     }
+    if policy.no_fallback {
+        parts.push("no fallback".into());
+    }
     if let Some(mode) = policy.failover {
         parts.push(format!("failover {}", mode.as_str()));
     }
@@ -329,7 +337,7 @@ fn rules(key: &KeyRow) -> String {
 }
 
 fn joined(steps: &[Step]) -> String {
-    let words: Vec<&str> = steps.iter().map(|step| step.as_str()).collect();
+    let words: Vec<&str> = steps.iter().map(Step::as_str).collect();
     words.join(",")
 }
 

@@ -82,12 +82,15 @@ pub struct Candidate {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub allowed_by: Option<String>,
     /// Whose credentials it may go on with, in order.
-    pub steps: Vec<&'static str>,
+    pub steps: Vec<String>,
     /// The rule of the access key that says so; none: its default.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps_by: Option<String>,
     /// The credentials, in the order in which they are used.
     pub credentials: Vec<Credential>,
+    /// What else there is to say of them: stored keys that cannot be opened, why the operator's are left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// US dollars: by million tokens, and per piece for items that begin with `per_`. None: not known.
     pub price: Option<Prices>,
     /// What would be changed in the body.

@@ -102,6 +102,9 @@ fn tried(number: usize, candidate: &Candidate, out: &mut Formatter<'_>) -> Resul
         .map(ToString::to_string)
         .collect();
     row("credential", &keys.join(", "))?;
+    for note in &candidate.notes {
+        row("", note)?;
+    }
     row("sent as", &candidate.auth)?;
     let by = |rule: &Option<String>, otherwise: &str| match rule {
         Some(rule) => format!("  by {rule}"),

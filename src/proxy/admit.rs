@@ -21,6 +21,7 @@ use super::seen::Seen;
 use super::way::Way;
 use super::{affinity, attempts, framing, order};
 use crate::access::{Caller, presented, times};
+use crate::byok::keys::StoredKeys;
 use crate::catalog::ProviderId;
 use crate::credentials::Payer;
 use crate::live::Live;
@@ -146,7 +147,8 @@ impl Gateway {
         let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
         let lost = body.lost;
         let headers = &session.req_header().headers;
-        let routed = route(ctx, surface, &controls, headers, body, &bounds)?;
+        let stored = self.stored.pin();
+        let routed = route(ctx, surface, &controls, &stored, headers, body, &bounds)?;
         if let Some(reason) = lost {
             self.metrics.replay_lost(reason);
         }
@@ -211,6 +213,7 @@ fn route(
     ctx: &RequestContext,
     surface: Surface,
     controls: &Controls,
+    stored: &StoredKeys,
     headers: &HeaderMap,
     body: Body,
     bounds: &Bounds,
@@ -225,13 +228,14 @@ fn route(
         surface,
         pinned: controls.pinned,
         own_key: controls.own_key.as_deref(),
+        stored: stored.of(caller.account.id),
     };
     let Decision { names, found } = decide::decide(&ask, &body, &mut ())?;
     let Found {
         mut candidates,
         rejected,
     } = found;
-    let probe = order::by_health(&mut candidates, live, std::time::Instant::now());
+    let probe = order::by_health(&mut candidates, live, caller, std::time::Instant::now());
     let total = times::narrowed(
         live.total(candidates[0].provider),
         caller.policy.times().total_ms,

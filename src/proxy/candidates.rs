@@ -12,12 +12,14 @@ use http::HeaderValue;
 
 use super::reject::{Code, Rejection};
 use super::response;
+use super::steps::{self, Barred, Sources, Way};
 use crate::access::Caller;
 use crate::access::policy::{Judged, Rule, Step, Verdict};
+use crate::byok::keys::{AccountKeys, ProviderKeys};
 use crate::catalog::{Form, ProviderId, Target, Targets, Unresolved};
-use crate::credentials::{Key, KeyHealth, Payer, Source};
+use crate::credentials::{Key, KeyHealth, Payer};
 use crate::live::Live;
-use crate::routing::plan::{Candidate, Candidates, Credential, Credentials, UpstreamModel};
+use crate::routing::plan::{Candidate, Candidates, UpstreamModel};
 use crate::surface::Surface;
 
 /// Candidates of one request at the most. Names that expand to more are cut; ten attempts are made
@@ -39,6 +41,8 @@ pub struct Ask<'a> {
     pub pinned: Option<ProviderId>,
     /// A provider key that the client sent along.
     pub own_key: Option<&'a str>,
+    /// The provider keys that the account has stored.
+    pub stored: Option<&'a AccountKeys>,
 }
 
 /// Is told of a decision while it is made. Nothing of it changes what is decided.
@@ -65,8 +69,8 @@ pub enum Dropped<'a> {
     Policy(Judged<'a>),
     /// It is a candidate already.
     Repeated,
-    /// None of these steps has a credential for it.
-    NoCredential(&'a [Step]),
+    /// None of these steps has a credential for it, or one that may be used.
+    NoCredential(&'a [Step], Option<Barred>),
     /// There are as many candidates as there may be.
     TooMany,
 }
@@ -80,6 +84,10 @@ pub struct Kept<'a> {
     pub steps: &'a [Step],
     /// The rule that says so; none: the key's default.
     pub steps_rule: Option<Rule<'a>>,
+    /// What the account has stored for the provider.
+    pub stored: Option<&'a ProviderKeys>,
+    /// Why the operator's keys are not among the credentials, although a step names them.
+    pub barred: Option<Barred>,
 }
 
 /// What came of it: candidates, and what the caller may not use.
@@ -104,6 +112,10 @@ pub fn find(
         ask,
         watch,
         own_key: None,
+        way: Way {
+            no_fallback: ask.caller.policy.no_fallback(),
+            own_key: false,
+        },
         candidates: Candidates::new(),
         rejected: Vec::new(),
         denied: None,
@@ -122,6 +134,7 @@ struct Search<'a, W> {
     watch: &'a mut W,
     /// The client's own key and the one provider it is bound to.
     own_key: Option<(ProviderId, Arc<Key>)>,
+    way: Way,
     candidates: Candidates,
     rejected: Vec<String>,
     /// The last refusal by policy.
@@ -199,10 +212,19 @@ impl<W: Watch> Search<'_, W> {
             return Ok(());
         }
         let (steps, steps_rule) = ask.caller.policy.steps_by_rule(name, &[id]);
-        let credentials = self.credentials(provider, steps)?;
+        let stored = ask.stored.and_then(|own| own.provider(name));
+        let own = self.own_key(provider)?;
+        let sources = Sources {
+            own: own.as_ref(),
+            stored,
+            gateway: &live.upstream(provider).keys,
+            keyless: live.upstream(provider).keyless,
+            payer: Payer(ask.caller.account.id.0),
+        };
+        let (credentials, barred) = steps::walk(steps, &sources, &mut self.way, Instant::now());
         if credentials.is_empty() {
             self.watch
-                .dropped(provider, id, Dropped::NoCredential(steps));
+                .dropped(provider, id, Dropped::NoCredential(steps, barred));
             self.keyless.get_or_insert(provider);
             return Ok(());
         }
@@ -215,6 +237,8 @@ impl<W: Watch> Search<'_, W> {
             allowed: judged.rule,
             steps,
             steps_rule,
+            stored,
+            barred,
         };
         self.watch.kept(id, &candidate, why);
         self.candidates.push(candidate);
@@ -225,46 +249,6 @@ impl<W: Watch> Search<'_, W> {
         let same =
             |candidate: &Candidate| candidate.provider == provider && candidate.model == *model;
         self.candidates.iter().any(same)
-    }
-
-    /// The credentials of `steps` for a provider, those that were set aside last.
-    fn credentials(
-        &mut self,
-        provider: ProviderId,
-        steps: &[Step],
-    ) -> Result<Credentials, Rejection> {
-        let upstream = self.ask.live.upstream(provider);
-        let (payer, now) = (Payer(self.ask.caller.account.id.0), Instant::now());
-        let mut found = Credentials::new();
-        let own = self.own_key(provider)?;
-        if let Some(key) = &own
-            && !steps.contains(&Step::Request)
-        {
-            // The client says whose key it is to be; Tollgate does not charge another's instead.
-            found.push(credential(Source::Request, Some(key)));
-            return Ok(found);
-        }
-        for step in steps {
-            match step {
-                Step::Request => {
-                    found.extend(own.iter().map(|key| credential(Source::Request, Some(key))))
-                }
-                Step::Byok => {}
-                Step::Gateway => {
-                    let keys = upstream.keys.in_turn(payer, now);
-                    found.extend(keys.map(|key| credential(Source::Gateway, Some(key))));
-                }
-            }
-        }
-        if found.is_empty() && upstream.keyless {
-            found.push(credential(Source::None, None));
-        }
-        // Of those, the soonest to return comes first.
-        found.sort_by_key(|credential| {
-            let aside = credential.key.as_ref()?.health().aside(payer, now)?;
-            Some(aside.until)
-        });
-        Ok(found)
     }
 
     /// The client's own key, for the first provider that this is asked for and for no other.
@@ -317,13 +301,6 @@ impl<W: Watch> Search<'_, W> {
     }
 }
 
-fn credential(source: Source, key: Option<&Arc<Key>>) -> Credential {
-    Credential {
-        source,
-        key: key.cloned(),
-    }
-}
-
 fn denied(verdict: Verdict, name: &str) -> Rejection {
     match verdict {
         Verdict::ProviderDenied => Rejection::new(
@@ -343,7 +320,7 @@ fn no_credential(provider: &str) -> Rejection {
     Rejection::new(
         Code::NoCredential,
         format!(
-            "The gateway has no key for `{provider}` that this access key may use. Its operator can add one under [providers.{provider}], or send your own provider key beside Tollgate-Key."
+            "The gateway has no key for `{provider}` that this access key may use. Its operator can add one under [providers.{provider}], or store one of yours (`tollgate provider-keys add`); or send your own provider key beside Tollgate-Key."
         ),
     )
 }

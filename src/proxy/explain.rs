@@ -17,6 +17,7 @@ use super::context::RequestContext;
 use super::reject::{Code, Rejection};
 use super::{decide, edits, models, order, request};
 use crate::access::Caller;
+use crate::byok::keys::StoredKeys;
 use crate::catalog::{Auth, ProviderId, Scheme, Targets, Unresolved};
 use crate::credentials::{Aside, Key, Payer, Source};
 use crate::explain::{self, Explanation, Prices, Refused};
@@ -45,6 +46,8 @@ pub struct Question<'a> {
     pub pinned: Option<ProviderId>,
     /// A provider key that the client sent along.
     pub own_key: Option<&'a str>,
+    /// The provider keys that the account has stored.
+    pub stored: &'a StoredKeys,
     /// When something else is tried.
     pub mode: Mode,
     /// Whether the health of keys is known: only the process that sends requests measures it.
@@ -68,6 +71,7 @@ impl Question<'_> {
             surface: self.surface,
             pinned: self.pinned,
             own_key: self.own_key,
+            stored: self.stored.of(self.caller.account.id),
         };
         let mut told = Explanation {
             catalog: live.version.to_string(),
@@ -96,7 +100,9 @@ impl Question<'_> {
     /// As a request's candidates are sorted, which may claim a probe on top of it.
     fn sort(&self, candidates: &mut [explain::Candidate]) {
         let first = candidates.first().and_then(|it| it.credentials.first());
-        if first.is_none_or(|credential| credential.step == Source::Request.name()) {
+        if first.is_none_or(|credential| credential.step == Source::Request.name())
+            || self.caller.policy.no_fallback()
+        {
             return;
         }
         let (live, now) = (self.live, Instant::now());
@@ -203,9 +209,10 @@ impl Watch for Recorder<'_> {
             endpoints,
             auth,
             allowed_by: why.allowed.map(|rule| rule.to_string()),
-            steps: why.steps.iter().map(|step| step.as_str()).collect(),
+            steps: why.steps.iter().map(ToString::to_string).collect(),
             steps_by: why.steps_rule.map(|rule| rule.to_string()),
             credentials: self.credentials(&candidate.credentials),
+            notes: words::notes(&why),
             price: self.price(&candidate.model),
             edits: edits.iter().map(|edit| self.edit(edit)).collect(),
             body_refused,
@@ -315,7 +322,7 @@ impl Gateway {
         self.check_load(ctx)?;
         let bounds = admit::bounds(&ctx.live);
         let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
-        let live = ctx.live.clone();
+        let (live, stored) = (ctx.live.clone(), self.stored.pin());
         let Some(caller) = ctx.caller.clone() else {
             return Err(Unread::Gone);
         };
@@ -326,6 +333,7 @@ impl Gateway {
             surface,
             pinned: controls.pinned,
             own_key: controls.own_key.as_deref(),
+            stored: &stored,
             mode: controls.rules.mode,
             measured: true,
         };

@@ -8,7 +8,7 @@ use log::{info, warn};
 
 use super::context::Routed;
 use super::limited;
-use crate::credentials::{Change, Key, Payer, Reason, Said};
+use crate::credentials::{Change, Key, Payer, Reason, Said, Source};
 use crate::live::Live;
 use crate::metrics::KeyFailure;
 
@@ -37,11 +37,35 @@ pub fn heed(routed: &Routed, live: &Live, said: Said, now: Instant) {
         return;
     };
     let provider = routed.plan.candidate().provider;
-    if let Some(failure) = failure(said) {
+    let stored = credential.source == Source::Byok;
+    // An account's own keys are no cause for alarm of the operator's.
+    if let Some(failure) = failure(said).filter(|_| !stored) {
         live.provider_metrics(provider).key_failure(failure);
     }
-    if let Some(change) = key.health().hear(said, routed.payer, now) {
-        tell(&live.upstream(provider).id, key, routed.payer, change);
+    let Some(change) = key.health().hear(said, routed.payer, now) else {
+        return;
+    };
+    let provider = &live.upstream(provider).id;
+    if stored {
+        tell_stored(provider, key, routed.payer, change);
+    } else {
+        tell(provider, key, routed.payer, change);
+    }
+}
+
+/// Of a key that an account has stored.
+fn tell_stored(provider: &str, key: &Key, Payer(payer): Payer, change: Change) {
+    let name = key.name().unwrap_or_default();
+    match change {
+        Change::Aside(reason, time) => {
+            let (time, why) = (time.as_secs_f64(), reason.name());
+            info!(
+                "provider {provider}: stored key {name} of account {payer} is set aside for {time:.0} s: {why}"
+            );
+        }
+        Change::Back => {
+            info!("provider {provider}: stored key {name} of account {payer} serves again")
+        }
     }
 }
 

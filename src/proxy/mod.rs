@@ -36,6 +36,7 @@ mod report;
 mod request;
 mod response;
 mod seen;
+mod steps;
 mod way;
 
 use std::sync::Arc;

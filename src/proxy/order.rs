@@ -1,9 +1,11 @@
 //! The order of a request's candidates by the health of their providers: those whose endpoints are all ejected are tried
 //! last, and never left out. Otherwise the order stays; and so it does where the client sent a provider key along: what
-//! it wants to pay for itself is not put on the gateway's credential because of what other requests met.
+//! it wants to pay for itself is not put on the gateway's credential because of what other requests met. It stays too where
+//! the access key does not fall back: what it may go on with depends on what comes before.
 
 use std::time::Instant;
 
+use crate::access::Caller;
 use crate::credentials::Source;
 use crate::live::Live;
 use crate::routing::plan::Candidate;
@@ -11,8 +13,14 @@ use crate::upstream::health::Rank;
 
 /// Puts the candidates in order. Where the first one waits for a probe, this request may claim it and be the probe:
 /// the place of the endpoint is returned. A request that comes too late for that tries the candidate last.
-pub fn by_health(candidates: &mut [Candidate], live: &Live, now: Instant) -> Option<usize> {
-    if candidates.len() < 2 || is_paid_by_client(&candidates[0]) {
+pub fn by_health(
+    candidates: &mut [Candidate],
+    live: &Live,
+    caller: &Caller,
+    now: Instant,
+) -> Option<usize> {
+    let fixed = |first| is_paid_by_client(first) || caller.policy.no_fallback();
+    if candidates.len() < 2 || fixed(&candidates[0]) {
         return None;
     }
     for _ in 0..candidates.len() {

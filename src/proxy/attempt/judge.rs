@@ -100,8 +100,12 @@ impl Known {
 
 /// What follows an answer with this header.
 fn after_status(routed: &Routed, live: &Live, response: &ResponseHeader, now: Instant) -> Verdict {
+    let status = response.status.as_u16();
+    if !failover::is_failure(status) {
+        return Verdict::Answer;
+    }
     let happened = Happened::Answered {
-        status: response.status.as_u16(),
+        status,
         retry_after: limited::retry_after(&response.headers, SystemTime::now()),
     };
     decided(routed, live, happened, now)

@@ -1,8 +1,10 @@
 //! What led to a decision, by a stable word and in words for people.
 
 use crate::access::policy::{Step, Verdict};
+use crate::byok::keys::ProviderKeys;
 use crate::catalog::{Form, Unresolved};
-use crate::proxy::candidates::Dropped;
+use crate::proxy::candidates::{Dropped, Kept};
+use crate::proxy::steps::Barred;
 use crate::surface::Surface;
 
 /// The rule that read a name.
@@ -71,19 +73,40 @@ pub(super) fn dropped(why: Dropped<'_>, surface: Surface) -> (&'static str, Stri
             ("policy", format!("the access key may not use it: {by}"))
         }
         Dropped::Repeated => ("repeated", "stands above already".to_owned()),
-        Dropped::NoCredential(steps) => {
-            let steps: Vec<&str> = steps.iter().copied().map(Step::as_str).collect();
-            (
-                "no_credential",
-                format!(
-                    "there is no key for its provider at the steps {}",
-                    steps.join(", ")
-                ),
-            )
+        Dropped::NoCredential(steps, barred) => {
+            let steps: Vec<&str> = steps.iter().map(Step::as_str).collect();
+            let steps = steps.join(", ");
+            let mut because = format!("there is no key for its provider at the steps {steps}");
+            if let Some(why) = barred {
+                because = format!("{because}; {}", not_on_credit(why));
+            }
+            ("no_credential", because)
         }
         Dropped::TooMany => (
             "too_many",
             "there are as many candidates as there may be".to_owned(),
         ),
     }
+}
+
+/// Why the operator's keys are left out.
+fn not_on_credit(why: Barred) -> &'static str {
+    match why {
+        Barred::ByStoredKey => {
+            "the gateway's keys are not used: the account has a stored key for this provider that does not fall back"
+        }
+        Barred::ByPolicy => {
+            "the gateway's keys are not used: the access key does not fall back once a stored key was there to try"
+        }
+    }
+}
+
+/// What else there is to say of the credentials of a candidate.
+pub(super) fn notes(kept: &Kept<'_>) -> Vec<String> {
+    let unusable = kept.stored.map_or(&[][..], ProviderKeys::unusable);
+    let unusable = unusable
+        .iter()
+        .map(|name| format!("the stored key {name} cannot be opened: the gateway's log says why"));
+    let barred = kept.barred.map(|why| not_on_credit(why).to_owned());
+    unusable.chain(barred).collect()
 }

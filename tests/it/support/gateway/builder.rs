@@ -2,6 +2,7 @@
 //! Every listener takes a free port.
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -26,6 +27,10 @@ pub struct Builder {
     catalog: Vec<(String, Value)>,
     /// Names of access keys, and further arguments of `keys create`.
     keys: Vec<(String, Vec<String>)>,
+    /// Arguments of `provider-keys add`, and the keys that are stored.
+    stored: Vec<(Vec<String>, String)>,
+    /// What the configuration says once everything is set up.
+    last: Vec<(String, toml::Value)>,
     environment: Vec<(String, String)>,
     folder: TempDir,
     listeners: usize,
@@ -47,6 +52,14 @@ pub fn upstream_key(provider: &str, index: usize) -> String {
     format!("sk-{provider}-{index}-upstream-secret")
 }
 
+/// The key that is stored under `name` for `account` and `provider`.
+pub fn stored_key(account: &str, provider: &str, name: &str) -> String {
+    format!("sk-{provider}-{account}-{name}-stored-secret")
+}
+
+/// A master key.
+pub const MASTER_KEY: &str = "8d7f3a1e0c5b92d64f8e1a7c3b5d9f02e4c6a8b0d1f3e5c7a9b2d4f6081a3c5e";
+
 /// A gateway with the shipped catalog, no provider keys, and one access key named `test`.
 pub fn gateway() -> Builder {
     let folder = tempfile::tempdir().expect("a folder");
@@ -55,6 +68,8 @@ pub fn gateway() -> Builder {
         config: Table::new(),
         catalog: Vec::new(),
         keys: vec![("test".to_owned(), Vec::new())],
+        stored: Vec::new(),
+        last: Vec::new(),
         environment: Vec::new(),
         folder,
         listeners: 1,
@@ -141,6 +156,30 @@ impl Builder {
         self
     }
 
+    /// Stores a provider key of an account that has an access key (see `stored_key`), with further arguments of
+    /// `provider-keys add`. The master key is in the file `master-key`.
+    pub fn stored(mut self, account: &str, provider: &str, name: &str, more: &[&str]) -> Self {
+        let words = ["--account", account, "--provider", provider, "--name", name];
+        let arguments = ["provider-keys", "add"].iter().chain(&words).chain(more);
+        let arguments = arguments.map(ToString::to_string).collect();
+        self.stored
+            .push((arguments, stored_key(account, provider, name)));
+        self.master_key("master-key", MASTER_KEY)
+            .config("byok.master_key", "file:master-key")
+    }
+
+    /// As `config`, from when keys are made and stored on: what the gateway starts with.
+    pub fn start_with(mut self, path: &str, value: impl Into<toml::Value>) -> Self {
+        self.last.push((path.to_owned(), value.into()));
+        self
+    }
+
+    /// Writes a file with a master key.
+    pub fn master_key(self, file: &str, key: &str) -> Self {
+        std::fs::write(self.folder.path().join(file), key).expect("a file");
+        self
+    }
+
     /// Makes no access key named `test`.
     pub fn no_key(mut self) -> Self {
         self.keys.retain(|(name, _)| name != "test");
@@ -207,9 +246,18 @@ impl Builder {
         self.start_by(command).await
     }
 
-    async fn start_by(self, mut command: Command) -> Gateway {
+    async fn start_by(mut self, mut command: Command) -> Gateway {
         self.write();
         let keys = self.make_keys();
+        for (arguments, secret) in &self.stored {
+            let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+            let stored = run_with(self.folder.path(), &arguments, &self.environment, secret);
+            assert_eq!(stored.code, Some(0), "{arguments:?}: {stored:?}");
+        }
+        for (path, value) in std::mem::take(&mut self.last) {
+            self = self.config(&path, value);
+        }
+        self.write();
         let process = Process::start(&mut command);
         let ready = |lines: &[String]| {
             let addresses = listening(lines, "public");
@@ -227,6 +275,7 @@ impl Builder {
             addresses,
             admin,
             keys,
+            environment: self.environment,
             folder: self.folder,
         }
     }
@@ -260,10 +309,29 @@ impl Builder {
 
 /// Runs a subcommand to its end, with the configuration in `folder`.
 pub(super) fn run(folder: &Path, arguments: &[&str], environment: &[(String, String)]) -> Finished {
-    let output = command(folder, arguments, environment)
-        .stdin(Stdio::null())
-        .output();
-    let output = output.expect("the program");
+    run_with(folder, arguments, environment, "")
+}
+
+/// As `run`, with `input` at its standard input.
+pub(super) fn run_with(
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+    input: &str,
+) -> Finished {
+    let child = command(folder, arguments, environment)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("the program");
+    // Who does not read it may have closed it.
+    let _ = child
+        .stdin
+        .take()
+        .expect("standard input")
+        .write_all(input.as_bytes());
+    let output = child.wait_with_output().expect("the program");
     Finished {
         code: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

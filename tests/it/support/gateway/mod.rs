@@ -14,7 +14,7 @@ use bytes::Bytes;
 use serde_json::Value;
 use tempfile::TempDir;
 
-pub use builder::{Builder, Finished, gateway, upstream_key};
+pub use builder::{Builder, Finished, MASTER_KEY, gateway, stored_key, upstream_key};
 pub use catalog::{CustomProvider, custom};
 pub use metrics::Metrics;
 
@@ -28,6 +28,7 @@ pub struct Gateway {
     addresses: Vec<SocketAddr>,
     admin: SocketAddr,
     keys: HashMap<String, String>,
+    environment: Vec<(String, String)>,
     folder: TempDir,
 }
 
@@ -207,9 +208,14 @@ impl Gateway {
         catalog::write(&self.folder().join("catalog"), name, file);
     }
 
-    /// Runs a subcommand with this gateway's configuration: `run(&["keys", "list"])`.
+    /// Runs a subcommand with this gateway's configuration and environment: `run(&["keys", "list"])`.
     pub fn run(&self, arguments: &[&str]) -> Finished {
-        builder::run(self.folder(), arguments, &[])
+        self.run_with(arguments, "")
+    }
+
+    /// As `run`, with `input` at the standard input of the subcommand.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Finished {
+        builder::run_with(self.folder(), arguments, &self.environment, input)
     }
 
     /// Sends a signal: `HUP`, `TERM`, `INT`, `QUIT`, `STOP`, `CONT`.
