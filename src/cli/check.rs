@@ -47,7 +47,7 @@ pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
         problems
     })?;
     let catalog = reload::check(&loaded.files, &loaded.overrides)?;
-    stored_keys(&loaded.config)?;
+    warn_of_stored_keys(&loaded.config);
     if let Some(name) = &options.origins {
         tell(&loaded, &catalog, name.as_deref())?;
         return Ok(ExitCode::SUCCESS);
@@ -65,13 +65,12 @@ pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the stored provider keys can be opened with the master keys that the configuration names: one that was taken
-/// out too early is found before a reload.
-fn stored_keys(config: &Config) -> Result<(), Vec<String>> {
-    match provider_keys::problems(config) {
-        Ok(problems) if problems.is_empty() => Ok(()),
-        Ok(problems) => Err(problems),
-        Err(problem) => Err(vec![problem]),
+/// Says which stored provider keys cannot be opened with the master keys that the configuration names. That is no mistake
+/// that keeps the gateway from starting: all else goes on.
+fn warn_of_stored_keys(config: &Config) {
+    let problems = provider_keys::problems(config);
+    for problem in problems.unwrap_or_else(|problem| vec![problem]) {
+        eprintln!("tollgate: warning: {problem}");
     }
 }
 

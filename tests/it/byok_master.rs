@@ -100,7 +100,8 @@ async fn with_a_wrong_master_key_the_stored_keys_are_out_of_use_and_all_else_goe
         assert_eq!(pair.gateway.send(&chat(&pair.gateway, 0)).await.status, 200);
         assert_eq!(credentials(&pair.first, 0), [operators()]);
         let checked = pair.gateway.run(&["check"]);
-        assert_eq!(checked.code, Some(1), "{what}: {checked:?}");
+        // No mistake that keeps it from starting: the unit file runs this check before it does.
+        assert_eq!(checked.code, Some(0), "{what}: {checked:?}");
         assert!(
             checked.stderr.contains("(main, one, of default)"),
             "{checked:?}"
@@ -116,7 +117,7 @@ async fn with_a_wrong_master_key_the_stored_keys_are_out_of_use_and_all_else_goe
         until_status(&pair, 200).await;
         assert_eq!(credentials(&pair.first, 1), [own("main")]);
         assert_eq!(unusable(&pair.gateway).await, None);
-        assert_eq!(pair.gateway.run(&["check"]).code, Some(0));
+        assert_eq!(pair.gateway.run(&["check"]).stderr, "");
     }
 }
 
@@ -139,7 +140,7 @@ async fn the_master_key_is_changed_while_requests_run() {
     assert_eq!(status(&pair).await, 200);
     // The old one can go.
     configure(&pair.gateway, "master_key = \"file:new\"").await;
-    assert_eq!(pair.gateway.run(&["check"]).code, Some(0));
+    assert_eq!(pair.gateway.run(&["check"]).stderr, "");
     for _ in 0..10 {
         assert_eq!(status(&pair).await, 200);
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -162,7 +163,10 @@ async fn a_master_key_that_is_taken_out_too_early_is_found_by_the_check() {
     )
     .expect("written");
     let checked = pair.gateway.run(&["check"]);
-    assert_eq!(checked.code, Some(1), "{checked:?}");
+    assert!(
+        checked.stderr.starts_with("tollgate: warning: "),
+        "{checked:?}"
+    );
     assert!(
         checked
             .stderr

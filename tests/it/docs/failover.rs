@@ -135,6 +135,7 @@ fn rows() -> Vec<Row> {
             tests: &[
                 "failover_keys::the_next_key_comes_before_the_next_candidate",
                 "failover_keys::in_mode_off_a_refused_key_is_the_answer",
+                "byok::the_next_key_then_the_next_step_then_the_next_candidate",
             ],
         },
         Row {
@@ -145,6 +146,7 @@ fn rows() -> Vec<Row> {
             tests: &[
                 "failover_keys::the_next_key_comes_before_the_next_candidate",
                 "failover_keys::a_limit_that_does_not_end_soon_is_the_answer",
+                "byok::the_next_key_then_the_next_step_then_the_next_candidate",
             ],
         },
         Row {
