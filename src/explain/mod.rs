@@ -147,7 +147,7 @@ impl Serialize for Prices {
 /// Bytes of the body that are replaced.
 #[derive(Clone, Debug, Serialize)]
 pub struct Edit {
-    /// The published name: `E1`, `E2`, or both where `models` makes way for a `model`.
+    /// The published name: `E1`, `E2`, `E3`; two where `models` makes way for a `model`.
     pub name: &'static str,
     /// The first byte that goes, counted from the first of the body.
     pub offset: usize,

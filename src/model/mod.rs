@@ -4,6 +4,7 @@
 
 pub mod scan;
 pub mod splice;
+pub mod stream_options;
 
 #[cfg(test)]
 #[allow(

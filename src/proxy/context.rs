@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::attempts::Attempts;
 use super::body::Body;
+use super::edits::Made;
 use super::error_answer::Watch;
 use super::id::RequestId;
 use super::look::Look;
@@ -152,8 +153,8 @@ pub struct Current {
     pub verdict: Option<Verdict>,
     /// How long to wait before the next attempt.
     pub wait: Option<Duration>,
-    /// The edits that were made to the body.
-    pub edits: Option<HeaderValue>,
+    /// The edits that were made to the body, and are made to its answer.
+    pub edits: Made,
     /// The length of the body as it goes upstream, in bytes, where it is known.
     pub length: Option<u64>,
 }

@@ -33,7 +33,7 @@ pub fn decide<'b>(
         .iter()
         .flat_map(|candidate| &*candidate.credentials);
     if credentials.any(|credential| credential.source == Source::Gateway) {
-        members::chargeable(read)?;
+        members::chargeable(read, &body.bytes)?;
     }
     Ok(Decision { names, found })
 }

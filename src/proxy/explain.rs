@@ -14,15 +14,16 @@ use super::admit::{self, Next};
 use super::body::{self, Body, Unread};
 use super::candidates::{Ask, Dropped, Kept, Watch};
 use super::context::RequestContext;
+use super::edits::{self, Made};
 use super::reject::{Code, Rejection};
-use super::{decide, edits, models, order, request};
+use super::{decide, members, models, order, request};
 use crate::access::Caller;
 use crate::byok::keys::StoredKeys;
 use crate::catalog::{Auth, ProviderId, Scheme, Targets, Unresolved};
 use crate::credentials::{Aside, Key, Payer, Source};
 use crate::explain::{self, Explanation, Prices, Refused};
 use crate::live::Live;
-use crate::model::splice::{Edit, Edits};
+use crate::model::splice::Edit;
 use crate::routing::failover::Mode;
 use crate::routing::plan::{Candidate, Credential, UpstreamModel};
 use crate::surface::{Dialect, Surface, TABLE};
@@ -190,10 +191,12 @@ impl Watch for Recorder<'_> {
     }
 
     fn kept(&mut self, model: &str, candidate: &Candidate, why: Kept<'_>) {
-        let (edits, body_refused) = match edits::plan(self.body, model) {
-            Ok(edits) => (edits, None),
-            Err(rejection) => (Edits::default(), Some(refused(&rejection))),
+        let (planned, body_refused) = match edits::plan(self.body, model, self.asks(candidate)) {
+            Ok(planned) => (planned, None),
+            Err(rejection) => (edits::Planned::default(), Some(refused(&rejection))),
         };
+        let edits = planned.named(self.body);
+        let edits = edits.map(|(edit, made)| self.edit(edit, made)).collect();
         let (endpoints, auth) = self.destination(candidate.provider, model);
         self.told.candidates.push(explain::Candidate {
             model: self.full(candidate.provider, model),
@@ -214,7 +217,7 @@ impl Watch for Recorder<'_> {
             credentials: self.credentials(&candidate.credentials),
             notes: words::notes(&why),
             price: self.price(&candidate.model),
-            edits: edits.iter().map(|edit| self.edit(edit)).collect(),
+            edits,
             body_refused,
         });
     }
@@ -296,11 +299,25 @@ impl Recorder<'_> {
         Some(Prices(price.shown()))
     }
 
-    fn edit(&self, edit: &Edit) -> explain::Edit {
+    /// Whether the body is made to ask for its usage, with the credential that is used first.
+    fn asks(&self, candidate: &Candidate) -> bool {
+        let question = self.question;
+        let first = candidate.credentials.first();
+        first.is_some_and(|credential| {
+            edits::asks_for_usage(
+                question.live.catalog.provider(candidate.provider),
+                question.surface,
+                credential.source,
+                members::streamed(self.body.scanner.members()),
+            )
+        })
+    }
+
+    fn edit(&self, edit: &Edit, made: Made) -> explain::Edit {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let removed = self.body.bytes.get(edit.range.clone()).unwrap_or_default();
         explain::Edit {
-            name: edits::name(edit, self.body),
+            name: made.names(),
             offset: edit.range.start,
             length: edit.range.len(),
             removed: text(&removed[..removed.len().min(REMOVED_SHOWN)]),

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::reject::{Code, Rejection};
 use crate::model::scan::{Kind, Member, Members, model_list, string_value};
+use crate::model::stream_options;
 
 /// Members that are read for routing or money besides the model's name.
 const OTHERS: [Member; 7] = [
@@ -47,7 +48,7 @@ pub fn unambiguous(members: &Members) -> Result<(), Rejection> {
 ///
 /// # Errors
 /// [`Code::InvalidRequest`].
-pub fn chargeable(members: &Members) -> Result<(), Rejection> {
+pub fn chargeable(members: &Members, body: &[u8]) -> Result<(), Rejection> {
     for member in OTHERS {
         if let Some(how) = twofold(members, member) {
             let name = member.name();
@@ -59,7 +60,10 @@ pub fn chargeable(members: &Members) -> Result<(), Rejection> {
             ));
         }
     }
-    Ok(())
+    stream_options::check(body, members).map_err(|unclear| {
+        let words = format!("{unclear}. Write it once, in plain lower-case letters.");
+        Rejection::new(Code::InvalidRequest, words)
+    })
 }
 
 fn twofold(members: &Members, member: Member) -> Option<&'static str> {

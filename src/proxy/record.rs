@@ -95,6 +95,7 @@ impl Gateway {
         let routed = ctx.routed.as_deref();
         let attempts = routed.map(|routed| attempts(ctx, routed));
         let caller = ctx.caller.as_deref();
+        let taken_out = routed.map_or(0, |routed| routed.replay.taken_out());
         self.access_log.record(&Entry {
             time_ms: i64::try_from(ctx.arrived_after_epoch().as_millis()).unwrap_or(i64::MAX),
             request_id: ctx.id(),
@@ -114,7 +115,7 @@ impl Gateway {
             attempts: attempts.as_deref(),
             stream: routed.is_some_and(|routed| routed.streamed),
             bytes_in: routed.map_or(0, Routed::length),
-            bytes_out: ctx.sent,
+            bytes_out: ctx.sent.saturating_sub(taken_out),
             usage: used.map(|used| (meter::word(used), used.usage)),
             duration: took,
             upstream: routed.map(|routed| routed.upstream_time_at(now)),

@@ -14,6 +14,7 @@
 mod clock;
 mod session;
 mod shared;
+mod usage_out;
 
 use std::pin::Pin;
 use std::sync::Arc;

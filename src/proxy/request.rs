@@ -5,7 +5,8 @@
 
 use http::Uri;
 use http::header::{
-    CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL,
+    TRANSFER_ENCODING,
 };
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
@@ -14,6 +15,7 @@ use smallvec::SmallVec;
 
 use super::Gateway;
 use super::context::RequestContext;
+use super::edits::Made;
 use crate::access::presented::{self, SubprotocolEdit};
 use crate::catalog;
 use crate::credentials::Source;
@@ -53,6 +55,7 @@ impl Gateway {
             query: stripped.as_deref().or(query),
             credential: routed.plan.credential(),
             length: routed.current.length,
+            plain: routed.current.edits.has(Made::ASKED),
         };
         rewrite(request, &to)
     }
@@ -83,6 +86,8 @@ pub struct Upstreamed<'a> {
     pub credential: &'a Credential,
     /// The length of the body, where it is known, in bytes.
     pub length: Option<u64>,
+    /// Whether the answer must come as it is, uncompressed: an event is to be taken out of it.
+    pub plain: bool,
 }
 
 /// Turns the client's header into the upstream's.
@@ -100,6 +105,9 @@ pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
     }
     if let Some(key) = &to.credential.key {
         key.put_on(request, &to.route.scheme)?;
+    }
+    if to.plain {
+        request.insert_header(ACCEPT_ENCODING, "identity")?;
     }
     if let Some(length) = to.length {
         request.remove_header(&TRANSFER_ENCODING);

@@ -13,6 +13,7 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 
 use super::context::{RequestContext, Routed};
+use super::edits::Made;
 use super::request::OWN_PREFIX;
 use crate::credentials::Source;
 use crate::live::Live;
@@ -54,7 +55,12 @@ pub fn decorate(
     ctx: &mut RequestContext,
     now: Instant,
 ) -> Result<()> {
+    let usage_out = takes_usage_out(response, ctx);
     edited(response, |headers| {
+        if usage_out {
+            headers.remove(CONTENT_LENGTH);
+            headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
         let source = ctx
             .routed
             .as_ref()
@@ -66,6 +72,21 @@ pub fn decorate(
             describe(headers, &ctx.live, routed, took, now);
         }
     })
+}
+
+/// Sees to it that the usage which the body was made to ask for is not told to the client (E4). What is compressed goes
+/// on as it is.
+fn takes_usage_out(response: &ResponseHeader, ctx: &mut RequestContext) -> bool {
+    let Some(routed) = ctx.routed.as_deref_mut() else {
+        return false;
+    };
+    let edits = &mut routed.current.edits;
+    let takes = edits.has(Made::ASKED) && response.status == 200 && is_event_stream(response);
+    if takes {
+        *edits = edits.and(Made::USAGE_OUT);
+        routed.replay.take_usage_out();
+    }
+    takes
 }
 
 /// Edits the headers of a response as a plain map.
@@ -164,8 +185,8 @@ fn describe(
     headers.insert(ATTEMPTS, shown.clone());
     let credential = HeaderValue::from_static(routed.plan.credential().source.name());
     headers.insert(CREDENTIAL, credential);
-    if let Some(edits) = &routed.current.edits {
-        headers.insert(EDITS, edits.clone());
+    if let Some(edits) = routed.current.edits.header() {
+        headers.insert(EDITS, edits);
     }
     if let Some(rejected) = &routed.rejected {
         headers.insert(REJECTED, rejected.clone());

@@ -9,10 +9,12 @@
 mod counts;
 mod decode;
 mod events;
+mod extra;
 mod find;
 mod meter;
 
 pub use decode::{Coding, Decoder};
+pub use extra::{Extra, Passed};
 pub use meter::{Flaw, Form, Meter, Report};
 
 /// What was used. `input` and `output` are totals; the other counts are parts of them, whatever the provider's own way

@@ -70,5 +70,6 @@ mod uploads_left;
 mod upstream_names;
 mod upstream_request;
 mod usage;
+mod usage_asked;
 mod usage_golden;
 mod watch;

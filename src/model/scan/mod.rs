@@ -47,4 +47,4 @@ pub use flaw::{Flaw, Malformed};
 pub use member::{Found, Kind, Member, Members, Occurrence};
 pub use scanner::{BODY_MAX, Progress, Scanner};
 pub use stack::DEPTH_MAX;
-pub use value::{ListError, ListedModel, MODELS_MAX, model_list, string_value};
+pub use value::{ListError, ListedModel, MODELS_MAX, decoded, model_list, string_value};

@@ -22,6 +22,12 @@ pub fn string_value<'a>(body: &'a [u8], found: &Occurrence) -> Option<Cow<'a, st
     }
 }
 
+/// The text of a string with its quotes; `None` if it is none.
+#[must_use]
+pub fn decoded(string: &[u8]) -> Option<Cow<'_, str>> {
+    decode(inside(string, 0..string.len())?)
+}
+
 /// One entry of a `models` list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedModel<'a> {

@@ -66,7 +66,12 @@ pub async fn open(
     routed.plan.begin();
     let mut peer = picked.peer;
     routed.current.endpoint = picked.index;
-    let laid = match edits::lay_out(&routed.body, routed.model(&live)) {
+    let asks = ctx.surface.is_some_and(|surface| {
+        let provider = live.catalog.provider(routed.plan.candidate().provider);
+        let source = routed.plan.credential().source;
+        edits::asks_for_usage(provider, surface, source, routed.streamed)
+    });
+    let laid = match edits::lay_out(&routed.body, routed.model(&live), asks) {
         Ok(laid) => laid,
         Err(fault) => {
             routed.fault = Some(fault);
@@ -77,7 +82,7 @@ pub async fn open(
         }
     };
     routed.current.length = laid.length;
-    routed.current.edits = laid.names;
+    routed.current.edits = laid.made;
     let own = ctx.caller.as_deref().map(|caller| caller.policy.times());
     let waits = Waits::of(&upstream.times, own, routed.streamed);
     let left = routed.deadline.saturating_duration_since(Instant::now());

@@ -57,6 +57,11 @@ impl CustomSession for Replay {
         let Some(tasks) = self.shared.pass(tasks) else {
             return Ok(false);
         };
+        let tasks = self.shared.without_usage(tasks);
+        if tasks.is_empty() {
+            self.touch();
+            return Ok(false);
+        }
         let begins = tasks
             .iter()
             .any(|task| matches!(task, HttpTask::Header(..)));

@@ -16,6 +16,7 @@ use crate::proxy::body::Tail;
 use crate::proxy::flow::{self, Flow};
 use crate::proxy::held::Held;
 use crate::proxy::reject::Rejection;
+use crate::usage::Extra;
 
 /// The largest error answer that is kept while a next candidate is tried, in bytes. A larger one
 /// is let go, and the failure is reported in Tollgate's own words if no other answer comes.
@@ -55,6 +56,7 @@ pub(super) struct State {
     pub(super) withhold_until: Option<Instant>,
     pub(super) withheld: Option<Withheld>,
     pub(super) held: Option<Box<Held>>,
+    pub(super) extra: Option<Box<Extra>>,
     pub(super) cause: Option<Cause>,
     pub(super) returned: Option<Box<ServerSession>>,
 }
@@ -78,6 +80,7 @@ impl Shared {
                 withhold_until: None,
                 withheld: None,
                 held: None,
+                extra: None,
                 cause: None,
                 returned: None,
             }),
@@ -100,6 +103,7 @@ impl Shared {
         state.answering = false;
         state.withhold_until = None;
         state.held = None;
+        state.extra = None;
         state.cause = None;
     }
 
