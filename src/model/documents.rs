@@ -125,7 +125,15 @@ pub(super) fn value() -> impl Strategy<Value = String> {
 pub(super) fn other_key() -> impl Strategy<Value = String> {
     prop_oneof![
         select(vec![
-            "messages", "tools", "model_", "mode", "modelss", "input", "", "a.model", "metadata"
+            "messages",
+            "functions",
+            "model_",
+            "mode",
+            "modelss",
+            "input",
+            "",
+            "a.model",
+            "metadata"
         ])
         .prop_map(|name| format!("\"{name}\"")),
         text()

@@ -88,7 +88,7 @@ pub fn fee_only(usage: &Usage, fee: &Fee) -> Result<Charge, Uncharged> {
     })
 }
 
-fn of_fee(fee: &Fee, usage: &Usage) -> Result<u128, Uncharged> {
+pub(super) fn of_fee(fee: &Fee, usage: &Usage) -> Result<u128, Uncharged> {
     let mut sum = Sum::default();
     sum.tokens(usage.input, fee.per_million_tokens.0)?;
     sum.tokens(usage.output, fee.per_million_tokens.0)?;
@@ -105,10 +105,10 @@ fn rates<'p>(price: &'p Price, usage: &Usage) -> Rates<'p> {
 }
 
 /// The mode of a request that is served in the United States because it asked for that.
-const US: &str = "inference_geo_us";
+pub(super) const US: &str = "inference_geo_us";
 
 /// What the catalog calls the prices of a service tier: the first that a price has counts, else the usual ones.
-const fn tier_modes(tier: Tier) -> &'static [&'static str] {
+pub(super) const fn tier_modes(tier: Tier) -> &'static [&'static str] {
     match tier {
         Tier::Unsaid | Tier::Standard | Tier::Other => &[],
         Tier::Flex => &["flex"],
@@ -119,7 +119,7 @@ const fn tier_modes(tier: Tier) -> &'static [&'static str] {
     }
 }
 
-fn mode<'p>(price: &'p Price, name: &str) -> Option<&'p Mode> {
+pub(super) fn mode<'p>(price: &'p Price, name: &str) -> Option<&'p Mode> {
     let mut modes = price.modes.iter();
     modes
         .find(|(candidate, _)| **candidate == *name)
@@ -128,7 +128,7 @@ fn mode<'p>(price: &'p Price, name: &str) -> Option<&'p Mode> {
 
 /// Dollars in 10⁻¹⁸: tokens times pico-dollars per million of them.
 #[derive(Clone, Copy, Debug, Default)]
-struct Sum(u128);
+pub(super) struct Sum(u128);
 
 impl Sum {
     fn input(&mut self, rates: &Rates<'_>, usage: &Usage) -> Result<(), Uncharged> {
@@ -179,12 +179,12 @@ impl Sum {
         Ok(())
     }
 
-    fn tokens(&mut self, count: u64, price: u64) -> Result<(), Uncharged> {
+    pub(super) fn tokens(&mut self, count: u64, price: u64) -> Result<(), Uncharged> {
         // Cannot overflow: both are below 2⁶⁴.
         self.add(u128::from(count) * u128::from(price))
     }
 
-    fn ones(&mut self, count: u64, price: u64) -> Result<(), Uncharged> {
+    pub(super) fn ones(&mut self, count: u64, price: u64) -> Result<(), Uncharged> {
         let cost = (u128::from(count) * u128::from(price)).checked_mul(MILLION);
         self.add(cost.ok_or(Uncharged::Overflow)?)
     }
@@ -194,7 +194,7 @@ impl Sum {
         Ok(())
     }
 
-    fn times(self, factors: [Factor; 2]) -> Result<Exact, Uncharged> {
+    pub(super) fn times(self, factors: [Factor; 2]) -> Result<Exact, Uncharged> {
         let mut exact = Exact {
             over: self.0,
             under: 1,
@@ -216,13 +216,13 @@ const NANO: u128 = 1_000_000_000;
 
 /// A sum as a fraction.
 #[derive(Clone, Copy, Debug)]
-struct Exact {
+pub(super) struct Exact {
     over: u128,
     under: u128,
 }
 
 impl Exact {
-    fn plus(self, sum: u128) -> Result<Self, Uncharged> {
+    pub(super) fn plus(self, sum: u128) -> Result<Self, Uncharged> {
         let sum = sum.checked_mul(self.under);
         let over = sum.and_then(|sum| self.over.checked_add(sum));
         Ok(Self {
@@ -232,7 +232,7 @@ impl Exact {
     }
 
     /// The one rounding, up.
-    fn credits(self) -> Result<Credits, Uncharged> {
+    pub(super) fn credits(self) -> Result<Credits, Uncharged> {
         let nano = self.under.checked_mul(NANO).ok_or(Uncharged::Overflow)?;
         let nanos = i64::try_from(self.over.div_ceil(nano));
         nanos
@@ -252,4 +252,4 @@ fn reduced(over: u64, under: u64) -> (u128, u128) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -9,17 +9,6 @@ use super::reject::{Code, Rejection};
 use crate::model::scan::{Kind, Member, Members, model_list, string_value};
 use crate::model::stream_options;
 
-/// Members that are read for routing or money besides the model's name.
-const OTHERS: [Member; 7] = [
-    Member::Stream,
-    Member::StreamOptions,
-    Member::MaxTokens,
-    Member::MaxCompletionTokens,
-    Member::MaxOutputTokens,
-    Member::PromptCacheKey,
-    Member::SessionId,
-];
-
 /// The names that a body asks for; nearly always one.
 pub type Names<'a> = SmallVec<[Cow<'a, str>; 1]>;
 
@@ -49,7 +38,8 @@ pub fn unambiguous(members: &Members) -> Result<(), Rejection> {
 /// # Errors
 /// [`Code::InvalidRequest`].
 pub fn chargeable(members: &Members, body: &[u8]) -> Result<(), Rejection> {
-    for member in OTHERS {
+    // All that are looked for are read for routing or money.
+    for member in Member::ALL {
         if let Some(how) = twofold(members, member) {
             let name = member.name();
             return Err(Rejection::new(

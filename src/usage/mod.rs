@@ -8,6 +8,7 @@
 
 mod counts;
 mod decode;
+pub mod estimate;
 mod events;
 mod extra;
 mod find;

@@ -26,11 +26,59 @@ pub enum Member {
     PromptCacheKey,
     /// `session_id`
     SessionId,
+    /// `n`
+    N,
+    /// `best_of`
+    BestOf,
+    /// `service_tier`
+    ServiceTier,
+    /// `speed`
+    Speed,
+    /// `inference_geo`
+    InferenceGeo,
+    /// `tools`
+    Tools,
+    /// `modalities`
+    Modalities,
+    /// `audio`
+    Audio,
+    /// `prediction`
+    Prediction,
+    /// `web_search_options`
+    WebSearchOptions,
+    /// `search_parameters`
+    SearchParameters,
+    /// `plugins`
+    Plugins,
+    /// `provider`
+    Provider,
+    /// `preset`
+    Preset,
+    /// `background`
+    Background,
+    /// `deferred`
+    Deferred,
+    /// `previous_response_id`
+    PreviousResponseId,
+    /// `conversation`
+    Conversation,
+    /// `prompt`
+    Prompt,
+    /// `fallbacks`
+    Fallbacks,
+    /// `mcp_servers`
+    McpServers,
+    /// `container`
+    Container,
+    /// `context_management`
+    ContextManagement,
+    /// `prompt_cache_options`
+    PromptCacheOptions,
 }
 
 impl Member {
     /// Every member, at the index of its discriminant.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 33] = [
         Self::Model,
         Self::Models,
         Self::Stream,
@@ -40,6 +88,30 @@ impl Member {
         Self::MaxOutputTokens,
         Self::PromptCacheKey,
         Self::SessionId,
+        Self::N,
+        Self::BestOf,
+        Self::ServiceTier,
+        Self::Speed,
+        Self::InferenceGeo,
+        Self::Tools,
+        Self::Modalities,
+        Self::Audio,
+        Self::Prediction,
+        Self::WebSearchOptions,
+        Self::SearchParameters,
+        Self::Plugins,
+        Self::Provider,
+        Self::Preset,
+        Self::Background,
+        Self::Deferred,
+        Self::PreviousResponseId,
+        Self::Conversation,
+        Self::Prompt,
+        Self::Fallbacks,
+        Self::McpServers,
+        Self::Container,
+        Self::ContextManagement,
+        Self::PromptCacheOptions,
     ];
 
     /// The name, as its key is decoded.
@@ -55,29 +127,82 @@ impl Member {
             Self::MaxOutputTokens => "max_output_tokens",
             Self::PromptCacheKey => "prompt_cache_key",
             Self::SessionId => "session_id",
+            Self::N => "n",
+            Self::BestOf => "best_of",
+            Self::ServiceTier => "service_tier",
+            Self::Speed => "speed",
+            Self::InferenceGeo => "inference_geo",
+            Self::Tools => "tools",
+            Self::Modalities => "modalities",
+            Self::Audio => "audio",
+            Self::Prediction => "prediction",
+            Self::WebSearchOptions => "web_search_options",
+            Self::SearchParameters => "search_parameters",
+            Self::Plugins => "plugins",
+            Self::Provider => "provider",
+            Self::Preset => "preset",
+            Self::Background => "background",
+            Self::Deferred => "deferred",
+            Self::PreviousResponseId => "previous_response_id",
+            Self::Conversation => "conversation",
+            Self::Prompt => "prompt",
+            Self::Fallbacks => "fallbacks",
+            Self::McpServers => "mcp_servers",
+            Self::Container => "container",
+            Self::ContextManagement => "context_management",
+            Self::PromptCacheOptions => "prompt_cache_options",
         }
     }
 
     /// The member of that name.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
-        Some(match name {
-            b"model" => Self::Model,
-            b"models" => Self::Models,
-            b"stream" => Self::Stream,
-            b"stream_options" => Self::StreamOptions,
-            b"max_tokens" => Self::MaxTokens,
-            b"max_completion_tokens" => Self::MaxCompletionTokens,
-            b"max_output_tokens" => Self::MaxOutputTokens,
-            b"prompt_cache_key" => Self::PromptCacheKey,
-            b"session_id" => Self::SessionId,
-            _ => return None,
-        })
+        let like = LIKE.get(name.len())?;
+        let mut like = like.iter();
+        like.find(|member| member.name().as_bytes() == name)
+            .copied()
     }
 
-    const fn bit(self) -> u16 {
-        1 << self as u16
+    const fn bit(self) -> u64 {
+        1 << self as u64
     }
 }
+
+/// The members whose names have so many bytes, so that a key is compared with few of them.
+const LIKE: [&[Member]; 22] = [
+    &[],
+    &[Member::N],
+    &[],
+    &[],
+    &[],
+    &[Member::Model, Member::Speed, Member::Tools, Member::Audio],
+    &[
+        Member::Models,
+        Member::Stream,
+        Member::Preset,
+        Member::Prompt,
+    ],
+    &[Member::BestOf, Member::Plugins],
+    &[Member::Provider, Member::Deferred],
+    &[Member::Fallbacks, Member::Container],
+    &[
+        Member::MaxTokens,
+        Member::SessionId,
+        Member::Modalities,
+        Member::Prediction,
+        Member::Background,
+    ],
+    &[Member::McpServers],
+    &[Member::ServiceTier, Member::Conversation],
+    &[Member::InferenceGeo],
+    &[Member::StreamOptions],
+    &[],
+    &[Member::PromptCacheKey],
+    &[Member::MaxOutputTokens, Member::SearchParameters],
+    &[Member::WebSearchOptions, Member::ContextManagement],
+    &[],
+    &[Member::PreviousResponseId, Member::PromptCacheOptions],
+    &[Member::MaxCompletionTokens],
+];
 
 /// What kind of value a member has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,10 +319,10 @@ impl Found {
 pub struct Members {
     found: [Found; Member::ALL.len()],
     // A bit for each member.
-    present: u16,
-    repeated: u16,
-    escaped: u16,
-    look_alike: u16,
+    present: u64,
+    repeated: u64,
+    escaped: u64,
+    look_alike: u64,
 }
 
 impl Members {

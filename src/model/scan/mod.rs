@@ -5,7 +5,7 @@
 //! are cut. No former byte is needed again, nothing is allocated, and a [`Scanner`] has one fixed
 //! size. The whole document is checked against the grammar of RFC 8259, nested values too, so that
 //! what is found is what any other exact parser finds. No value is interpreted here except on
-//! demand ([`string_value`], [`model_list`]), and nothing is changed.
+//! demand ([`string_value`], [`model_list`], [`elements`], [`entries`]), and nothing is changed.
 //!
 //! Decisions where RFC 8259 leaves room, and where parsers differ:
 //!
@@ -29,6 +29,7 @@ mod flaw;
 mod key;
 mod long;
 mod member;
+mod parts;
 mod plain;
 mod scanner;
 mod stack;
@@ -45,6 +46,7 @@ mod tests;
 
 pub use flaw::{Flaw, Malformed};
 pub use member::{Found, Kind, Member, Members, Occurrence};
+pub use parts::{Elements, Entries, elements, entries, raw, says_something, whole_number};
 pub use scanner::{BODY_MAX, Progress, Scanner};
 pub use stack::DEPTH_MAX;
 pub use value::{ListError, ListedModel, MODELS_MAX, decoded, model_list, string_value};

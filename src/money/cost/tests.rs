@@ -2,7 +2,7 @@ use super::*;
 use crate::catalog::{Files, Overrides, PicoDollars, Price, resolve};
 
 /// A price as a catalog file writes it, resolved.
-fn price(model: &str) -> Price {
+pub(in crate::money) fn price(model: &str) -> Price {
     let text = format!(
         r#"{{"provider": "p", "base_url": "http://127.0.0.1:1/v1", "surfaces": {{"chat": {{"path": "/chat/completions"}}}},
             "models": {{"m": {{"kind": "chat", {model}}}}}}}"#

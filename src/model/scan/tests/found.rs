@@ -34,6 +34,100 @@ fn every_member_is_found_with_its_spans_and_kind() {
             Kind::EscapedString,
         ),
         (Member::SessionId, r#""session_id""#, r#""""#, Kind::String),
+        (Member::N, r#""n""#, r#"2"#, Kind::Number),
+        (Member::BestOf, r#""best_of""#, r#"null"#, Kind::Null),
+        (
+            Member::ServiceTier,
+            r#""service_tier""#,
+            r#""flex""#,
+            Kind::String,
+        ),
+        (Member::Speed, r#""speed""#, r#""fast""#, Kind::String),
+        (
+            Member::InferenceGeo,
+            r#""inference_geo""#,
+            r#""us""#,
+            Kind::String,
+        ),
+        (
+            Member::Tools,
+            r#""tools""#,
+            r#"[{"type": "function"}]"#,
+            Kind::Array,
+        ),
+        (
+            Member::Modalities,
+            r#""modalities""#,
+            r#"["text"]"#,
+            Kind::Array,
+        ),
+        (
+            Member::Audio,
+            r#""audio""#,
+            r#"{"voice":"x"}"#,
+            Kind::Object,
+        ),
+        (
+            Member::Prediction,
+            r#""prediction""#,
+            r#"{"content":[]}"#,
+            Kind::Object,
+        ),
+        (
+            Member::WebSearchOptions,
+            r#""web_search_options""#,
+            r#"{}"#,
+            Kind::Object,
+        ),
+        (
+            Member::SearchParameters,
+            r#""search_parameters""#,
+            r#"{"mode":"on"}"#,
+            Kind::Object,
+        ),
+        (Member::Plugins, r#""plugins""#, r#"[1]"#, Kind::Array),
+        (
+            Member::Provider,
+            r#""provider""#,
+            r#"{"only":[]}"#,
+            Kind::Object,
+        ),
+        (Member::Preset, r#""preset""#, r#""a""#, Kind::String),
+        (Member::Background, r#""background""#, r#"true"#, Kind::True),
+        (Member::Deferred, r#""deferred""#, r#"false"#, Kind::False),
+        (
+            Member::PreviousResponseId,
+            r#""previous_response_id""#,
+            r#""resp_1""#,
+            Kind::String,
+        ),
+        (
+            Member::Conversation,
+            r#""conversation""#,
+            r#""conv_1""#,
+            Kind::String,
+        ),
+        (Member::Prompt, r#""prompt""#, r#"[1,2]"#, Kind::Array),
+        (
+            Member::Fallbacks,
+            r#""fallbacks""#,
+            r#""default""#,
+            Kind::String,
+        ),
+        (Member::McpServers, r#""mcp_servers""#, r#"[]"#, Kind::Array),
+        (Member::Container, r#""container""#, r#"null"#, Kind::Null),
+        (
+            Member::ContextManagement,
+            r#""context_management""#,
+            r#"{"edits":[]}"#,
+            Kind::Object,
+        ),
+        (
+            Member::PromptCacheOptions,
+            r#""prompt_cache_options""#,
+            r#"{"ttl":"30m"}"#,
+            Kind::Object,
+        ),
     ];
     assert_eq!(cases.map(|(member, ..)| member), Member::ALL);
     let listed = cases
@@ -55,7 +149,7 @@ fn every_member_is_found_with_its_spans_and_kind() {
 fn only_the_top_level_counts() {
     let body = r#"{"messages":[
             {"role":"user","content":"say \"model\":\"x\", or {\"model\": 1}","model":"no"}],
-        "tools":[{"function":{"parameters":{
+        "functions":[{"function":{"parameters":{
             "properties":{"model":{"type":"string"},"models":[{"stream":true}]}}}}],
         "metadata":{"model":"no","a":{"model":"no"}},
         "model":"yes",
@@ -318,5 +412,20 @@ fn containers_nest_to_the_limit() {
 
 #[test]
 fn a_scanner_is_small() {
-    assert!(size_of::<Scanner>() < 512, "{} bytes", size_of::<Scanner>());
+    // Two places for each member, and little else: it is made and moved a few times a request.
+    let members = Member::ALL.len() * size_of::<Found>();
+    let size = size_of::<Scanner>();
+    assert!(size < members + 256 && size < 1536, "{size} bytes");
+}
+
+#[test]
+fn every_name_is_found_by_its_length() {
+    for member in Member::ALL {
+        assert_eq!(Member::named(member.name().as_bytes()), Some(member));
+        let longer = format!("{}_", member.name());
+        assert_eq!(Member::named(longer.as_bytes()), None);
+        assert_eq!(Member::ALL[member as usize], member);
+    }
+    assert_eq!(Member::named(b""), None);
+    assert_eq!(Member::named(&[b'm'; 1000]), None);
 }
