@@ -81,8 +81,8 @@ pub mod metrics;
 // The process's log and the access log.
 pub mod log;
 
-// What an operator sees and does, for the commands and the admin API.
-pub mod operator;
+// What accounts have, used and were charged, in the forms that people and programs are shown.
+pub mod statement;
 
 // The operator's listener.
 #[allow(

@@ -23,10 +23,20 @@ pub enum Code {
     UnknownAccount,
     /// There is no such access key.
     UnknownKey,
+    /// There is no such grant.
+    UnknownGrant,
+    /// There is no such request.
+    UnknownRequest,
     /// The path takes other methods.
     MethodNotAllowed,
     /// There is an account of this name.
     AccountExists,
+    /// The account is closed.
+    AccountClosed,
+    /// The account has open holds.
+    HasHolds,
+    /// The idempotency key is that of another grant.
+    OtherGrant,
     /// The access key is revoked for good.
     KeyRevoked,
     /// No such version of the catalog is kept.
@@ -55,8 +65,13 @@ impl Code {
             Self::UnknownPath => ("unknown_path", 404),
             Self::UnknownAccount => ("unknown_account", 404),
             Self::UnknownKey => ("unknown_key", 404),
+            Self::UnknownGrant => ("unknown_grant", 404),
+            Self::UnknownRequest => ("unknown_request", 404),
             Self::MethodNotAllowed => ("method_not_allowed", 405),
             Self::AccountExists => ("account_exists", 409),
+            Self::AccountClosed => ("account_closed", 409),
+            Self::HasHolds => ("has_holds", 409),
+            Self::OtherGrant => ("other_grant", 409),
             Self::KeyRevoked => ("key_revoked", 409),
             Self::NotKept => ("not_kept", 409),
             Self::BodyTooLarge => ("body_too_large", 413),
@@ -155,19 +170,19 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         let code = match &error {
             StoreError::AccountExists(_) => Code::AccountExists,
-            StoreError::UnknownAccount(_) => Code::UnknownAccount,
+            StoreError::UnknownAccount(_) | StoreError::NoAccount(_) => Code::UnknownAccount,
             StoreError::UnknownKey(_) => Code::UnknownKey,
             StoreError::Revoked(_) => Code::KeyRevoked,
+            StoreError::UnknownGrant(_) => Code::UnknownGrant,
+            StoreError::HasHolds(_) => Code::HasHolds,
+            StoreError::AccountClosed => Code::AccountClosed,
+            StoreError::OtherGrant(_) => Code::OtherGrant,
             StoreError::BadName
             | StoreError::Policy(_)
             | StoreError::NegativeLimit
-            | StoreError::HasHolds(_)
-            | StoreError::AccountClosed
             | StoreError::BadAmount
             | StoreError::ExpiresInThePast
             | StoreError::BadGrantText
-            | StoreError::OtherGrant(_)
-            | StoreError::UnknownGrant(_)
             | StoreError::TooMuch
             | StoreError::ProviderKeyExists(_)
             | StoreError::UnknownProviderKey(_)

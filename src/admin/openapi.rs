@@ -134,6 +134,14 @@ fn in_path(name: &str) -> Value {
             json!({"type": "string", "pattern": "^[0-9A-Za-z]{12}$"}),
             "The id of an access key.",
         ),
+        "grant" => (
+            json!({"type": "integer", "format": "int64", "minimum": 1}),
+            "The number of a grant.",
+        ),
+        "request" => (
+            json!({"type": "string", "minLength": 1, "maxLength": 100}),
+            "The id of a request, as in `Tollgate-Request-Id`.",
+        ),
         _ => (json!({"type": "string"}), ""),
     };
     json!({"name": name, "in": "path", "required": true, "description": description, "schema": schema})

@@ -35,6 +35,12 @@ impl TryFrom<u32> for Limit {
 }
 
 impl Limit {
+    /// As a number.
+    #[must_use]
+    pub fn get(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+
     /// As the store is asked: one more, which tells whether there is a next page.
     #[must_use]
     pub fn and_one(self) -> u32 {
@@ -103,7 +109,7 @@ impl<T> Page<T> {
         cursor: impl Fn(&R) -> String,
         entry: impl Fn(R) -> T,
     ) -> Self {
-        let length = usize::try_from(limit.0).unwrap_or(usize::MAX);
+        let length = limit.get();
         let more = rows.len() > length;
         rows.truncate(length);
         Self {

@@ -1,21 +1,26 @@
-//! `tollgate accounts`: who pays.
+//! `tollgate accounts`: who pays, and how. A running gateway notices a change within a second.
 
 use std::io::Write;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use serde::Serialize;
 
 use super::keys::{CliError, time, write_columns, write_json};
-use crate::store::{AccountRow, Store};
+use super::money::dollars;
+use crate::money::Credits;
+use crate::statement::account::{Account, Pays};
+use crate::store::{AccountDetails, Billing, Store};
 
 /// What can be done with accounts.
 #[derive(Clone, Debug, Subcommand)]
 pub enum AccountsCommand {
-    /// Make an account
+    /// Make an account; prepaid, unless it is said otherwise
     Create {
         /// Its name, which no other account has
         name: String,
+        /// How it pays
+        #[command(flatten)]
+        billing: NewBilling,
     },
     /// List all accounts
     List {
@@ -23,12 +28,98 @@ pub enum AccountsCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Show an account with its credit
+    Show {
+        /// Its name
+        name: String,
+        /// As a JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change how an account pays
+    Set {
+        /// Its name
+        name: String,
+        /// What changes
+        #[command(flatten)]
+        change: Change,
+    },
+    /// Close an account for good: its keys are refused, what it has or owes stays in the books
+    Close {
+        /// Its name
+        name: String,
+    },
+}
+
+/// How a new account pays.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct NewBilling {
+    /// Pay afterwards: the balance may go below zero
+    #[arg(long)]
+    postpaid: bool,
+    /// How far below zero, in dollars; without end by default
+    #[arg(
+        long,
+        value_name = "AMOUNT",
+        requires = "postpaid",
+        allow_negative_numbers = true
+    )]
+    limit: Option<Credits>,
+}
+
+impl NewBilling {
+    fn billing(self) -> Billing {
+        match self.postpaid {
+            true => Billing::Postpaid { limit: self.limit },
+            false => Billing::Prepaid,
+        }
+    }
+}
+
+/// What changes of how an account pays.
+#[derive(Args, Clone, Copy, Debug)]
+#[group(required = true, multiple = true)]
+pub struct Change {
+    /// Pay from what was granted: the balance does not go below zero any more
+    #[arg(long, conflicts_with_all = ["postpaid", "limit", "no_limit"])]
+    prepaid: bool,
+    /// Pay afterwards: the balance may go below zero
+    #[arg(long)]
+    postpaid: bool,
+    /// How far below zero the balance of a postpaid account may go, in dollars
+    #[arg(
+        long,
+        value_name = "AMOUNT",
+        conflicts_with = "no_limit",
+        allow_negative_numbers = true
+    )]
+    limit: Option<Credits>,
+    /// Let the balance of a postpaid account go below zero without end
+    #[arg(long)]
+    no_limit: bool,
+}
+
+impl Change {
+    /// What becomes of an account that pays in this way.
+    fn of(self, now: Billing) -> Result<Billing, CliError> {
+        let (pays, had) = Pays::of(now);
+        match (self.prepaid, self.postpaid, pays) {
+            (true, _, _) => Ok(Billing::Prepaid),
+            (false, false, Pays::Prepaid) => Err(CliError::Argument(
+                "the account is prepaid, and has no limit but its balance; say --postpaid too"
+                    .to_owned(),
+            )),
+            (false, _, _) => Ok(Billing::Postpaid {
+                limit: self.limit.or(had).filter(|_| !self.no_limit),
+            }),
+        }
+    }
 }
 
 /// Does what was asked, at the time `now`, and writes what there is to see.
 ///
 /// # Errors
-/// When the store refuses or fails, or `out` cannot be written.
+/// When an argument makes no sense, the store refuses or fails, or `out` cannot be written.
 pub async fn run(
     command: AccountsCommand,
     store: &Store,
@@ -36,49 +127,107 @@ pub async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        AccountsCommand::Create { name } => {
-            store.create_account(&name, now.as_second()).await?;
-            writeln!(out, "Account {name} is made.")?;
+        AccountsCommand::Create { name, billing } => {
+            let billing = billing.billing();
+            store
+                .create_account_billed(&name, billing, now.as_second())
+                .await?;
+            writeln!(out, "Account {name} is made ({}).", words(billing))?;
         }
-        AccountsCommand::List { json } => {
-            let accounts = store.list_accounts().await?;
-            if json {
-                let listed: Vec<Listed> = accounts.iter().map(Listed::from).collect();
-                write_json(out, &listed)?;
-            } else {
-                let rows = accounts.iter().map(row).collect();
-                write_columns(out, ["NAME", "KEYS", "CREATED"], rows)?;
+        AccountsCommand::List { json } => list(store, json, out).await?,
+        AccountsCommand::Show { name, json } => {
+            let account = store.account_named(&name).await?;
+            match json {
+                true => write_json(out, &Account::from(&account))?,
+                false => show(&account, out)?,
             }
+        }
+        AccountsCommand::Set { name, change } => {
+            let account = store.account_named(&name).await?;
+            let billing = change.of(account.billing)?;
+            store.set_billing(account.account.id, billing).await?;
+            writeln!(out, "Account {name} is {} now.", words(billing))?;
+        }
+        AccountsCommand::Close { name } => {
+            let account = store.account_named(&name).await?;
+            store
+                .close_account(account.account.id, now.as_second())
+                .await?;
+            writeln!(out, "Account {name} is closed.")?;
         }
     }
     Ok(())
 }
 
-fn row(account: &AccountRow) -> [String; 3] {
+/// How an account pays, in words.
+fn words(billing: Billing) -> String {
+    match billing {
+        Billing::Prepaid => "prepaid".to_owned(),
+        Billing::Postpaid { limit: None } => "postpaid without limit".to_owned(),
+        Billing::Postpaid { limit: Some(limit) } => format!("postpaid down to -{}", dollars(limit)),
+    }
+}
+
+fn available(account: &AccountDetails) -> String {
+    account
+        .available()
+        .map_or_else(|| "no limit".to_owned(), dollars)
+}
+
+async fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<(), CliError> {
+    let accounts = store.accounts().await?;
+    if json {
+        let listed: Vec<Account> = accounts.iter().map(Account::from).collect();
+        return write_json(out, &listed);
+    }
+    let header = [
+        "NAME",
+        "BILLING",
+        "BALANCE",
+        "HELD",
+        "AVAILABLE",
+        "KEYS",
+        "STATE",
+        "CREATED",
+    ];
+    write_columns(out, header, accounts.iter().map(row).collect())
+}
+
+fn row(account: &AccountDetails) -> [String; 8] {
+    let state = match account.closed {
+        Some(_) => "closed",
+        None => "open",
+    };
     [
         account.account.name.to_string(),
+        Pays::of(account.billing).0.as_str().to_owned(),
+        dollars(account.balance),
+        dollars(account.held),
+        available(account),
         account.keys.to_string(),
+        state.to_owned(),
         time(account.created),
     ]
 }
 
-#[derive(Serialize)]
-struct Listed<'a> {
-    id: i64,
-    name: &'a str,
-    keys: i64,
-    created: String,
-}
-
-impl<'a> From<&'a AccountRow> for Listed<'a> {
-    fn from(row: &'a AccountRow) -> Self {
-        Self {
-            id: row.account.id.0,
-            name: &row.account.name,
-            keys: row.keys,
-            created: time(row.created),
-        }
+fn show(account: &AccountDetails, out: &mut dyn Write) -> Result<(), CliError> {
+    let never = || "never".to_owned();
+    let lines = [
+        ("name", account.account.name.to_string()),
+        ("number", account.account.id.0.to_string()),
+        ("billing", words(account.billing)),
+        ("balance", dollars(account.balance)),
+        ("held", dollars(account.held)),
+        ("available", available(account)),
+        ("expires", account.expires.map_or_else(never, time)),
+        ("keys", account.keys.to_string()),
+        ("created", time(account.created)),
+        ("closed", account.closed.map_or_else(never, time)),
+    ];
+    for (name, value) in lines {
+        writeln!(out, "{name:9}  {value}")?;
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -86,6 +235,7 @@ impl<'a> From<&'a AccountRow> for Listed<'a> {
 mod tests {
     use super::*;
     use clap::Parser;
+    use serde_json::json;
 
     #[derive(Parser)]
     struct Arguments {
@@ -93,39 +243,130 @@ mod tests {
         command: AccountsCommand,
     }
 
+    fn parsed(arguments: &[&str]) -> Result<AccountsCommand, clap::Error> {
+        Arguments::try_parse_from(std::iter::once(&"accounts").chain(arguments))
+            .map(|arguments| arguments.command)
+    }
+
     async fn say(store: &Store, arguments: &[&str]) -> Result<String, CliError> {
-        let arguments =
-            Arguments::try_parse_from(std::iter::once(&"accounts").chain(arguments)).unwrap();
         let mut out = Vec::new();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        run(arguments.command, store, now, &mut out).await?;
+        run(parsed(arguments).unwrap(), store, now, &mut out).await?;
         Ok(String::from_utf8(out).unwrap())
     }
 
-    #[tokio::test]
-    async fn accounts_are_made_and_listed() {
+    async fn open() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
+        (folder, store)
+    }
+
+    #[tokio::test]
+    async fn accounts_are_made_listed_and_shown() {
+        let (_folder, store) = open().await;
+        let header = "NAME  BILLING  BALANCE  HELD  AVAILABLE  KEYS  STATE  CREATED\n";
+        assert_eq!(say(&store, &["list"]).await.unwrap(), header);
         assert_eq!(
-            say(&store, &["list"]).await.unwrap(),
-            "NAME  KEYS  CREATED\n"
+            say(&store, &["create", "zeta"]).await.unwrap(),
+            "Account zeta is made (prepaid).\n"
         );
-        say(&store, &["create", "zeta"]).await.unwrap();
+        let postpaid = ["create", "acme & co", "--postpaid", "--limit", "20.5"];
         assert_eq!(
-            say(&store, &["create", "acme & co"]).await.unwrap(),
-            "Account acme & co is made.\n"
+            say(&store, &postpaid).await.unwrap(),
+            "Account acme & co is made (postpaid down to -20.50).\n"
         );
         let again = say(&store, &["create", "zeta"]).await.unwrap_err();
         assert_eq!(again.to_string(), r#"there is already an account "zeta""#);
         assert_eq!(
             say(&store, &["list"]).await.unwrap(),
-            "NAME       KEYS  CREATED\n\
-             acme & co  0     2027-01-15T08:00:00Z\n\
-             zeta       0     2027-01-15T08:00:00Z\n"
+            "NAME       BILLING   BALANCE  HELD  AVAILABLE  KEYS  STATE  CREATED\n\
+             acme & co  postpaid  0.00     0.00  20.50      0     open   2027-01-15T08:00:00Z\n\
+             zeta       prepaid   0.00     0.00  0.00       0     open   2027-01-15T08:00:00Z\n"
         );
         let listed: serde_json::Value =
             serde_json::from_str(&say(&store, &["list", "--json"]).await.unwrap()).unwrap();
         assert_eq!(listed[1]["name"], "zeta");
-        assert_eq!(listed[1]["created"], "2027-01-15T08:00:00Z");
+        let shown: serde_json::Value =
+            serde_json::from_str(&say(&store, &["show", "acme & co", "--json"]).await.unwrap())
+                .unwrap();
+        assert_eq!(shown, listed[0]);
+        let expected = json!({
+            "id": 2, "name": "acme & co", "billing": "postpaid", "limit": "20.5", "balance": "0", "held": "0",
+            "available": "20.5", "next_expiry": null, "keys": 0, "created": "2027-01-15T08:00:00Z", "closed": null,
+        });
+        assert_eq!(shown, expected);
+        let shown = say(&store, &["show", "zeta"]).await.unwrap();
+        assert!(shown.contains("billing    prepaid\n"), "{shown}");
+        assert!(shown.contains("closed     never\n"), "{shown}");
+    }
+
+    #[tokio::test]
+    async fn how_an_account_pays_is_changed_and_it_is_closed() {
+        let (_folder, store) = open().await;
+        say(&store, &["create", "acme"]).await.unwrap();
+        for (arguments, expected) in [
+            (&["--postpaid"][..], "postpaid without limit"),
+            (&["--limit", "5"], "postpaid down to -5.00"),
+            (&["--postpaid"], "postpaid down to -5.00"),
+            (&["--no-limit"], "postpaid without limit"),
+            (
+                &["--postpaid", "--limit", "0.000000001"],
+                "postpaid down to -0.000000001",
+            ),
+            (&["--prepaid"], "prepaid"),
+        ] {
+            let said = say(&store, &[&["set", "acme"], arguments].concat()).await;
+            assert_eq!(said.unwrap(), format!("Account acme is {expected} now.\n"));
+        }
+        let refused = say(&store, &["set", "acme", "--limit", "5"])
+            .await
+            .unwrap_err();
+        assert!(refused.to_string().contains("say --postpaid"), "{refused}");
+        let refused = say(&store, &["set", "nobody", "--prepaid"])
+            .await
+            .unwrap_err();
+        assert!(
+            refused.to_string().contains("no account \"nobody\""),
+            "{refused}"
+        );
+        let closed = say(&store, &["close", "acme"]).await.unwrap();
+        assert_eq!(closed, "Account acme is closed.\n");
+        let listed = say(&store, &["list"]).await.unwrap();
+        assert!(listed.contains("closed"), "{listed}");
+    }
+
+    #[test]
+    fn amounts_that_make_no_sense_are_refused_with_the_reason() {
+        for (arguments, words) in [
+            (&["create", "a", "--limit", "5"][..], "--postpaid"),
+            (
+                &["create", "a", "--postpaid", "--limit", "-5"],
+                "not below zero",
+            ),
+            (
+                &["create", "a", "--postpaid", "--limit", "0.0000000001"],
+                "too many decimals",
+            ),
+            (
+                &["create", "a", "--postpaid", "--limit", "99999999999"],
+                "too large",
+            ),
+            (
+                &["create", "a", "--postpaid", "--limit", "5$"],
+                "not an amount",
+            ),
+            (&["set", "a"], "required"),
+            (
+                &["set", "a", "--prepaid", "--limit", "5"],
+                "cannot be used with",
+            ),
+            (
+                &["set", "a", "--limit", "5", "--no-limit"],
+                "cannot be used with",
+            ),
+        ] {
+            let refused = parsed(arguments).unwrap_err().to_string();
+            assert!(refused.contains(words), "{arguments:?}: {refused}");
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::table;
 use crate::access::key::{self, KeyId};
 use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
 use crate::access::times::{self, TimesEntry};
-use crate::operator::time::{NotToCome, Time, until};
+use crate::statement::time::{NotToCome, Time, until};
 use crate::store::{KeyRow, NewKey, Store, StoreError};
 
 /// What can be done with access keys.

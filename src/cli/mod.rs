@@ -4,15 +4,19 @@ pub mod accounts;
 pub mod admin;
 pub mod catalog;
 pub mod check;
+pub mod credit;
 pub mod explain;
 pub mod keys;
 pub mod models;
+mod money;
 mod offline;
 pub mod provider_keys;
+pub mod reconcile;
 pub mod running;
 mod running_catalog;
 pub mod serve;
 mod table;
+pub mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -91,6 +95,17 @@ enum Command {
         #[command(subcommand)]
         command: accounts::AccountsCommand,
     },
+    /// Give credit to accounts, and show what became of it
+    Credit {
+        #[command(flatten)]
+        file: ConfigFile,
+        #[command(subcommand)]
+        command: credit::CreditCommand,
+    },
+    /// Show what was used and what it cost
+    Usage(Box<usage::Options>),
+    /// Hold a provider's own report of usage or costs against our rows; exits with 2 where they differ
+    Reconcile(Box<reconcile::Options>),
 }
 
 /// Runs what the command line asks for.
@@ -123,6 +138,20 @@ pub fn run() -> ExitCode {
                 accounts::run(command, store, Timestamp::now(), out).await
             })
             .map(good)
+        }
+        Command::Credit { file, command } => serve::with_store(&file.config, async |store, out| {
+            credit::run(command, store, Timestamp::now(), out).await
+        })
+        .map(worse),
+        Command::Usage(options) => serve::with_store(&options.file.config, async |store, out| {
+            usage::run(&options, store, out).await
+        })
+        .map(good),
+        Command::Reconcile(options) => {
+            serve::with_store(&options.file.config, async |store, out| {
+                reconcile::run(&options, store, out).await
+            })
+            .map(worse)
         }
     };
     match done {

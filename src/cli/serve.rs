@@ -1,6 +1,6 @@
 //! `tollgate serve`, and the store for the commands that need nothing else.
 
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{Files, Overrides, Seen};
@@ -84,10 +84,10 @@ pub fn overrides(config: &Config) -> Overrides {
 ///
 /// # Errors
 /// What went wrong, for people.
-pub fn with_store(
+pub fn with_store<T>(
     path: &Path,
-    command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<(), CliError>,
-) -> Result<(), Vec<String>> {
+    command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<T, CliError>,
+) -> Result<T, Vec<String>> {
     let config = Config::load_values(path)
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
     on_store(config.store.path, command)
@@ -97,10 +97,10 @@ pub fn with_store(
 ///
 /// # Errors
 /// What went wrong, for people.
-pub fn on_store(
+pub fn on_store<T>(
     file: PathBuf,
-    command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<(), CliError>,
-) -> Result<(), Vec<String>> {
+    command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<T, CliError>,
+) -> Result<T, Vec<String>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -109,7 +109,9 @@ pub fn on_store(
         let store = Store::open_file(&file)
             .await
             .map_err(|error| vec![error.to_string()])?;
-        let done = command(&store, &mut std::io::stdout()).await;
+        let mut out = BufWriter::new(super::Pipe(std::io::stdout()));
+        let done = command(&store, &mut out).await;
+        let done = done.and_then(|done| Ok(out.flush().map(|()| done)?));
         store.close().await;
         done.map_err(|error| vec![error.to_string()])
     })

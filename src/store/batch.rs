@@ -1,6 +1,7 @@
 //! What the ledger has to write down: rows that began and ended, and the money that moved by it.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use super::row::{Closing, Opening, RowId};
 use crate::access::AccountId;
@@ -51,6 +52,19 @@ impl Book {
     #[must_use]
     pub const fn of(account: AccountId) -> Self {
         Self(account.0)
+    }
+}
+
+impl fmt::Display for Book {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::GRANTED => out.write_str("granted"),
+            Self::EXPIRED => out.write_str("expired"),
+            Self::COST => out.write_str("cost"),
+            Self::FEES => out.write_str("fees"),
+            Self::OPERATOR => out.write_str("operator"),
+            Self(account) => write!(out, "account:{account}"),
+        }
     }
 }
 

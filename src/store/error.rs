@@ -50,6 +50,8 @@ pub enum StoreError {
     AccountExists(Box<str>),
     /// There is no account of this number.
     UnknownAccount(i64),
+    /// There is no account of this name.
+    NoAccount(Box<str>),
     /// There is no such access key.
     UnknownKey(KeyId),
     /// The key is revoked, and a revocation is for good.
@@ -125,6 +127,10 @@ impl fmt::Display for StoreError {
             ),
             Self::AccountExists(name) => write!(out, "there is already an account {name:?}"),
             Self::UnknownAccount(id) => write!(out, "there is no account {id}"),
+            Self::NoAccount(name) => write!(
+                out,
+                "there is no account {name:?}; `tollgate accounts list` shows all"
+            ),
             Self::UnknownKey(id) => {
                 write!(
                     out,

@@ -39,9 +39,9 @@ pub struct GrantRow {
     pub created: i64,
 }
 
-type Columns = (i64, i64, i64, i64, i64, Option<i64>, String, Option<String>);
+pub(super) type Columns = (i64, i64, i64, i64, i64, Option<i64>, String, Option<String>);
 
-const SELECT: &str =
+pub(super) const SELECT: &str =
     "SELECT id, account, amount, remaining, created, expires, note, idempotency FROM grants";
 
 impl NewGrant {
@@ -215,7 +215,7 @@ async fn insert(
     })
 }
 
-fn row(columns: Columns) -> GrantRow {
+pub(super) fn row(columns: Columns) -> GrantRow {
     let (id, account, amount, remaining, created, expires, note, idempotency) = columns;
     GrantRow {
         id: GrantId(id),

@@ -10,14 +10,18 @@
 
 mod accounts;
 mod batch;
+mod check;
 mod credit;
 mod error;
 mod grants;
+mod history;
+mod journal;
 mod keys;
-mod paging;
+mod listed;
 mod provider_keys;
 mod row;
 mod schema;
+mod used;
 mod watch;
 
 use std::path::Path;
@@ -27,12 +31,17 @@ use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 pub use accounts::AccountRow;
 pub use batch::{Batch, Book, Day, Ended, Expired, GrantId, Opened};
+pub use check::Checked;
 pub use credit::{StoredAccount, StoredGrant};
 pub use error::StoreError;
 pub use grants::{GRANT_TEXT_CHARS_MAX, GrantRow, NewGrant};
+pub use history::{History, Line};
+pub use journal::{Moved, Movement, Moves, Place};
 pub use keys::{CreatedKey, KeyRow, NewKey};
+pub use listed::AccountDetails;
 pub use provider_keys::{NewProviderKey, ProviderKeyChange, Resealed};
 pub use row::{Billing, ChargeTo, Closing, Estimated, Flags, Opening, RowId, tier_name};
+pub use used::{By, Cost, RowState, Sum, Tokens, UsageRow, Used};
 pub use watch::{Changes, Complaints, POLL, watch};
 
 /// The store's file in the data folder.

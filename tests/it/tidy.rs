@@ -37,10 +37,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("upstream", &["config", "credentials", "surface"]),
     ("routing", &["access", "catalog", "credentials"]),
     ("discover", &["catalog", "credentials", "upstream"]),
-    ("operator", &["access", "store"]),
+    ("statement", &["access", "money", "store"]),
     (
         "admin",
-        &["access", "metrics", "operator", "secret", "store"],
+        &["access", "metrics", "money", "secret", "statement", "store"],
     ),
     (
         "live",

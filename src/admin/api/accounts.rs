@@ -1,43 +1,20 @@
-//! Accounts: who pays.
+//! Accounts: who pays, and how.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer};
 
 use super::account_of;
 use crate::admin::AdminApp;
 use crate::admin::fault::{Code, Fault};
 use crate::admin::operation::{Asked, Nothing, Operation};
 use crate::admin::page::{After, Limit, Page};
-use crate::operator::time::Time;
-use crate::store::AccountRow;
+use crate::money::Credits;
+use crate::statement::account::{Account, Pays};
+use crate::store::{AccountDetails, Billing};
 
 /// Of a name: what lists can show.
 pub(super) const NAME: &str =
     r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]{0,62}[^\s\x00-\x1f\x7f-\x9f])?$";
-
-/// Who pays.
-#[derive(Serialize, JsonSchema)]
-pub struct Account {
-    /// Its number, which no other account ever has.
-    id: i64,
-    /// Its name, which no other account has.
-    name: String,
-    /// How many of its access keys are not revoked.
-    keys: i64,
-    /// When it was made.
-    created: Time,
-}
-
-impl From<AccountRow> for Account {
-    fn from(row: AccountRow) -> Self {
-        Self {
-            id: row.account.id.0,
-            name: row.account.name.into(),
-            keys: row.keys,
-            created: Time(row.created),
-        }
-    }
-}
 
 /// Which accounts.
 #[derive(Deserialize, JsonSchema)]
@@ -71,8 +48,8 @@ impl Operation for List {
             .store
             .accounts_page(name.as_deref(), after, limit.and_one())
             .await?;
-        let cursor = |row: &AccountRow| row.account.id.0.to_string();
-        Ok(Page::of(rows, limit, cursor, Account::from))
+        let cursor = |row: &AccountDetails| row.account.id.0.to_string();
+        Ok(Page::of(rows, limit, cursor, |row| Account::from(&row)))
     }
 }
 
@@ -83,6 +60,10 @@ pub struct NewAccount {
     /// Its name, which no other account has: 1 to 64 characters, no control characters, no blank at its ends.
     #[schemars(extend("pattern" = NAME))]
     name: String,
+    /// How it pays; `prepaid` by default.
+    billing: Option<Pays>,
+    /// How far below zero the balance of a `postpaid` account may go; without end by default.
+    limit: Option<Credits>,
 }
 
 /// Makes an account.
@@ -98,9 +79,25 @@ impl Operation for Create {
     const FAULTS: &'static [Code] = &[Code::AccountExists, Code::Unprocessable];
 
     async fn run(app: &AdminApp, asked: Asked<Nothing, NewAccount>) -> Result<Account, Fault> {
+        let new = asked.body;
+        let billing = billing(new.billing.unwrap_or(Pays::Prepaid), new.limit)?;
         let now = asked.now.as_second();
-        let made = app.store.create_account(&asked.body.name, now).await?;
-        Ok(app.store.account(made.id).await?.into())
+        let made = app
+            .store
+            .create_account_billed(&new.name, billing, now)
+            .await?;
+        Ok(Account::from(&app.store.account(made.id).await?))
+    }
+}
+
+fn billing(pays: Pays, limit: Option<Credits>) -> Result<Billing, Fault> {
+    match (pays, limit) {
+        (Pays::Prepaid, None) => Ok(Billing::Prepaid),
+        (Pays::Postpaid, limit) => Ok(Billing::Postpaid { limit }),
+        (Pays::Prepaid, Some(_)) => Err(Fault::new(
+            Code::Unprocessable,
+            "a prepaid account has no limit: its balance is one",
+        )),
     }
 }
 
@@ -116,6 +113,71 @@ impl Operation for Get {
 
     async fn run(app: &AdminApp, asked: Asked<Nothing, Nothing>) -> Result<Account, Fault> {
         let id = account_of(&asked.params)?;
-        Ok(app.store.account(id).await?.into())
+        Ok(Account::from(&app.store.account(id).await?))
+    }
+}
+
+/// What an account can become.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Ended {
+    /// Its keys are refused from then on, for good. What it has or owes stays in the books.
+    Closed,
+}
+
+/// What changes of an account; what is absent stays as it is.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AccountChange {
+    /// How it pays.
+    billing: Option<Pays>,
+    /// How far below zero the balance of a `postpaid` account may go; null: without end.
+    #[serde(default, deserialize_with = "said")]
+    #[schemars(with = "Option<Credits>")]
+    limit: Option<Option<Credits>>,
+    /// Closes it. Nothing else can change with it.
+    state: Option<Ended>,
+}
+
+/// Tells null from what is absent.
+fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Credits>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+/// Changes an account.
+pub struct Change;
+
+impl Operation for Change {
+    type Query = Nothing;
+    type Body = AccountChange;
+    type Answer = Account;
+
+    const HAS_BODY: bool = true;
+    const FAULTS: &'static [Code] = &[Code::UnknownAccount, Code::HasHolds, Code::Unprocessable];
+
+    async fn run(app: &AdminApp, asked: Asked<Nothing, AccountChange>) -> Result<Account, Fault> {
+        let id = account_of(&asked.params)?;
+        let AccountChange {
+            billing: pays,
+            limit,
+            state,
+        } = asked.body;
+        let bills = pays.is_some() || limit.is_some();
+        match state {
+            Some(Ended::Closed) if bills => {
+                let message = "an account is closed, or it pays in another way, not both at once";
+                return Err(Fault::new(Code::Unprocessable, message));
+            }
+            Some(Ended::Closed) => app.store.close_account(id, asked.now.as_second()).await?,
+            None if bills => {
+                let (paid, had) = Pays::of(app.store.account(id).await?.billing);
+                let pays = pays.unwrap_or(paid);
+                let kept = had.filter(|_| pays == Pays::Postpaid);
+                let billing = billing(pays, limit.unwrap_or(kept))?;
+                app.store.set_billing(id, billing).await?;
+            }
+            None => {}
+        }
+        Ok(Account::from(&app.store.account(id).await?))
     }
 }

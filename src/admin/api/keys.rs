@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::accounts::NAME;
-use super::key_of;
+use super::{account_numbered, key_of, to_come};
 use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::access::policy::PolicyEntry;
@@ -12,7 +12,7 @@ use crate::admin::AdminApp;
 use crate::admin::fault::{Code, Fault};
 use crate::admin::operation::{Asked, Nothing, Operation};
 use crate::admin::page::{Limit, Page};
-use crate::operator::time::Time;
+use crate::statement::time::Time;
 use crate::store::{self, KeyRow, StoreError};
 
 /// An access key, without its secret.
@@ -120,10 +120,7 @@ impl Operation for List {
             cursor,
             account,
         } = asked.query;
-        if account.is_some_and(|number| number < 1) {
-            let message = "the query is wrong: `account`: accounts have numbers, from 1 on";
-            return Err(Fault::new(Code::InvalidRequest, message));
-        }
+        let account = account_numbered(account)?;
         let after = cursor.map(|text| text.parse::<KeyId>()).transpose();
         let after = after.map_err(|_| {
             let message =
@@ -196,19 +193,6 @@ impl Operation for Create {
             access_key: made.shown.expose().to_owned(),
         })
     }
-}
-
-/// A moment in Unix seconds, which must be to come.
-pub(super) fn to_come(text: &str, now: jiff::Timestamp) -> Result<i64, Fault> {
-    let Ok(moment) = text.parse::<jiff::Timestamp>() else {
-        let message = "`expires` must be a moment as 2030-01-31T12:00:00Z";
-        return Err(Fault::new(Code::InvalidRequest, message));
-    };
-    if moment <= now {
-        let message = "`expires` is not in the future";
-        return Err(Fault::new(Code::Unprocessable, message));
-    }
-    Ok(moment.as_second())
 }
 
 /// What becomes of a key.

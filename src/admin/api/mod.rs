@@ -1,7 +1,12 @@
 //! The API over the store. Its rows; the operations are in a file each.
 
 mod accounts;
+mod books;
+mod grants;
 mod keys;
+mod usage;
+
+use jiff::Timestamp;
 
 use super::fault::{Code, Fault};
 use super::operation::row;
@@ -28,6 +33,36 @@ pub(super) const ROWS: &[Row] = &[
         "getAccount",
         "An account",
     ),
+    row::<accounts::Change>(
+        Verb::Patch,
+        "/api/v1/accounts/{account}",
+        "changeAccount",
+        "Change how an account pays, or close it",
+    ),
+    row::<grants::List>(
+        Verb::Get,
+        "/api/v1/accounts/{account}/grants",
+        "listGrants",
+        "The grants of an account, oldest first",
+    ),
+    row::<grants::Create>(
+        Verb::Post,
+        "/api/v1/accounts/{account}/grants",
+        "createGrant",
+        "Give credit to an account",
+    ),
+    row::<grants::End>(
+        Verb::Patch,
+        "/api/v1/grants/{grant}",
+        "endGrant",
+        "End a grant: what is neither spent nor held of it expires",
+    ),
+    row::<books::History>(
+        Verb::Get,
+        "/api/v1/accounts/{account}/history",
+        "getHistory",
+        "What changed the balance of an account: grants, expiries, and the usage of each day",
+    ),
     row::<keys::List>(
         Verb::Get,
         "/api/v1/keys",
@@ -47,6 +82,42 @@ pub(super) const ROWS: &[Row] = &[
         "changeKey",
         "Disable an access key, enable it again, or revoke it for good",
     ),
+    row::<usage::Sum>(
+        Verb::Get,
+        "/api/v1/usage",
+        "sumUsage",
+        "What attempts that have ended used and cost, by key, account, model, provider or day",
+    ),
+    row::<usage::List>(
+        Verb::Get,
+        "/api/v1/usage/rows",
+        "listUsage",
+        "Attempts one by one, in the order in which they began",
+    ),
+    row::<usage::Get>(
+        Verb::Get,
+        "/api/v1/requests/{request}",
+        "getRequest",
+        "A request with all its attempts",
+    ),
+    row::<usage::Reconcile>(
+        Verb::Post,
+        "/api/v1/reconcile",
+        "reconcile",
+        "Hold a provider's report of usage or costs against our rows",
+    ),
+    row::<books::Journal>(
+        Verb::Get,
+        "/api/v1/journal",
+        "listJournal",
+        "Every movement of money, in order",
+    ),
+    row::<books::Check>(
+        Verb::Get,
+        "/api/v1/check",
+        "checkBooks",
+        "Whether all books agree with the rows that they are the sums of",
+    ),
 ];
 
 /// What the path names as `{account}`.
@@ -63,4 +134,28 @@ fn key_of(params: &Params) -> Result<KeyId, Fault> {
     id.map_err(|error: crate::access::key::NotAKeyId| {
         Fault::new(Code::UnknownKey, error.to_string())
     })
+}
+
+/// The number of an account in a query.
+fn account_numbered(number: Option<i64>) -> Result<Option<i64>, Fault> {
+    if number.is_some_and(|number| number < 1) {
+        let message = "the query is wrong: `account`: accounts have numbers, from 1 on";
+        return Err(Fault::new(Code::InvalidRequest, message));
+    }
+    Ok(number)
+}
+
+/// A moment in Unix seconds, which must be to come.
+fn to_come(text: &str, now: Timestamp) -> Result<i64, Fault> {
+    let Ok(moment) = text.parse::<Timestamp>() else {
+        let message = "`expires` must be a moment as 2030-01-31T12:00:00Z";
+        return Err(Fault::new(Code::InvalidRequest, message));
+    };
+    if moment <= now {
+        return Err(Fault::new(
+            Code::Unprocessable,
+            "`expires` is not in the future",
+        ));
+    }
+    Ok(moment.as_second())
 }

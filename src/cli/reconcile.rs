@@ -1,0 +1,177 @@
+//! `tollgate reconcile`: a provider's own report of what was used, held against our rows.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::keys::{CliError, write_columns, write_json};
+use super::usage::Format;
+use crate::money::Credits;
+use crate::statement::csv::{self, Field};
+use crate::statement::reconcile::{
+    LINES_MAX, Measure, Outcome, Pair, Percent, Question, REPORT_BYTES_MAX, Report, Tolerance,
+};
+use crate::statement::usage::PaidWith;
+use crate::store::{By, Store};
+
+/// Which report, and how closely it has to agree.
+#[derive(Args, Clone, Debug)]
+pub struct Options {
+    #[command(flatten)]
+    pub(super) file: super::ConfigFile,
+    /// Files of the provider's, CSV or JSON; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    reports: Vec<PathBuf>,
+    /// Whose they are, where they do not say so themselves
+    #[arg(long)]
+    provider: Option<String>,
+    /// Compare attempts with a provider key of this source: gateway, byok, request or none
+    #[arg(long, value_name = "SOURCE", default_value = "gateway")]
+    credential: PaidWith,
+    /// By how many percent the two may differ
+    #[arg(long, value_name = "PERCENT", default_value = "0")]
+    tolerance: Percent,
+    /// By how many dollars a cost may differ, for reports that are rounded to cents
+    #[arg(long, value_name = "AMOUNT", default_value = "0")]
+    tolerance_dollars: Credits,
+    /// Show what agrees, too
+    #[arg(long)]
+    all: bool,
+    /// As what
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// Writes what differs, and returns whether something does.
+///
+/// # Errors
+/// When a report cannot be read, the store fails, or `out` cannot be written.
+pub async fn run(asked: &Options, store: &Store, out: &mut dyn Write) -> Result<bool, CliError> {
+    let texts: Result<Vec<String>, CliError> =
+        asked.reports.iter().map(|path| text(path)).collect();
+    let report = Report::of_all(&texts?).map_err(CliError::Argument)?;
+    let question = Question::new(&report, asked.provider.clone(), Some(asked.credential));
+    let question = question
+        .map_err(|problem| CliError::Argument(problem.replace("say so", "say --provider")))?;
+    let rows = store
+        .usage_sums(&question.used(), By::DayAndModel, LINES_MAX)
+        .await?;
+    let tolerance = Tolerance {
+        ppm: asked.tolerance.ppm(),
+        dollars: asked.tolerance_dollars,
+    };
+    let mut outcome = question.compare(&rows, tolerance);
+    if !asked.all {
+        outcome.pairs.retain(|pair| pair.differs);
+    }
+    match asked.format {
+        Format::Table => table(&outcome, out)?,
+        Format::Csv => lines(&outcome, out)?,
+        Format::Json => write_json(out, &outcome)?,
+    }
+    Ok(outcome.differing > 0)
+}
+
+/// The text of a file, or of standard input.
+fn text(path: &Path) -> Result<String, CliError> {
+    let failed = |error: std::io::Error| {
+        CliError::Argument(format!("cannot read {}: {error}", path.display()))
+    };
+    let most = u64::try_from(REPORT_BYTES_MAX).unwrap_or(u64::MAX);
+    let mut text = String::new();
+    let read = if path == Path::new("-") {
+        std::io::stdin()
+            .lock()
+            .take(most + 1)
+            .read_to_string(&mut text)
+    } else {
+        let file = std::fs::File::open(path).map_err(failed)?;
+        file.take(most + 1).read_to_string(&mut text)
+    };
+    if read.map_err(failed)? > REPORT_BYTES_MAX {
+        let problem = format!("{} has more than {REPORT_BYTES_MAX} bytes", path.display());
+        return Err(CliError::Argument(problem));
+    }
+    Ok(text)
+}
+
+fn table(outcome: &Outcome, out: &mut dyn Write) -> Result<(), CliError> {
+    let Outcome {
+        provider,
+        from,
+        to,
+        compared,
+        differing,
+        pairs,
+    } = outcome;
+    if !pairs.is_empty() {
+        let header = [
+            "DAY",
+            "MODEL",
+            "WHAT",
+            "PROVIDER",
+            "OURS",
+            "DIFFERENCE",
+            "ABOUT",
+        ];
+        write_columns(out, header, pairs.iter().map(row).collect())?;
+        writeln!(out)?;
+    }
+    writeln!(
+        out,
+        "{provider}, {from} to {to}: {compared} compared, {differing} differ."
+    )?;
+    Ok(())
+}
+
+fn row(pair: &Pair) -> [String; 7] {
+    let money = |text: &String| match pair.measure {
+        Measure::Cost => format!("${text}").replace("$-", "-$"),
+        _ => text.clone(),
+    };
+    let mut about = Vec::new();
+    if !pair.differs {
+        about.push("agrees".to_owned());
+    }
+    if pair.estimated > 0 {
+        about.push(format!("{} of ours estimated", pair.estimated));
+    }
+    [
+        pair.day.clone(),
+        pair.model.clone().unwrap_or_else(|| "all".to_owned()),
+        pair.measure.as_str().to_owned(),
+        money(&pair.provider),
+        money(&pair.ours),
+        money(&pair.difference),
+        about.join(", "),
+    ]
+}
+
+fn lines(outcome: &Outcome, out: &mut dyn Write) -> Result<(), CliError> {
+    let names = [
+        "day",
+        "model",
+        "measure",
+        "provider",
+        "ours",
+        "difference",
+        "differs",
+        "estimated",
+    ];
+    csv::write(out, names.map(|name| Field::Value(name.to_owned())))?;
+    for pair in &outcome.pairs {
+        let fields = [
+            Field::Value(pair.day.clone()),
+            Field::Text(pair.model.clone().unwrap_or_default()),
+            Field::Value(pair.measure.as_str().to_owned()),
+            Field::Value(pair.provider.clone()),
+            Field::Value(pair.ours.clone()),
+            Field::Value(pair.difference.clone()),
+            Field::Value(pair.differs.to_string()),
+            Field::Value(pair.estimated.to_string()),
+        ];
+        csv::write(out, fields)?;
+    }
+    Ok(())
+}

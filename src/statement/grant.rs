@@ -1,0 +1,44 @@
+//! Credit that was given.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::time::Time;
+use crate::money::Credits;
+use crate::store::GrantRow;
+
+/// A grant.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Grant {
+    /// Its number.
+    pub id: i64,
+    /// The number of the account it was given to.
+    pub account: i64,
+    /// How much was given.
+    pub amount: Credits,
+    /// What of it is neither spent nor expired.
+    pub remaining: Credits,
+    /// When it was made.
+    pub created: Time,
+    /// From when on it cannot be spent.
+    pub expires: Option<Time>,
+    /// What for.
+    pub note: String,
+    /// By what it is recognised when it is asked for again.
+    pub idempotency_key: Option<String>,
+}
+
+impl From<GrantRow> for Grant {
+    fn from(row: GrantRow) -> Self {
+        Self {
+            id: row.id.0,
+            account: row.grant.account.0,
+            amount: row.grant.amount,
+            remaining: row.remaining,
+            created: Time(row.created),
+            expires: row.grant.expires.map(Time),
+            note: row.grant.note,
+            idempotency_key: row.grant.idempotency,
+        }
+    }
+}
