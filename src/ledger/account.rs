@@ -39,7 +39,7 @@ pub struct Account {
 /// Credit that is set apart for one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
-    pub(super) amount: i64,
+    amount: i64,
     expiries: u64,
 }
 
@@ -54,6 +54,13 @@ pub struct Taken {
     pub remaining: i64,
 }
 
+impl Part {
+    /// How much.
+    pub const fn amount(self) -> i64 {
+        self.amount
+    }
+}
+
 impl Account {
     /// An account as the store has it.
     pub fn new(billing: Billing, closed: bool, balance: i64, mut grants: Vec<Grant>) -> Self {
@@ -66,8 +73,22 @@ impl Account {
             balance,
             grants,
             left,
+            expired_until: i64::MIN,
             ..Self::default()
         }
+    }
+
+    /// What the store has now, in place of what it had; holds stay. The credit of new grants pays debts first.
+    pub fn replace(&mut self, stored: Self) -> Vec<Taken> {
+        *self = Self {
+            held: self.held,
+            // A grant may have been ended at a time that has been looked at.
+            expired_until: i64::MIN,
+            expiries: self.expiries,
+            held_before: self.held_before,
+            ..stored
+        };
+        self.balance_grants()
     }
 
     /// What is neither spent nor held; `None`: without end.
@@ -144,6 +165,12 @@ impl Account {
         let free = (expired - self.held_before).max(0);
         self.balance -= free;
         self.take(free)
+    }
+
+    /// The next Unix second at which something expires.
+    pub fn next_expiry(&self) -> Option<i64> {
+        let mut times = self.grants.iter().map_while(|grant| grant.expires);
+        times.find(|expires| *expires > self.expired_until)
     }
 
     fn balance_grants(&mut self) -> Vec<Taken> {

@@ -2,17 +2,26 @@
 //! order in which it happened. Behind one lock that nothing slow is done under.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use super::account::{Account, Grant, Part, Taken};
+use super::charge::{CHARGE_MAX, Charge};
 use super::spend::Spend;
-use super::{Bound, Caps, Refused, Standing};
+use super::{Bound, Caps, Estimated, Flags, Recovered, Refused, Standing};
 use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::money::Credits;
 use crate::store::{
-    Batch, Book, ChargeTo, Closing, Day, Ended, Expired, Flags, Opened, Opening, RowId,
+    Batch, Beginning, Book, Closing, Day, Ended, Expired, HeldRow, Opened, Opening, RowId,
     StoredAccount,
 };
+
+/// Rows that wait to be written at the most: half a minute of 2,000 a second. Past it nothing is held, and rows without
+/// a hold are lost, and counted.
+pub const QUEUE_MAX: usize = 65_536;
+
+/// A transaction that takes longer means that the store is down for new holds.
+pub const STALL: Duration = Duration::from_secs(2);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -22,8 +31,30 @@ pub struct Books {
     next_row: i64,
     open: u64,
     queue: Batch,
-    /// Whether anybody takes from the queue.
-    recording: bool,
+    /// Counts what was put into the queue.
+    events: u64,
+    /// Counts the times that the books were read from the store. What was held before is not known any more: the store
+    /// was another process's meanwhile, which has ended it.
+    generation: u32,
+    state: State,
+    /// Since when the writer has been busy with one transaction.
+    writing: Option<Instant>,
+    /// A Unix second before which nothing expires.
+    next_expiry: Option<i64>,
+}
+
+/// Whether anything can be held, and is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum State {
+    /// The ledger is another process's, or has not been read yet.
+    #[default]
+    Waiting,
+    /// The store takes what is written.
+    Up,
+    /// It does not.
+    Down,
+    /// Nothing is written.
+    InMemory,
 }
 
 /// A hold as the books know it.
@@ -34,29 +65,78 @@ pub struct Held {
     pub(super) key: KeyId,
     pub(super) day: Day,
     pub(super) part: Part,
-}
-
-/// What is charged, in nano-dollars.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Charge {
-    model: i64,
-    fee: i64,
-    absorbed: i64,
+    /// The event that it is.
+    pub(super) event: u64,
+    generation: u32,
 }
 
 impl Books {
-    pub fn new(accounts: Vec<StoredAccount>) -> Self {
-        let accounts = accounts.into_iter();
-        Self {
+    /// Begins, or begins anew, with what the store has.
+    pub fn begin(&mut self, from: Beginning, now: i64) {
+        let accounts = from.accounts.into_iter();
+        *self = Self {
             accounts: accounts.map(|stored| (stored.id, of(&stored))).collect(),
-            next_row: 1,
+            next_row: from.next_row,
+            events: self.events,
+            generation: self.generation.wrapping_add(1),
+            state: self.state,
             ..Self::default()
+        };
+        for (day, key, amount) in from.spend {
+            let spend = self.keys.entry(key);
+            let spend = spend.or_insert_with(|| Spend::new(today(now)));
+            spend.charge(amount, day);
         }
+        self.next_expiry = self.earliest_expiry();
+    }
+
+    /// Ends a hold that another process left behind. Returns what the account was charged, in nano-dollars.
+    pub fn recover(&mut self, row: &HeldRow, rule: Recovered, now: i64) -> i64 {
+        let amount = match rule {
+            Recovered::Estimate => row.estimate.min(row.held),
+            Recovered::Hold => row.held,
+            Recovered::Void => 0,
+        };
+        let closing = Closing {
+            model: Credits::from_nanos(amount),
+            estimated: Some(Estimated::Recovered),
+            outcome: "recovered",
+            ..Closing::default()
+        };
+        let charge = Charge::of(&closing, rule == Recovered::Void);
+        let day = today(row.started);
+        let charge = self.charge(row.account, row.key, day, charge);
+        self.finish(row.id, closing, rule == Recovered::Void, charge, now);
+        charge.total()
+    }
+
+    /// Takes over what an operator has changed. `accounts` are as the store has them when everything but the queue is
+    /// written.
+    pub fn apply(&mut self, accounts: Vec<StoredAccount>) {
+        for mut stored in accounts {
+            let unwritten = self.queue.moves.get(&Book::of(stored.id));
+            stored.balance = stored
+                .balance
+                .saturating_add(unwritten.copied().unwrap_or_default());
+            for grant in &mut stored.grants {
+                if let Some(left) = self.queue.grants.get(&grant.id) {
+                    grant.remaining = *left;
+                }
+            }
+            let account = self.accounts.entry(stored.id).or_default();
+            let taken = account.replace(of(&stored));
+            self.events += u64::from(!taken.is_empty());
+            self.note(&taken);
+        }
+        self.next_expiry = self.earliest_expiry();
     }
 
     /// # Errors
     /// See [`Refused`].
     pub fn hold(&mut self, opening: Opening, caps: &Caps, now: i64) -> Result<Held, Refused> {
+        if !self.is_up() {
+            return Err(Refused::StoreDown);
+        }
         let (account, key, day) = (opening.account, opening.key, today(now));
         self.expire(account, now);
         let Some(state) = self.accounts.get_mut(&account) else {
@@ -66,56 +146,86 @@ impl Books {
             return Err(Refused::Closed);
         }
         let needed = opening.hold.nanos().max(0);
-        let part = state
-            .hold(needed)
-            .map_err(|available| Refused::Insufficient {
-                needed: opening.hold,
-                available: Credits::from_nanos(available),
-            })?;
+        let insufficient = |available| Refused::Insufficient {
+            needed: opening.hold,
+            available: Credits::from_nanos(available),
+        };
+        if needed > CHARGE_MAX {
+            return Err(insufficient(CHARGE_MAX));
+        }
+        let part = state.hold(needed).map_err(insufficient)?;
         let spend = self.keys.entry(key).or_insert_with(|| Spend::new(day));
         if let Err(refused) = spend.hold(needed, day, caps) {
             state.release(part);
             return Err(refused);
         }
         self.open += 1;
-        let row = self.begin(opening, now);
-        self.keep();
+        let row = self.open_row(opening, now);
         Ok(Held {
             row,
             account,
             key,
             day,
             part,
+            event: self.events,
+            generation: self.generation,
         })
     }
 
-    /// Ends a hold: charges what `closing` says, or nothing.
-    pub fn end(&mut self, held: &Held, closing: Closing, void: bool, bound: Bound, now: i64) {
+    /// Ends a hold: charges what `closing` says, or nothing. Returns what the account was charged, in nano-dollars;
+    /// `None`: the hold is not known any more.
+    pub fn end(
+        &mut self,
+        held: &Held,
+        mut closing: Closing,
+        void: bool,
+        bound: Bound,
+        now: i64,
+    ) -> Option<i64> {
+        if held.generation != self.generation {
+            return None;
+        }
         self.open = self.open.saturating_sub(1);
         if let Some(account) = self.accounts.get_mut(&held.account) {
             account.release(held.part);
         }
         if let Some(spend) = self.keys.get_mut(&held.key) {
-            spend.release(held.part.amount, held.day);
+            spend.release(held.part.amount(), held.day);
         }
-        let (mut charge, mut closing) = (Charge::of(&closing, void), closing);
-        if bound == Bound::Strict && charge.keep_to(held.part.amount) {
+        let mut charge = Charge::of(&closing, void);
+        let most = match bound {
+            Bound::Strict => held.part.amount(),
+            Bound::Expected => CHARGE_MAX,
+        };
+        if charge.keep_to(most) {
             closing.flags = closing.flags.with(Flags::BOUNDED);
         }
-        let charge = self.charge(held.account, held.key, held.day, charge);
+        let charge = self.charge(held.account, Some(held.key), held.day, charge);
         self.finish(held.row, closing, void, charge, now);
         self.expire(held.account, now);
-        self.keep();
+        Some(charge.total())
     }
 
-    /// Writes down an attempt without a hold.
-    pub fn record(&mut self, mut opening: Opening, started: i64, closing: Closing, now: i64) {
+    /// Writes down an attempt without a hold. Returns what the account was charged, in nano-dollars; `None`: the row is
+    /// lost, and nothing was charged.
+    pub fn record(
+        &mut self,
+        mut opening: Opening,
+        started: i64,
+        closing: Closing,
+        now: i64,
+    ) -> Option<i64> {
+        if self.queue.len() >= QUEUE_MAX || self.state == State::Waiting {
+            return None;
+        }
         (opening.hold, opening.estimate) = (Credits::ZERO, Credits::ZERO);
         let (account, key, day) = (opening.account, opening.key, today(started));
-        let row = self.begin(opening, started);
-        let charge = self.charge(account, key, day, Charge::of(&closing, false));
+        let row = self.open_row(opening, started);
+        let mut charge = Charge::of(&closing, false);
+        charge.keep_to(CHARGE_MAX);
+        let charge = self.charge(account, Some(key), day, charge);
         self.finish(row, closing, false, charge, now);
-        self.keep();
+        Some(charge.total())
     }
 
     pub fn standing(&mut self, account: AccountId, now: i64) -> Option<Standing> {
@@ -130,42 +240,127 @@ impl Books {
         })
     }
 
-    fn keep(&mut self) {
-        if !self.recording {
-            self.queue = Batch::default();
+    /// Takes back what has expired, of all accounts.
+    pub fn expire_due(&mut self, now: i64) {
+        let due = |expires: i64| expires <= now.div_euclid(1_000);
+        if !self.next_expiry.is_some_and(due) {
+            return;
+        }
+        let accounts = self.accounts.iter();
+        let over: Vec<_> = accounts
+            .filter(|(_, account)| account.next_expiry().is_some_and(due))
+            .map(|(id, _)| *id)
+            .collect();
+        for account in over {
+            self.expire(account, now);
+        }
+        self.next_expiry = self.earliest_expiry();
+    }
+
+    /// What is to be written now, and the last event in it.
+    pub fn take(&mut self) -> (Batch, u64) {
+        (std::mem::take(&mut self.queue), self.events)
+    }
+
+    /// Returns the state before.
+    pub const fn replace_state(&mut self, state: State) -> State {
+        std::mem::replace(&mut self.state, state)
+    }
+
+    pub const fn state(&self) -> State {
+        self.state
+    }
+
+    /// The writer begins a transaction, or has ended it.
+    pub const fn set_writing(&mut self, since: Option<Instant>) {
+        self.writing = since;
+    }
+
+    /// Forgets what is to be written, which another process has seen to. Returns the rows that it was.
+    pub fn lose(&mut self) -> usize {
+        let rows = self.queue.len();
+        *self = Self {
+            events: self.events,
+            generation: self.generation.wrapping_add(1),
+            ..Self::default()
+        };
+        rows
+    }
+
+    /// What has happened so far.
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Holds that are open.
+    pub const fn open(&self) -> u64 {
+        self.open
+    }
+
+    /// Rows that wait to be written.
+    #[cfg(test)]
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether anything can be held.
+    pub fn is_up(&self) -> bool {
+        let stalled = || self.writing.is_some_and(|since| since.elapsed() > STALL);
+        match self.state {
+            State::InMemory => true,
+            State::Up => self.queue.len() < QUEUE_MAX && !stalled(),
+            State::Waiting | State::Down => false,
         }
     }
 
-    fn begin(&mut self, opening: Opening, started: i64) -> RowId {
+    fn open_row(&mut self, opening: Opening, started: i64) -> RowId {
         let id = RowId(self.next_row);
         self.next_row += 1;
-        self.queue.opened.push(Opened {
-            id,
-            started,
-            opening,
-        });
+        self.events += 1;
+        if self.state != State::InMemory {
+            self.queue.opened.push(Opened {
+                id,
+                started,
+                opening,
+            });
+        }
         id
     }
 
-    fn charge(&mut self, account: AccountId, key: KeyId, day: Day, mut charge: Charge) -> Charge {
-        let book = Book::of(account);
+    /// Moves what is charged. Less is charged than was asked for only where a balance could not be written any more.
+    fn charge(
+        &mut self,
+        account: AccountId,
+        key: Option<KeyId>,
+        day: Day,
+        mut charge: Charge,
+    ) -> Charge {
         if charge.total() > 0 {
             let state = self.accounts.entry(account).or_default();
             let (taken, grants) = state.charge(charge.total());
             charge.keep_to(taken);
             self.note(&grants);
-            let spend = self.keys.entry(key).or_insert_with(|| Spend::new(day));
-            spend.charge(taken, day);
-            *self.queue.spend.entry((day, key)).or_default() += taken;
+            if let Some(key) = key {
+                let spend = self.keys.entry(key).or_insert_with(|| Spend::new(day));
+                spend.charge(taken, day);
+                *self.queue.spend.entry((day, key)).or_default() += taken;
+            }
         }
-        self.queue.transfer(book, Book::COST, charge.model);
-        self.queue.transfer(book, Book::FEES, charge.fee);
+        self.queue
+            .transfer(Book::of(account), Book::COST, charge.model);
+        self.queue
+            .transfer(Book::of(account), Book::FEES, charge.fee);
         self.queue
             .transfer(Book::OPERATOR, Book::COST, charge.absorbed);
         charge
     }
 
     fn finish(&mut self, id: RowId, closing: Closing, void: bool, charge: Charge, now: i64) {
+        self.events += 1;
+        if self.state == State::InMemory {
+            self.queue = Batch::default();
+            return;
+        }
         self.queue.ended.push(Ended {
             id,
             ended: now,
@@ -186,6 +381,7 @@ impl Books {
         let taken = account.expire(at);
         self.note(&taken);
         for part in taken {
+            self.events += 1;
             self.queue
                 .transfer(Book::of(id), Book::EXPIRED, part.amount);
             self.queue.expired.push(Expired {
@@ -201,42 +397,12 @@ impl Books {
         let left = taken.iter().map(|part| (part.grant, part.remaining));
         self.queue.grants.extend(left);
     }
-}
 
-impl Charge {
-    fn of(closing: &Closing, void: bool) -> Self {
-        if void {
-            return Self::default();
-        }
-        let (model, fee) = (closing.model.nanos().max(0), closing.fee.nanos().max(0));
-        match closing.charge_to {
-            ChargeTo::Account => Self {
-                model,
-                fee,
-                absorbed: 0,
-            },
-            ChargeTo::Operator => Self {
-                absorbed: model,
-                ..Self::default()
-            },
-        }
-    }
-
-    const fn total(&self) -> i64 {
-        self.model.saturating_add(self.fee)
-    }
-
-    /// Brings the total down to `most`: the operator bears what the model costs above it, and goes without the rest of
-    /// the fee. Says whether there was anything above.
-    fn keep_to(&mut self, most: i64) -> bool {
-        if self.total() <= most {
-            return false;
-        }
-        self.fee = self.fee.min(most);
-        let model = self.model.min(most - self.fee);
-        self.absorbed = self.absorbed.saturating_add(self.model - model);
-        self.model = model;
-        true
+    fn earliest_expiry(&self) -> Option<i64> {
+        self.accounts
+            .values()
+            .filter_map(Account::next_expiry)
+            .min()
     }
 }
 

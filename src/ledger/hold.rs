@@ -28,15 +28,15 @@ impl Hold {
     /// What is held.
     #[must_use]
     pub const fn amount(&self) -> Credits {
-        Credits::from_nanos(self.held.part.amount)
+        Credits::from_nanos(self.held.part.amount())
     }
 
     /// Ready when the hold is on the disk.
     ///
     /// # Errors
-    /// The store fails, or takes too long. The hold is still there.
+    /// The store fails, or takes longer than [`WAIT_MAX`](super::WAIT_MAX). The hold is still there.
     pub async fn durable(&self) -> Result<(), StoreDown> {
-        Ok(())
+        self.ledger.written(self.held.event).await
     }
 
     /// Charges what the attempt cost, and gives the rest back. Waits for nothing.
@@ -53,11 +53,7 @@ impl Hold {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let now = self.ledger.now();
-        let bound = self.ledger.bound;
-        self.ledger
-            .books()
-            .end(&self.held, closing, void, bound, now);
+        self.ledger.end(&self.held, closing, void);
     }
 }
 

@@ -28,25 +28,60 @@
 
 mod account;
 mod books;
+mod charge;
 mod clock;
+mod counts;
 mod hold;
+mod lock;
 mod spend;
+mod writer;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
 
 use crate::access::AccountId;
 use crate::money::Credits;
+use crate::store::{Beginning, HeldRow};
 
 pub use crate::store::{
     Billing, ChargeTo, Closing, Estimated, Flags, GrantId, Opening, RowId, StoredAccount,
     StoredGrant,
 };
+pub use books::State;
 pub use clock::Clock;
+pub use counts::Counts;
 pub use hold::Hold;
 pub use spend::Window;
+pub use writer::{Commit, Writer};
 
-use books::Books;
+use books::{Books, Held};
+
+/// The longest that anybody waits for a hold to be on the disk.
+pub const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How a ledger is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Settings {
+    /// How holds are kept to.
+    pub bound: Bound,
+    /// What becomes of the holds that a process left open that was ended by force.
+    pub recovered: Recovered,
+}
+
+/// What is charged for an attempt whose end nobody has seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recovered {
+    /// What it was taken to cost when it began.
+    #[default]
+    Estimate,
+    /// All that was held.
+    Hold,
+    /// Nothing.
+    Void,
+}
 
 /// How holds are kept to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -119,22 +154,58 @@ pub struct Standing {
     pub available: Option<Credits>,
 }
 
-/// The ledger. Shared by all requests.
+/// The ledger. Shared by all requests. What it has to write is written by its [`Writer`].
 pub struct Ledger {
     books: Mutex<Books>,
     clock: Clock,
-    bound: Bound,
+    settings: Settings,
+    counts: Counts,
+    /// Tells the writer that there is something to write.
+    wake: Notify,
+    written: watch::Sender<Written>,
+}
+
+/// What the writer has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Written {
+    /// The events that are on the disk.
+    events: u64,
+    /// Whether the last transaction succeeded.
+    up: bool,
 }
 
 impl Ledger {
     /// A ledger that writes nothing down.
     #[must_use]
-    pub fn in_memory(accounts: Vec<StoredAccount>, bound: Bound, clock: Clock) -> Arc<Self> {
-        Arc::new(Self {
-            books: Mutex::new(Books::new(accounts)),
+    pub fn in_memory(accounts: Vec<StoredAccount>, settings: Settings, clock: Clock) -> Arc<Self> {
+        let ledger = Self::new(settings, clock);
+        let beginning = Beginning {
+            accounts,
+            next_row: 1,
+            ..Beginning::default()
+        };
+        ledger.books().replace_state(State::InMemory);
+        ledger.books().begin(beginning, ledger.now());
+        ledger.publish(Written {
+            events: u64::MAX,
+            up: true,
+        });
+        Arc::new(ledger)
+    }
+
+    fn new(settings: Settings, clock: Clock) -> Self {
+        let nothing = Written {
+            events: 0,
+            up: false,
+        };
+        Self {
+            books: Mutex::default(),
             clock,
-            bound,
-        })
+            settings,
+            counts: Counts::default(),
+            wake: Notify::new(),
+            written: watch::Sender::new(nothing),
+        }
     }
 
     /// The ledger's time, in Unix milliseconds. Never backwards.
@@ -147,16 +218,22 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`Refused`]; nothing is held then.
-    pub fn hold(self: &Arc<Self>, opening: Opening, caps: &Caps) -> Result<Hold, Refused> {
-        let estimate = opening.estimate.min(opening.hold);
+    pub fn hold(self: &Arc<Self>, mut opening: Opening, caps: &Caps) -> Result<Hold, Refused> {
+        opening.estimate = opening.estimate.max(Credits::ZERO).min(opening.hold);
+        let estimate = opening.estimate;
         let held = self.books().hold(opening, caps, self.now())?;
+        self.wake.notify_one();
         Ok(Hold::new(Arc::clone(self), held, estimate))
     }
 
     /// Writes down an attempt that has ended and for which nothing was held. `started` is a time of [`Ledger::now`]. Its
-    /// charge, if any, is taken whether or not the account has as much.
+    /// charge, if any, is taken whether or not the account has as much. While the store fails, as many rows are kept as
+    /// there is room for; others are lost with what they would have charged, and counted.
     pub fn record(&self, opening: Opening, started: i64, closing: Closing) {
-        self.books().record(opening, started, closing, self.now());
+        let estimated = closing.estimated;
+        let charged = self.books().record(opening, started, closing, self.now());
+        self.count(charged, estimated);
+        self.wake.notify_one();
     }
 
     /// How an account stands; `None` where there is none.
@@ -165,6 +242,83 @@ impl Ledger {
         self.books().standing(account, self.now())
     }
 
+    /// Whether anything can be held, and is written.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let books = self.books();
+        match books.state() {
+            State::Up if !books.is_up() => State::Down,
+            state => state,
+        }
+    }
+
+    /// Holds that are open.
+    #[must_use]
+    pub fn holds_open(&self) -> u64 {
+        self.books().open()
+    }
+
+    /// What is counted.
+    #[must_use]
+    pub const fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Takes what the store has, and ends what another process left held.
+    fn begin(&self, from: Beginning, held: &[HeldRow], now: i64) {
+        let mut books = self.books();
+        books.begin(from, now);
+        for row in held {
+            let charged = books.recover(row, self.settings.recovered, now);
+            self.count(Some(charged), Some(Estimated::Recovered));
+        }
+    }
+
+    fn end(&self, held: &Held, closing: Closing, void: bool) {
+        let estimated = closing.estimated.filter(|_| !void);
+        let (bound, now) = (self.settings.bound, self.now());
+        let charged = self.books().end(held, closing, void, bound, now);
+        self.count(charged, estimated);
+        self.wake.notify_one();
+    }
+
+    fn count(&self, charged: Option<i64>, estimated: Option<Estimated>) {
+        match charged {
+            Some(charged) => {
+                self.counts.add_charged(charged);
+                self.counts.add_estimated(estimated);
+            }
+            None => self.counts.add_lost(1),
+        }
+    }
+
+    /// Ready when `event` and everything before it is on the disk.
+    async fn written(&self, event: u64) -> Result<(), StoreDown> {
+        let mut written = self.written.subscribe();
+        if written.borrow().events >= event {
+            return Ok(());
+        }
+        let told = written.wait_for(|written| written.events >= event || !written.up);
+        match tokio::time::timeout(WAIT_MAX, told).await {
+            Ok(Ok(written)) if written.events >= event => Ok(()),
+            _ => Err(StoreDown),
+        }
+    }
+
+    /// Ready when everything that has happened up to now is on the disk.
+    ///
+    /// # Errors
+    /// The store fails, or takes longer than [`WAIT_MAX`].
+    pub async fn all_written(&self) -> Result<(), StoreDown> {
+        let event = self.books().events();
+        self.written(event).await
+    }
+
+    fn publish(&self, written: Written) {
+        self.written.send_replace(written);
+    }
+
+    /// Nothing that could panic is done under this lock half way.
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,7 +1,9 @@
-//! Request ids: unique, sortable by nobody, cheap to make.
+//! Request ids: unique, cheap to make, and in the order of time, so that an index of them grows at its end (in one of
+//! random ids each new one is at another place: the ledger would write a page of its own for every request).
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::HeaderValue;
 
@@ -10,7 +12,7 @@ use crate::upstream::hash;
 /// Letters of the ids: base 32 without those that are easily confused (Crockford).
 const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 
-/// `req_` and 26 letters for 128 bits.
+/// `req_` and 26 letters for 128 bits: 48 of milliseconds since 1970, and 80 that differ within one (as a ULID has them).
 const LENGTH: usize = 30;
 
 /// The id of one request.
@@ -44,7 +46,7 @@ impl fmt::Debug for RequestId {
     }
 }
 
-/// Makes request ids: a counter, mixed with a seed of this process.
+/// Makes request ids: the time, and a counter that is mixed with a seed of this process.
 #[derive(Debug)]
 pub struct RequestIds {
     seed: [u64; 2],
@@ -63,11 +65,17 @@ impl RequestIds {
 
     /// The next id.
     pub fn next(&self) -> RequestId {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH);
+        self.next_at(time.unwrap_or_default().as_millis())
+    }
+
+    /// The next id, in this millisecond since 1970.
+    fn next_at(&self, millis: u128) -> RequestId {
         let count = self.count.fetch_add(1, Ordering::Relaxed);
-        let high = mix(count ^ self.seed[0]);
+        let middle = mix(count ^ self.seed[0]) >> 48;
         // `mix` is a bijection, so the low half alone never repeats within a process.
         let low = mix(count.wrapping_add(self.seed[1]));
-        let mut bits = (u128::from(high) << 64) | u128::from(low);
+        let mut bits = (millis << 80) | (u128::from(middle) << 64) | u128::from(low);
         let mut id = [0; LENGTH];
         id[..4].copy_from_slice(b"req_");
         for letter in id[4..].iter_mut().rev() {
@@ -96,12 +104,21 @@ mod tests {
     fn ids_differ_and_are_plain_text() {
         let ids = RequestIds::new([7, 9]);
         let made: HashSet<String> = (0..10_000)
-            .map(|_| ids.next().as_str().to_owned())
+            .map(|_| ids.next_at(1).as_str().to_owned())
             .collect();
         assert_eq!(made.len(), 10_000);
         assert!(
             made.iter()
-                .all(|id| id.len() == LENGTH && id.starts_with("req_"))
+                .all(|id| id.len() == LENGTH && id.starts_with("req_0000000001"))
         );
+    }
+
+    #[test]
+    fn a_later_id_is_behind_an_earlier_one() {
+        let ids = RequestIds::new([7, 9]);
+        let times = [0, 1, 31, 32, 1_700_000_000_000, 1_700_000_000_001];
+        let made = times.map(|millis| ids.next_at(millis));
+        assert!(made.is_sorted_by_key(RequestId::as_str));
+        assert!(ids.next().as_str() > made[4].as_str());
     }
 }

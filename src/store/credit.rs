@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 use crate::access::AccountId;
 use crate::money::Credits;
 
-use super::{Billing, GrantId, Store, StoreError};
+use super::{Billing, Book, GrantId, Store, StoreError};
 
 /// An account as the ledger takes it. Amounts are in nano-dollars.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,30 @@ impl Store {
     /// When the store fails.
     pub async fn stored_accounts(&self) -> Result<Vec<StoredAccount>, StoreError> {
         let mut transaction = self.pool.begin().await?;
-        stored_accounts(&mut transaction).await
+        stored_accounts(&mut transaction, -1).await
+    }
+
+    /// What is in a book, in nano-dollars.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownAccount`], or the store fails.
+    pub async fn balance(&self, book: Book) -> Result<i64, StoreError> {
+        let found: Option<(i64,)> = sqlx::query_as("SELECT amount FROM balances WHERE book = $1")
+            .bind(book.0)
+            .fetch_optional(&self.pool)
+            .await?;
+        found
+            .map(|(amount,)| amount)
+            .ok_or(StoreError::UnknownAccount(book.0))
+    }
+
+    /// The only value of the only row that `sql` selects.
+    #[cfg(test)]
+    pub(crate) async fn scalar<T>(&self, sql: &'static str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    {
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
 
     /// Changes how an account pays. What it owes it still owes.
@@ -122,15 +145,19 @@ impl Billing {
     }
 }
 
-/// Every account, with what is left of its grants.
+/// The accounts that have changed since a revision (all since -1), with what is left of their grants.
 pub(super) async fn stored_accounts(
     connection: &mut SqliteConnection,
+    since: i64,
 ) -> Result<Vec<StoredAccount>, StoreError> {
     let mut grants: HashMap<i64, Vec<StoredGrant>> = HashMap::new();
-    let left: Vec<(i64, i64, i64, Option<i64>)> =
-        sqlx::query_as("SELECT account, id, remaining, expires FROM grants WHERE remaining > 0")
-            .fetch_all(&mut *connection)
-            .await?;
+    let left: Vec<(i64, i64, i64, Option<i64>)> = sqlx::query_as(
+        "SELECT g.account, g.id, g.remaining, g.expires FROM accounts a \
+         JOIN grants g ON g.account = a.id AND g.remaining > 0 WHERE a.changed > ?",
+    )
+    .bind(since)
+    .fetch_all(&mut *connection)
+    .await?;
     for (account, id, remaining, expires) in left {
         grants.entry(account).or_default().push(StoredGrant {
             id: GrantId(id),
@@ -140,8 +167,9 @@ pub(super) async fn stored_accounts(
     }
     let accounts: Vec<(i64, String, Option<i64>, bool, i64)> = sqlx::query_as(
         "SELECT a.id, a.billing, a.credit_limit, a.closed IS NOT NULL, b.amount \
-         FROM accounts a JOIN balances b ON b.book = a.id",
+         FROM accounts a JOIN balances b ON b.book = a.id WHERE a.changed > ? ORDER BY a.id",
     )
+    .bind(since)
     .fetch_all(&mut *connection)
     .await?;
     let account = |(id, billing, limit, closed, balance): (i64, String, _, _, _)| StoredAccount {

@@ -76,6 +76,10 @@ pub enum StoreError {
     OtherGrant(GrantId),
     /// There is no grant of this number.
     UnknownGrant(GrantId),
+    /// Another process has become the owner of the ledger.
+    LedgerLost,
+    /// What the ledger left in the store is not there any more: which.
+    OutOfStep(&'static str),
     /// The sum is more than a balance can be.
     TooMuch,
     /// The account has a provider key of this name for this provider.
@@ -170,6 +174,11 @@ impl fmt::Display for StoreError {
                 id.0
             ),
             Self::UnknownGrant(id) => write!(out, "there is no grant {}", id.0),
+            Self::LedgerLost => out.write_str("another process has taken the ledger of this store"),
+            Self::OutOfStep(what) => write!(
+                out,
+                "somebody else has changed {what} in the store; stop the gateway, and see who writes there"
+            ),
             Self::TooMuch => write!(out, "no balance can be above {}", Credits::MAX),
             Self::ProviderKeyExists(name) => write!(
                 out,

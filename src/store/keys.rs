@@ -185,14 +185,14 @@ impl Store {
         found.map(drop).ok_or(StoreError::UnknownKey(id))
     }
 
-    /// Every key that is not revoked. A key whose policy cannot be read is on the ring as disabled,
+    /// Every key that is not revoked. The keys of a closed account are disabled. A key whose policy cannot be read is on the ring as disabled,
     /// and logged.
     ///
     /// # Errors
     /// When the store fails.
     pub async fn load_keyring(&self) -> Result<Keyring, StoreError> {
         let rows: Vec<KeyringColumns> = sqlx::query_as(
-            "SELECT k.id, k.name, k.digest, k.enabled, k.expires, k.policy, a.id, a.name \
+            "SELECT k.id, k.name, k.digest, k.enabled AND a.closed IS NULL, k.expires, k.policy, a.id, a.name \
              FROM access_keys k JOIN accounts a ON a.id = k.account WHERE k.revoked IS NULL",
         )
         .fetch_all(&self.pool)
@@ -356,6 +356,21 @@ mod tests {
         let enabled = store.set_enabled(created.id, true).await;
         assert!(matches!(enabled, Err(StoreError::Revoked(id)) if id == created.id));
         assert_eq!(store.list_accounts().await.unwrap()[0].keys, 0);
+    }
+
+    #[tokio::test]
+    async fn the_keys_of_a_closed_account_are_disabled() {
+        let (_folder, store, account) = store_with_account().await;
+        let created = store.create_key(account.id, &new_key(), NOW).await.unwrap();
+        let mut changes = store.changes();
+        changes.changed().await.unwrap();
+        store.close_account(account.id, NOW).await.unwrap();
+        assert!(changes.changed().await.unwrap());
+        let keyring = store.load_keyring().await.unwrap();
+        assert_eq!(
+            keyring.authenticate(created.shown.expose(), NOW),
+            Err(Refusal::Disabled)
+        );
     }
 
     #[tokio::test]

@@ -17,14 +17,17 @@ mod grants;
 mod history;
 mod journal;
 mod keys;
+mod ledger;
 mod listed;
 mod provider_keys;
 mod row;
 mod schema;
+mod statements;
 mod used;
 mod watch;
+mod write;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
@@ -38,6 +41,7 @@ pub use grants::{GRANT_TEXT_CHARS_MAX, GrantRow, NewGrant};
 pub use history::{History, Line};
 pub use journal::{Moved, Movement, Moves, Place};
 pub use keys::{CreatedKey, KeyRow, NewKey};
+pub use ledger::{Beginning, HeldRow, LedgerStore};
 pub use listed::AccountDetails;
 pub use provider_keys::{NewProviderKey, ProviderKeyChange, Resealed};
 pub use row::{Billing, ChargeTo, Closing, Estimated, Flags, Opening, RowId, tier_name};
@@ -60,6 +64,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// An open store. Cheap to share behind an `Arc`, from any runtime.
 #[derive(Debug)]
 pub struct Store {
+    file: PathBuf,
     pool: SqlitePool,
     options: SqliteConnectOptions,
 }
@@ -110,7 +115,18 @@ impl Store {
             .max_lifetime(None)
             .connect_with(options.clone())
             .await?;
-        Ok(Self { pool, options })
+        let file = file.to_owned();
+        Ok(Self {
+            file,
+            pool,
+            options,
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Waits for what is under way, then closes. Whatever was reported as done is kept without it,

@@ -18,7 +18,7 @@ pub struct RowId(pub i64);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Opening {
     /// The request's id.
-    pub request: Box<str>,
+    pub request: Arc<str>,
     /// Which of the request's attempts it is, from 1.
     pub attempt: u32,
     /// Who pays.

@@ -32,7 +32,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         ],
     ),
     ("money", &["catalog", "usage"]),
-    ("ledger", &["access", "credentials", "money", "store"]),
+    (
+        "ledger",
+        &["access", "credentials", "money", "store", "usage"],
+    ),
     ("byok", &["access", "credentials", "secret"]),
     ("upstream", &["config", "credentials", "surface"]),
     ("routing", &["access", "catalog", "credentials"]),

@@ -7,6 +7,9 @@ ALTER TABLE accounts ADD COLUMN billing TEXT NOT NULL DEFAULT 'prepaid'
 -- How far below zero a postpaid account may go; NULL: without end.
 ALTER TABLE accounts ADD COLUMN credit_limit INTEGER CHECK (credit_limit >= 0);
 ALTER TABLE accounts ADD COLUMN closed INTEGER;
+-- The revision below of its last change, its grants' included.
+ALTER TABLE accounts ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;
+CREATE INDEX accounts_by_change ON accounts (changed);
 UPDATE accounts SET billing = 'postpaid';
 
 -- A book's number is that of its account, or one of these:
@@ -108,11 +111,13 @@ CREATE TABLE key_spend (
     PRIMARY KEY (day, access_key)
 ) STRICT, WITHOUT ROWID;
 
--- The last batch that was written, so that one whose end is not known is not written twice.
+-- Who holds the ledger, and the last batch it wrote: so that one whose end is not known is not written twice, and none
+-- is written by a process that has lost the ledger to another.
 CREATE TABLE ledger_state (
+    owner INTEGER NOT NULL,
     batch INTEGER NOT NULL
 ) STRICT;
-INSERT INTO ledger_state (batch) VALUES (0);
+INSERT INTO ledger_state (owner, batch) VALUES (0, 0);
 
 -- By this a running gateway sees what an operator changed. Triggers, so that a change made by hand is seen too.
 CREATE TABLE credit_revision (
@@ -124,16 +129,26 @@ CREATE TRIGGER accounts_inserted AFTER INSERT ON accounts
 BEGIN
     INSERT INTO balances (book, amount) VALUES (new.id, 0);
     UPDATE credit_revision SET revision = revision + 1;
+    UPDATE accounts SET changed = (SELECT revision FROM credit_revision) WHERE id = new.id;
 END;
 
 CREATE TRIGGER accounts_billed AFTER UPDATE OF billing, credit_limit, closed ON accounts
-BEGIN UPDATE credit_revision SET revision = revision + 1; END;
+BEGIN
+    UPDATE credit_revision SET revision = revision + 1;
+    UPDATE accounts SET changed = (SELECT revision FROM credit_revision) WHERE id = new.id;
+END;
 
 CREATE TRIGGER accounts_closed AFTER UPDATE OF closed ON accounts
 BEGIN UPDATE keyring_revision SET revision = revision + 1; END;
 
 CREATE TRIGGER grants_inserted AFTER INSERT ON grants
-BEGIN UPDATE credit_revision SET revision = revision + 1; END;
+BEGIN
+    UPDATE credit_revision SET revision = revision + 1;
+    UPDATE accounts SET changed = (SELECT revision FROM credit_revision) WHERE id = new.account;
+END;
 
 CREATE TRIGGER grants_ended AFTER UPDATE OF expires ON grants
-BEGIN UPDATE credit_revision SET revision = revision + 1; END;
+BEGIN
+    UPDATE credit_revision SET revision = revision + 1;
+    UPDATE accounts SET changed = (SELECT revision FROM credit_revision) WHERE id = new.account;
+END;

@@ -1,0 +1,53 @@
+//! What the ledger counts, for whoever shows it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::Estimated;
+
+/// Counters that only grow.
+#[derive(Debug, Default)]
+pub struct Counts {
+    charged: AtomicU64,
+    lost: AtomicU64,
+    estimated: [AtomicU64; Estimated::ALL.len()],
+}
+
+impl Counts {
+    /// What accounts were charged, in nano-dollars.
+    #[must_use]
+    pub fn charged(&self) -> u64 {
+        self.charged.load(Ordering::Relaxed)
+    }
+
+    /// Rows without a hold that could not be written.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Attempts whose usage was estimated, by reason.
+    pub fn estimated(&self) -> impl Iterator<Item = (Estimated, u64)> {
+        let counts = self.estimated.iter();
+        Estimated::ALL
+            .into_iter()
+            .zip(counts.map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    pub(super) fn add_charged(&self, nanos: i64) {
+        self.charged
+            .fetch_add(u64::try_from(nanos).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(super) fn add_lost(&self, rows: u64) {
+        self.lost.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    pub(super) fn add_estimated(&self, reason: Option<Estimated>) {
+        let place = Estimated::ALL
+            .iter()
+            .position(|known| Some(*known) == reason);
+        if let Some(count) = place.and_then(|place| self.estimated.get(place)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}

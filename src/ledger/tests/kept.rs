@@ -1,0 +1,393 @@
+//! What the store has after the ledger has said that it is there.
+
+use tempfile::TempDir;
+use tokio::task::JoinHandle;
+
+use super::*;
+use crate::store::{Book, NewGrant, Store};
+
+/// A store with a ledger, both of this process.
+struct Kept {
+    folder: TempDir,
+    store: Arc<Store>,
+    account: AccountId,
+    ledger: Arc<Ledger>,
+    time: Arc<AtomicI64>,
+    stop: watch::Sender<bool>,
+    writing: JoinHandle<()>,
+}
+
+impl Kept {
+    /// An account with `amount`.
+    async fn with(amount: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Arc::new(Store::open(folder.path()).await.unwrap());
+        let account = store.create_account("acme", NOW / 1_000).await.unwrap().id;
+        if amount != "0" {
+            grant(&store, account, amount, None).await;
+        }
+        Self::open(folder, store, account, Settings::default()).await
+    }
+
+    async fn open(
+        folder: TempDir,
+        store: Arc<Store>,
+        account: AccountId,
+        settings: Settings,
+    ) -> Self {
+        let (clock, time) = clock_at(NOW);
+        let (ledger, writer) = Writer::open(Arc::clone(&store), settings, clock, |_| {}).await;
+        let (stop, stopped) = watch::channel(false);
+        let writing = tokio::spawn(writer.run(stopped));
+        Self {
+            folder,
+            store,
+            account,
+            ledger,
+            time,
+            stop,
+            writing,
+        }
+    }
+
+    /// Ends the process as `kill -9` would: nothing more is written, and the lock is free.
+    async fn crash(self, settings: Settings) -> Self {
+        self.writing.abort();
+        let _ = self.writing.await;
+        let store = Arc::new(Store::open(self.folder.path()).await.unwrap());
+        Self::open(self.folder, store, self.account, settings).await
+    }
+
+    fn opening(&self, hold: &str) -> Opening {
+        Opening {
+            account: self.account,
+            ..opening(hold)
+        }
+    }
+
+    fn hold(&self, amount: &str) -> Result<Hold, Refused> {
+        self.ledger.hold(self.opening(amount), &Caps::default())
+    }
+
+    /// Waits until everything that has happened is on the disk.
+    async fn written(&self) {
+        self.ledger.all_written().await.unwrap();
+    }
+
+    async fn balance(&self, book: Book) -> i64 {
+        self.store.balance(book).await.unwrap()
+    }
+
+    fn standing(&self) -> Standing {
+        self.ledger.standing(self.account).unwrap()
+    }
+
+    async fn one<T>(&self, sql: &'static str) -> T
+    where
+        T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    {
+        self.store.scalar(sql).await
+    }
+}
+
+async fn grant(store: &Store, account: AccountId, amount: &str, expires: Option<i64>) -> GrantId {
+    let new = NewGrant {
+        account,
+        amount: dollars(amount),
+        expires,
+        note: String::new(),
+        idempotency: None,
+    };
+    store.grant(&new, NOW / 1_000).await.unwrap().0.id
+}
+
+/// Waits for something that another task does, for five seconds at the most.
+async fn until(what: impl Fn() -> bool) {
+    let waiting = async {
+        while !what() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), waiting)
+        .await
+        .expect("it comes about");
+}
+
+#[tokio::test]
+async fn a_row_is_held_then_settled_and_the_books_balance() {
+    let kept = Kept::with("10").await;
+    let hold = kept.hold("4").unwrap();
+    hold.durable().await.unwrap();
+    let held = "SELECT state || ' ' || held || ' ' || estimate FROM usage";
+    assert_eq!(kept.one::<String>(held).await, "0 4000000000 4000000000");
+    assert_eq!(kept.balance(Book::of(kept.account)).await, 10_000_000_000);
+
+    let usage = crate::usage::Usage {
+        input: 7,
+        output: u64::MAX,
+        ..Default::default()
+    };
+    hold.settle(Closing {
+        usage,
+        fee: dollars("0.5"),
+        outcome: "success",
+        status: Some(200),
+        upstream_id: Some("chatcmpl-1".into()),
+        ..cost("1.25")
+    });
+    kept.written().await;
+    let row = "SELECT state || ' ' || charged || ' ' || fee || ' ' || absorbed || ' ' || input || ' ' || output \
+               || ' ' || outcome || ' ' || status || ' ' || upstream_id || ' ' || tier FROM usage";
+    assert_eq!(
+        kept.one::<String>(row).await,
+        "1 1250000000 500000000 0 7 9223372036854775807 success 200 chatcmpl-1 standard"
+    );
+    assert_eq!(kept.balance(Book::of(kept.account)).await, 8_250_000_000);
+    assert_eq!(kept.balance(Book::COST).await, 1_250_000_000);
+    assert_eq!(kept.balance(Book::FEES).await, 500_000_000);
+    assert_eq!(kept.one::<i64>("SELECT SUM(amount) FROM balances").await, 0);
+    let left = kept.one::<i64>("SELECT remaining FROM grants").await;
+    assert_eq!(left, 8_250_000_000);
+    let spent = kept.one::<i64>("SELECT SUM(amount) FROM key_spend").await;
+    assert_eq!(spent, 1_750_000_000);
+}
+
+#[tokio::test]
+async fn what_the_operator_bears_is_in_his_book() {
+    let kept = Kept::with("10").await;
+    kept.hold("1").unwrap().settle(cost("3"));
+    let borne = Closing {
+        charge_to: ChargeTo::Operator,
+        ..cost("2")
+    };
+    kept.hold("1").unwrap().settle(borne);
+    kept.hold("1").unwrap().void(cost("5"));
+    kept.written().await;
+    assert_eq!(kept.balance(Book::OPERATOR).await, -4_000_000_000);
+    assert_eq!(kept.balance(Book::COST).await, 5_000_000_000);
+    assert_eq!(kept.balance(Book::of(kept.account)).await, 9_000_000_000);
+    let states =
+        "SELECT group_concat(state || ':' || flags) FROM (SELECT * FROM usage ORDER BY id)";
+    assert_eq!(kept.one::<String>(states).await, "1:1,1:0,2:0");
+}
+
+#[tokio::test]
+async fn a_clean_end_leaves_nothing_to_recover() {
+    let kept = Kept::with("10").await;
+    kept.hold("4").unwrap().settle(cost("1"));
+    drop(kept.hold("4").unwrap());
+    kept.stop.send_replace(true);
+    let Kept {
+        writing,
+        folder,
+        store,
+        account,
+        ..
+    } = kept;
+    writing.await.unwrap();
+    let kept = Kept::open(folder, store, account, Settings::default()).await;
+    assert_eq!(kept.standing().balance, dollars("5"));
+    let reasons = "SELECT group_concat(COALESCE(estimated, '-')) FROM usage";
+    assert_eq!(kept.one::<String>(reasons).await, "-,dropped");
+}
+
+#[tokio::test]
+async fn holds_of_a_process_that_was_killed_are_settled_by_rule() {
+    for (recovered, charged) in [
+        (Recovered::Estimate, "3"),
+        (Recovered::Hold, "4"),
+        (Recovered::Void, "0"),
+    ] {
+        let kept = Kept::with("10").await;
+        let opening = Opening {
+            estimate: dollars("3"),
+            ..kept.opening("4")
+        };
+        let hold = kept.ledger.hold(opening, &Caps::default()).unwrap();
+        hold.durable().await.unwrap();
+        let settings = Settings {
+            recovered,
+            ..Settings::default()
+        };
+        let kept = kept.crash(settings).await;
+        // It ends in a process that is gone.
+        drop(hold);
+        let standing = kept.standing();
+        let left = dollars("10").checked_sub(dollars(charged)).unwrap();
+        assert_eq!((standing.balance, standing.held), (left, Credits::ZERO));
+        assert_eq!(
+            kept.one::<i64>("SELECT COUNT(*) FROM usage WHERE state = 0")
+                .await,
+            0
+        );
+        let reason = kept.one::<String>("SELECT estimated FROM usage").await;
+        assert_eq!(reason, "recovered");
+        assert_eq!(kept.one::<i64>("SELECT SUM(amount) FROM balances").await, 0);
+        let counted = kept.ledger.counts().estimated();
+        let counted: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [(Estimated::Recovered, 1)]);
+    }
+}
+
+#[tokio::test]
+async fn caps_go_on_where_they_were() {
+    let kept = Kept::with("100").await;
+    let caps = Caps {
+        day: Some(dollars("10")),
+        month: None,
+    };
+    let ask = |kept: &Kept, amount| kept.ledger.hold(kept.opening(amount), &caps);
+    ask(&kept, "8").unwrap().settle(cost("8"));
+    kept.written().await;
+    let kept = kept.crash(Settings::default()).await;
+    assert!(matches!(ask(&kept, "3"), Err(Refused::CapReached { .. })));
+    ask(&kept, "2").unwrap().void(cost("0"));
+}
+
+#[tokio::test]
+async fn one_process_has_the_ledger_and_the_next_takes_over() {
+    let first = Kept::with("10").await;
+    let store = Arc::new(Store::open(first.folder.path()).await.unwrap());
+    let (clock, _) = clock_at(NOW);
+    let (ledger, writer) = Writer::open(store, Settings::default(), clock, |_| {}).await;
+    let (_stop, stopped) = watch::channel(false);
+    let second = tokio::spawn(writer.run(stopped));
+    let opening = first.opening("1");
+    let ask = || ledger.hold(opening.clone(), &Caps::default());
+    assert_eq!(ledger.state(), State::Waiting);
+    assert_eq!(ask().err(), Some(Refused::StoreDown));
+    first.hold("4").unwrap().settle(cost("4"));
+    first.stop.send_replace(true);
+    first.writing.await.unwrap();
+
+    until(|| ledger.state() == State::Up).await;
+    let hold = ask().unwrap();
+    hold.durable().await.unwrap();
+    assert_eq!(
+        ledger.standing(opening.account).unwrap().available,
+        Some(dollars("5"))
+    );
+    second.abort();
+}
+
+#[tokio::test]
+async fn whoever_lost_the_ledger_writes_nothing_more() {
+    let first = Kept::with("10").await;
+    let hold = first.hold("4").unwrap();
+    hold.durable().await.unwrap();
+    // The lock's file is gone, and somebody else makes a new one.
+    std::fs::remove_file(first.folder.path().join("tollgate.db.ledger")).unwrap();
+    let (clock, _) = clock_at(NOW);
+    let store = Arc::clone(&first.store);
+    let (ledger, writer) = Writer::open(store, Settings::default(), clock, |_| {}).await;
+    let (_stop, stopped) = watch::channel(false);
+    let second = tokio::spawn(writer.run(stopped));
+    assert_eq!(ledger.state(), State::Up);
+
+    hold.settle(cost("1"));
+    until(|| first.ledger.state() == State::Waiting).await;
+    assert_eq!(first.hold("1").err(), Some(Refused::StoreDown));
+    assert_eq!(first.ledger.counts().lost(), 1);
+    assert_eq!(first.balance(Book::of(first.account)).await, 6_000_000_000);
+    second.abort();
+}
+
+#[tokio::test]
+async fn what_an_operator_does_is_seen_within_a_second() {
+    let kept = Kept::with("1").await;
+    kept.hold("1").unwrap().settle(cost("1"));
+    assert!(kept.hold("1").is_err());
+    grant(&kept.store, kept.account, "5", None).await;
+    until(|| kept.standing().balance == dollars("5")).await;
+    let hold = kept.hold("5").unwrap();
+    kept.store
+        .set_billing(kept.account, Billing::Postpaid { limit: None })
+        .await
+        .unwrap();
+    until(|| kept.standing().available.is_none()).await;
+    assert_eq!(kept.standing().held, dollars("5"), "holds stay");
+    hold.settle(cost("2"));
+    kept.written().await;
+    assert_eq!(kept.balance(Book::of(kept.account)).await, 3_000_000_000);
+
+    let new = kept.store.create_account("new", 1).await.unwrap().id;
+    until(|| kept.ledger.standing(new).is_some()).await;
+    kept.store.close_account(new, 2).await.unwrap();
+    until(|| {
+        kept.ledger
+            .standing(new)
+            .is_some_and(|standing| standing.closed)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_grant_expires_though_nobody_asks_and_has_two_sides() {
+    let kept = Kept::with("5").await;
+    let soon = NOW / 1_000 + 60;
+    let brief = grant(&kept.store, kept.account, "2", Some(soon)).await;
+    until(|| kept.standing().balance == dollars("7")).await;
+    let hold = kept.hold("0.5").unwrap();
+    kept.time.store(soon * 1_000, Ordering::Relaxed);
+    until(|| kept.ledger.books().waiting() == 0).await;
+    until(|| kept.standing().balance == dollars("5.5")).await;
+    hold.void(cost("0"));
+    kept.written().await;
+    assert_eq!(kept.balance(Book::EXPIRED).await, 2_000_000_000);
+    assert_eq!(kept.balance(Book::of(kept.account)).await, 5_000_000_000);
+    let rows = kept.store.grants(kept.account).await.unwrap();
+    let left = rows.iter().find(|row| row.id == brief).unwrap().remaining;
+    assert_eq!(left, Credits::ZERO);
+
+    let ended = rows.iter().find(|row| row.id != brief).unwrap().id;
+    let hold = kept.hold("1").unwrap();
+    kept.store.end_grant(ended, soon - 1).await.unwrap();
+    until(|| kept.standing().balance == dollars("1")).await;
+    hold.settle(cost("1"));
+    assert_eq!(kept.standing().balance, Credits::ZERO);
+}
+
+#[tokio::test]
+async fn credit_that_is_owed_is_paid_by_the_next_grant() {
+    let kept = Kept::with("1").await;
+    let closing = Closing {
+        fee: dollars("3"),
+        ..Closing::default()
+    };
+    kept.ledger.record(kept.opening("0"), NOW, closing);
+    // Granted while the charge may be written or not.
+    grant(&kept.store, kept.account, "5", None).await;
+    until(|| kept.standing().balance == dollars("3")).await;
+    kept.written().await;
+    let left = kept.one::<i64>("SELECT SUM(remaining) FROM grants").await;
+    assert_eq!(left, 3_000_000_000);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_a_thousand_requests_ten_are_served_and_all_is_written() {
+    let kept = Kept::with("10").await;
+    let ask = |_| {
+        let (ledger, opening) = (Arc::clone(&kept.ledger), kept.opening("1"));
+        tokio::spawn(async move {
+            let Ok(hold) = ledger.hold(opening, &Caps::default()) else {
+                return 0;
+            };
+            hold.durable().await.unwrap();
+            hold.settle(cost("1"));
+            1
+        })
+    };
+    let asked: Vec<_> = (0..1_000).map(ask).collect();
+    let mut served = 0;
+    for one in asked {
+        served += one.await.unwrap();
+    }
+    assert_eq!(served, 10);
+    kept.written().await;
+    assert_eq!(kept.balance(Book::of(kept.account)).await, 0);
+    assert_eq!(
+        kept.one::<i64>("SELECT COUNT(*) FROM usage WHERE state = 1")
+            .await,
+        10
+    );
+}
