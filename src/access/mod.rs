@@ -5,8 +5,11 @@
 //!
 //! Absent: the store the keys come from, credit, and the status a refusal is answered with.
 
+pub mod allowance;
+mod bucket;
 pub mod glob;
 pub mod key;
+pub mod limits;
 pub mod policy;
 pub mod presented;
 pub mod steps;
@@ -16,6 +19,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use allowance::{AccountUse, Allowance};
 use key::{KeyDigest, KeyFault, KeyId};
 use policy::Policy;
 
@@ -43,6 +47,8 @@ pub struct Caller {
     pub account: Account,
     /// What may be reached, and how.
     pub policy: Policy,
+    /// What is counted of its requests; none: nothing is. Set by the keyring.
+    pub allowance: Option<Arc<Allowance>>,
 }
 
 /// A key as the keyring takes it.
@@ -54,6 +60,8 @@ pub struct KeyringEntry {
     pub enabled: bool,
     /// First Unix second at which it is refused; `None`: never.
     pub expires: Option<i64>,
+    /// Requests of its account that may be under way at one time; `None`: any number.
+    pub account_in_flight: Option<u64>,
     /// Who it speaks for.
     pub caller: Caller,
 }
@@ -62,6 +70,8 @@ pub struct KeyringEntry {
 #[derive(Debug, Default)]
 pub struct Keyring {
     keys: HashMap<KeyId, Record>,
+    /// Requests under way of the accounts that have a limit of them.
+    accounts: HashMap<AccountId, Arc<AccountUse>>,
 }
 
 #[derive(Debug)]
@@ -75,18 +85,45 @@ struct Record {
 impl Keyring {
     /// Takes the keys; of two with one id the last.
     pub fn new(entries: impl IntoIterator<Item = KeyringEntry>) -> Self {
-        let record = |entry: KeyringEntry| {
+        Self::default().followed_by(entries)
+    }
+
+    /// Takes other keys, of which those that were here before keep what is counted of their requests.
+    #[must_use]
+    pub fn followed_by(&self, entries: impl IntoIterator<Item = KeyringEntry>) -> Self {
+        let mut next = Self::default();
+        for mut entry in entries {
+            let id = entry.caller.key_id;
+            entry.caller.allowance = next.allowance(&entry, self);
             let record = Record {
                 digest: entry.digest,
                 enabled: entry.enabled,
                 expires: entry.expires,
                 caller: Arc::new(entry.caller),
             };
-            (record.caller.key_id, record)
-        };
-        Self {
-            keys: entries.into_iter().map(record).collect(),
+            next.keys.insert(id, record);
         }
+        next
+    }
+
+    fn allowance(&mut self, entry: &KeyringEntry, before: &Self) -> Option<Arc<Allowance>> {
+        let (caller, limits) = (&entry.caller, entry.caller.policy.limits());
+        let account = entry.account_in_flight.map(|limit| {
+            let id = caller.account.id;
+            let known = before.accounts.get(&id).cloned();
+            let used = self.accounts.entry(id).or_insert(known.unwrap_or_default());
+            (limit, Arc::clone(used))
+        });
+        if account.is_none() && !limits.is_counted() {
+            return None;
+        }
+        let known = before.keys.get(&caller.key_id);
+        let known = known.and_then(|known| known.caller.allowance.as_ref());
+        Some(Arc::new(Allowance {
+            limits: *limits,
+            used: known.map_or_else(Arc::default, |known| Arc::clone(&known.used)),
+            account,
+        }))
     }
 
     /// Who is calling with the key `presented`, at the Unix second `now`?
@@ -196,6 +233,7 @@ impl fmt::Display for Refusal {
 impl std::error::Error for Refusal {}
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests read JSON of their own")]
 mod tests {
     use super::key::AccessKey;
     use super::*;
@@ -207,6 +245,7 @@ mod tests {
             digest: key.digest,
             enabled: true,
             expires: None,
+            account_in_flight: None,
             caller: Caller {
                 key_id: key.id,
                 key_name: "ci".into(),
@@ -215,6 +254,7 @@ mod tests {
                     name: "acme".into(),
                 },
                 policy: Policy::default(),
+                allowance: None,
             },
         }
     }
@@ -280,6 +320,56 @@ mod tests {
         assert_eq!(
             Keyring::default().authenticate(key.shown.expose(), NOW),
             Err(Refusal::Unknown)
+        );
+    }
+
+    fn limited(entry: KeyringEntry, limits: &str) -> KeyringEntry {
+        let policy = format!(r#"{{"limits":{limits}}}"#);
+        let policy = Policy::new(&serde_json::from_str(&policy).unwrap()).unwrap();
+        KeyringEntry {
+            caller: Caller {
+                policy,
+                ..entry.caller
+            },
+            ..entry
+        }
+    }
+
+    #[test]
+    fn what_is_counted_of_a_key_outlives_the_keyring() {
+        let now = std::time::Instant::now();
+        let (one, other) = (
+            AccessKey::generate().unwrap(),
+            AccessKey::generate().unwrap(),
+        );
+        let entries = |limit: u64, account: Option<u64>| {
+            let entry = |key| KeyringEntry {
+                account_in_flight: account,
+                ..entry(key)
+            };
+            let limits = format!(r#"{{"requests_minute":{limit}}}"#);
+            [limited(entry(&one), &limits), entry(&other)]
+        };
+        let allowance = |ring: &Keyring, key: &AccessKey| {
+            let caller = ring.authenticate(key.shown.expose(), NOW).unwrap();
+            caller.allowance.clone()
+        };
+        let first = Keyring::new(entries(2, None));
+        assert!(allowance(&first, &other).is_none());
+        let enter = |ring: &Keyring, key| allowance(ring, key).unwrap().enter(now);
+        assert!(enter(&first, &one).is_ok());
+        let second = first.followed_by(entries(2, Some(2)));
+        let held = enter(&second, &one);
+        assert!(held.is_ok() && enter(&second, &one).is_err());
+        // Under way since before the keyring was replaced again, and of another key of the account.
+        let third = second.followed_by(entries(100, Some(2)));
+        let also = enter(&third, &other);
+        assert!(also.is_ok() && enter(&third, &other).is_err());
+        drop(held);
+        assert!(enter(&third, &other).is_ok());
+        assert_eq!(
+            allowance(&third, &one).unwrap().limits.requests_minute,
+            Some(100)
         );
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! Provider ids are those of the catalog. Aliases are resolved by whoever asks.
 //!
-//! Absent: rate limits and spend caps.
+//! Absent: what is used of the limits ([`super::allowance`], and the ledger).
 
 use std::fmt;
 use std::str::FromStr;
@@ -22,6 +22,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use super::glob::{BadPattern, Case, Glob, PATTERN_BYTES_MAX, Text};
+use super::limits::{LimitsEntry, OutOfRange};
 pub use super::steps::Step;
 use super::times::TimesEntry;
 
@@ -112,6 +113,9 @@ pub struct PolicyEntry {
     /// Bounds on the times of its requests, within those of the configuration.
     #[serde(skip_serializing_if = "TimesEntry::is_empty")]
     pub timeouts: TimesEntry,
+    /// What may be used in a time.
+    #[serde(skip_serializing_if = "LimitsEntry::is_empty")]
+    pub limits: LimitsEntry,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -215,6 +219,7 @@ pub struct Policy {
     no_fallback: bool,
     failover: Option<FailoverMode>,
     times: TimesEntry,
+    limits: LimitsEntry,
 }
 
 impl Default for Policy {
@@ -231,6 +236,7 @@ impl Default for Policy {
             no_fallback: false,
             failover: None,
             times: TimesEntry::default(),
+            limits: LimitsEntry::default(),
         }
     }
 }
@@ -244,6 +250,7 @@ impl Policy {
         if let Some(time) = entry.timeouts.fault() {
             return Err(PolicyFault::Time { time });
         }
+        entry.limits.check().map_err(PolicyFault::Limit)?;
         let default_steps = entry.credential_steps.as_deref().unwrap_or(&DEFAULT_STEPS);
         Ok(Self {
             allow_providers: rules("allow_providers", &entry.allow_providers, exact)?,
@@ -256,6 +263,7 @@ impl Policy {
             no_fallback: entry.no_fallback,
             failover: entry.failover,
             times: entry.timeouts,
+            limits: entry.limits,
         })
     }
 
@@ -343,6 +351,12 @@ impl Policy {
     #[must_use]
     pub fn times(&self) -> &TimesEntry {
         &self.times
+    }
+
+    /// What may be used in a time.
+    #[must_use]
+    pub fn limits(&self) -> &LimitsEntry {
+        &self.limits
     }
 }
 
@@ -496,6 +510,8 @@ pub enum PolicyFault {
         /// Where.
         member: &'static str,
     },
+    /// A limit that is out of its range.
+    Limit(OutOfRange),
     /// A time that is out of its range.
     Time {
         /// Which.
@@ -518,6 +534,7 @@ impl fmt::Display for PolicyFault {
             } => {
                 write!(out, "{member}: the rule {pattern:?} {fault}")
             }
+            Self::Limit(fault) => fault.fmt(out),
             Self::Time { time } => write!(out, "timeouts: {time} must be from 1ms to 1d"),
             Self::Steps { member } => {
                 write!(
@@ -733,6 +750,10 @@ mod tests {
                 "model_steps: name request, byok, byok:NAME or gateway, each once at the most, and at most 16",
             ),
             (&many, "deny_models: more than 256 rules"),
+            (
+                r#"{"limits":{"requests_minute":0}}"#,
+                "limits: requests_minute must be from 1 to 1000000000",
+            ),
         ] {
             let entry: PolicyEntry = serde_json::from_str(text).unwrap();
             assert_eq!(Policy::new(&entry).unwrap_err().to_string(), expected);

@@ -196,6 +196,9 @@ impl From<StoreError> for Fault {
             | StoreError::ReadOnly
             | StoreError::DiskFull
             | StoreError::Damaged
+            | StoreError::UnreadablePolicy(_)
+            | StoreError::LedgerLost
+            | StoreError::OutOfStep(_)
             | StoreError::Random(_)
             | StoreError::Database(_) => Code::StoreUnavailable,
         };

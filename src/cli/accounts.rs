@@ -22,6 +22,14 @@ pub enum AccountsCommand {
         #[command(flatten)]
         billing: NewBilling,
     },
+    /// Limit the requests of an account that may be under way at one time, over all its keys
+    Limit {
+        /// Its name
+        name: String,
+        /// How many, from 1 to 1000000, or none for any number
+        #[arg(long, value_name = "COUNT", value_parser = in_flight)]
+        in_flight: InFlight,
+    },
     /// List all accounts
     List {
         /// As a JSON array
@@ -116,6 +124,22 @@ impl Change {
     }
 }
 
+/// A limit, or that there is none.
+#[derive(Clone, Copy, Debug)]
+pub struct InFlight(Option<u32>);
+
+fn in_flight(text: &str) -> Result<InFlight, String> {
+    /// As many as the process may have.
+    const BOUNDS: std::ops::RangeInclusive<u32> = 1..=1_000_000;
+    if text == "none" {
+        return Ok(InFlight(None));
+    }
+    let limit = text.parse().ok().filter(|limit| BOUNDS.contains(limit));
+    limit
+        .map(|limit| InFlight(Some(limit)))
+        .ok_or_else(|| "a limit is a number from 1 to 1000000, or none".to_owned())
+}
+
 /// Does what was asked, at the time `now`, and writes what there is to see.
 ///
 /// # Errors
@@ -133,6 +157,26 @@ pub async fn run(
                 .create_account_billed(&name, billing, now.as_second())
                 .await?;
             writeln!(out, "Account {name} is made ({}).", words(billing))?;
+        }
+        AccountsCommand::Limit { name, in_flight } => {
+            let InFlight(limit) = in_flight;
+            let accounts = store.list_accounts().await?;
+            let found = accounts.iter().find(|row| *row.account.name == *name);
+            let row = found.ok_or_else(|| {
+                CliError::Argument(format!(
+                    "there is no account {name:?}; `tollgate accounts list` shows all"
+                ))
+            })?;
+            store.limit_account(row.account.id, limit).await?;
+            match limit {
+                Some(limit) => {
+                    writeln!(out, "Account {name} may have {limit} requests under way.")?
+                }
+                None => writeln!(
+                    out,
+                    "Account {name} may have any number of requests under way."
+                )?,
+            }
         }
         AccountsCommand::List { json } => list(store, json, out).await?,
         AccountsCommand::Show { name, json } => {
@@ -367,6 +411,36 @@ mod tests {
         ] {
             let refused = parsed(arguments).unwrap_err().to_string();
             assert!(refused.contains(words), "{arguments:?}: {refused}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_account_is_limited_by_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        say(&store, &["create", "acme"]).await.unwrap();
+        assert_eq!(
+            say(&store, &["limit", "acme", "--in-flight", "8"])
+                .await
+                .unwrap(),
+            "Account acme may have 8 requests under way.\n"
+        );
+        assert_eq!(
+            say(&store, &["limit", "acme", "--in-flight", "none"])
+                .await
+                .unwrap(),
+            "Account acme may have any number of requests under way.\n"
+        );
+        let unknown = say(&store, &["limit", "zeta", "--in-flight", "8"])
+            .await
+            .unwrap_err();
+        assert!(
+            unknown.to_string().contains("there is no account"),
+            "{unknown}"
+        );
+        for limit in ["0", "1000001", "-1", "x"] {
+            let words = ["accounts", "limit", "acme", "--in-flight", limit];
+            assert!(Arguments::try_parse_from(words).is_err(), "{limit}");
         }
     }
 }

@@ -234,6 +234,7 @@ fn caller(key: Option<KeyRow>) -> Result<Caller, Vec<String>> {
                 name: "".into(),
             },
             policy: Policy::default(),
+            allowance: None,
         });
     };
     Ok(Caller {
@@ -241,6 +242,7 @@ fn caller(key: Option<KeyRow>) -> Result<Caller, Vec<String>> {
         key_name: key.name.into(),
         account: key.account,
         policy: Policy::new(&key.policy.unwrap_or_default()).map_err(one)?,
+        allowance: None,
     })
 }
 

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::limits::LimitFlags;
 use super::table;
 use crate::access::key::{self, KeyId};
 use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
@@ -27,6 +28,8 @@ pub enum KeysCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Change the limits of a key
+    Update(Box<Update>),
     /// Refuse a key until it is enabled again
     Disable {
         /// The key's id, or the whole key
@@ -87,9 +90,20 @@ pub struct Create {
     /// Bound a time of its requests: connect, first_byte, first_byte_stream, idle or total, as total=60s; may be repeated
     #[arg(long, value_name = "TIME=DURATION", value_parser = bound)]
     timeout: Vec<(String, Duration)>,
+    #[command(flatten)]
+    limits: LimitFlags,
     /// As a JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// A key whose limits are changed.
+#[derive(Args, Clone, Debug)]
+pub struct Update {
+    /// The key's id, or the whole key
+    id: String,
+    #[command(flatten)]
+    limits: LimitFlags,
 }
 
 impl Create {
@@ -105,6 +119,7 @@ impl Create {
             no_fallback: self.no_fallback,
             failover: self.failover,
             timeouts: self.timeouts(),
+            limits: self.limits.of_new(),
         }
     }
 
@@ -130,6 +145,21 @@ pub async fn run(
     match command {
         KeysCommand::Create(asked) => create(&asked, store, now, out).await?,
         KeysCommand::List { json } => list(json, store, now, out).await?,
+        KeysCommand::Update(asked) => {
+            let id = key_id(&asked.id)?;
+            if asked.limits.is_empty() {
+                return Err(CliError::Argument(
+                    "name a limit to change, as --requests-per-minute 60".to_owned(),
+                ));
+            }
+            let change = |policy: &mut PolicyEntry| asked.limits.apply(&mut policy.limits);
+            let policy = store.change_policy(id, change).await?;
+            writeln!(
+                out,
+                "Access key {id} is changed; rules: {}.",
+                rules(Some(&policy))
+            )?;
+        }
         KeysCommand::Disable { id } => {
             let id = key_id(&id)?;
             store.set_enabled(id, false).await?;
@@ -193,7 +223,7 @@ async fn create(
     writeln!(out, "name     {}", row.name)?;
     writeln!(out, "account  {}{made}", row.account.name)?;
     writeln!(out, "expires  {}", expires.map_or("never".into(), time))?;
-    writeln!(out, "rules    {}", rules(&row))?;
+    writeln!(out, "rules    {}", rules(row.policy.as_ref()))?;
     writeln!(
         out,
         "\nThe access key, shown this once:\n\n{}",
@@ -221,7 +251,7 @@ async fn list(
             state(key, now).into(),
             time(key.created),
             key.expires.map_or("never".into(), time),
-            rules(key),
+            rules(key.policy.as_ref()),
         ]
     };
     let header = [
@@ -297,8 +327,8 @@ fn state(key: &KeyRow, now: Timestamp) -> &'static str {
 }
 
 /// A policy in a line.
-fn rules(key: &KeyRow) -> String {
-    let Some(policy) = &key.policy else {
+fn rules(policy: Option<&PolicyEntry>) -> String {
+    let Some(policy) = policy else {
         return "of another version of Tollgate, or damaged".into();
     };
     let mut parts = Vec::new();
@@ -327,6 +357,11 @@ fn rules(key: &KeyRow) -> String {
     for (name, time) in policy.timeouts.named() {
         if let Some(ms) = time {
             parts.push(format!("{name} {ms} ms"));
+        }
+    }
+    for (name, limit) in policy.limits.named() {
+        if let Some(limit) = limit {
+            parts.push(format!("{limit} {name}"));
         }
     }
     if parts.is_empty() {
@@ -478,6 +513,73 @@ mod tests {
 
     fn ask(keyring: &Keyring, key: &str) -> Result<(), Refusal> {
         keyring.authenticate(key, NOW).map(drop)
+    }
+
+    #[tokio::test]
+    async fn limits_are_set_changed_and_taken_away() {
+        let (_folder, store) = open().await;
+        let create = [
+            "create",
+            "--name",
+            "ci",
+            "--json",
+            "--requests-per-minute",
+            "60",
+            "--in-flight",
+            "4",
+            "--spend-day",
+            "12.50",
+            "--max-cost",
+            "0.05",
+            "--failover",
+            "off",
+        ];
+        let created = say_json(&store, &create).await;
+        let expected = json!({
+            "failover": "off",
+            "limits": {"requests_minute": 60, "in_flight": 4, "spend_day": "12.5", "max_cost": "0.05"},
+        });
+        assert_eq!(created["policy"], expected);
+        let id = created["id"].as_str().unwrap();
+        let update = [
+            "update",
+            id,
+            "--in-flight",
+            "none",
+            "--tokens-per-minute",
+            "5000",
+            "--spend-month",
+            "100",
+        ];
+        let said = say(&store, &update).await.unwrap();
+        let rules = "rules: failover off; 60 requests a minute; 5000 tokens a minute; $12.5 a day; $100 a month; $0.05 a request.";
+        assert_eq!(said, format!("Access key {id} is changed; {rules}\n"));
+        let listed = say_json(&store, &["list", "--json"]).await;
+        let limits = json!({
+            "requests_minute": 60, "tokens_minute": 5000, "spend_day": "12.5", "spend_month": "100",
+            "max_cost": "0.05",
+        });
+        assert_eq!(listed[0]["policy"]["limits"], limits);
+
+        let nothing = say(&store, &["update", id]).await.unwrap_err();
+        assert!(nothing.to_string().contains("name a limit"), "{nothing}");
+        let zero = say(&store, &["update", id, "--in-flight", "0"])
+            .await
+            .unwrap_err();
+        assert_eq!(
+            zero.to_string(),
+            "limits: in_flight must be from 1 to 1000000"
+        );
+        for wrong in [
+            ["--spend-day", "-1"],
+            ["--spend-day", "1.0000000001"],
+            ["--spend-day", "ten"],
+            ["--in-flight", "many"],
+            ["--requests-per-minute", "1.5"],
+        ] {
+            let arguments = ["update", id, wrong[0], wrong[1]];
+            assert!(parsed(&arguments).is_err(), "{wrong:?}");
+        }
     }
 
     #[tokio::test]

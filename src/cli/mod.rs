@@ -7,6 +7,7 @@ pub mod check;
 pub mod credit;
 pub mod explain;
 pub mod keys;
+mod limits;
 pub mod models;
 mod money;
 mod offline;

@@ -19,12 +19,13 @@ use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
 use super::way::Way;
-use super::{affinity, attempts, framing, order};
+use super::{affinity, attempts, framing, order, quota};
 use crate::access::{Caller, presented, times};
 use crate::byok::keys::StoredKeys;
 use crate::catalog::ProviderId;
 use crate::credentials::Payer;
 use crate::live::Live;
+use crate::money::{Credits, NotAnAmount};
 use crate::routing::failover::{Mode, Rules};
 use crate::routing::plan::{Candidate, Plan};
 use crate::surface::{Dialect, Surface};
@@ -36,6 +37,9 @@ const FAILOVER: HeaderName = HeaderName::from_static("tollgate-failover");
 
 /// Bounds the whole request with all its attempts.
 const TIMEOUT: HeaderName = HeaderName::from_static("tollgate-timeout");
+
+/// Bounds what it may cost.
+const MAX_COST: HeaderName = HeaderName::from_static("tollgate-max-cost");
 
 /// What follows the admission.
 pub enum Next {
@@ -51,6 +55,8 @@ pub(super) struct Controls {
     pub(super) rules: Rules,
     /// The longest that the request may take.
     pub(super) total: Option<Duration>,
+    /// The most that the request may cost.
+    pub(super) max_cost: Option<Credits>,
     pub(super) own_key: Option<String>,
 }
 
@@ -142,13 +148,15 @@ impl Gateway {
         allow(session, &[Method::POST])?;
         let controls = self.identify(session, ctx, provider)?;
         self.check_load(ctx)?;
+        let admitted = quota::enter(ctx.caller.as_ref())?;
         let bounds = bounds(&ctx.live);
         session.set_write_timeout(Some(bounds.client));
         let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
         let lost = body.lost;
         let headers = &session.req_header().headers;
         let stored = self.stored.pin();
-        let routed = route(ctx, surface, &controls, &stored, headers, body, &bounds)?;
+        let mut routed = route(ctx, surface, &controls, &stored, headers, body, &bounds)?;
+        quota::reserve(admitted, surface, &mut routed)?;
         if let Some(reason) = lost {
             self.metrics.replay_lost(reason);
         }
@@ -194,6 +202,7 @@ impl Gateway {
                 ..live.rules
             },
             total: timeout(header, ctx.seen)?,
+            max_cost: narrower(max_cost(header, ctx.seen)?, caller.policy.limits().max_cost),
             own_key,
         })
     }
@@ -278,6 +287,8 @@ fn route(
         overhead: None,
         meter: None,
         stream_open: None,
+        quota: None,
+        max_cost: controls.max_cost,
         body,
     }))
 }
@@ -377,6 +388,8 @@ fn sole<'a>(
             "Tollgate-Provider"
         } else if *name == FAILOVER {
             "Tollgate-Failover"
+        } else if *name == MAX_COST {
+            "Tollgate-Max-Cost"
         } else {
             "Tollgate-Timeout"
         };
@@ -423,6 +436,32 @@ fn timeout(
             "Tollgate-Timeout must be a number of seconds, or have a unit: 30, 2.5, 500ms, 30s, 10m or 1h.",
         )
     })
+}
+
+fn max_cost(
+    header: &pingora::http::RequestHeader,
+    seen: Seen,
+) -> Result<Option<Credits>, Rejection> {
+    let value = seen.max_cost.then(|| sole(header, &MAX_COST)).transpose()?;
+    let Some(value) = value.flatten() else {
+        return Ok(None);
+    };
+    let text = value.to_str().map_err(|_| NotAnAmount::NotANumber);
+    let amount = text.and_then(|text| text.trim().parse());
+    amount.map(Some).map_err(|fault| {
+        Rejection::new(
+            Code::InvalidRequest,
+            format!("Tollgate-Max-Cost is the most that the request may cost in US dollars, as 0.05: {fault}."),
+        )
+    })
+}
+
+/// The smaller of two bounds.
+fn narrower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
 }
 
 fn unknown_path(path: &str) -> Rejection {

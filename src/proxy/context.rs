@@ -17,9 +17,11 @@ use super::replay::Shared;
 use super::seen::Seen;
 use super::way::Way;
 use crate::access::Caller;
+use crate::access::allowance::Admitted;
 use crate::credentials::Payer;
 use crate::live::Live;
 use crate::metrics::Counted;
+use crate::money::Credits;
 use crate::routing::failover::{Rules, Verdict};
 use crate::routing::plan::{Plan, UpstreamModel};
 use crate::surface::{Dialect, Surface};
@@ -97,6 +99,10 @@ pub struct Routed {
     pub meter: Option<Box<Meter>>,
     /// Counts the stream as long as it lasts.
     pub stream_open: Option<Counted>,
+    /// What it takes of the limits of its access key, where that has any.
+    pub quota: Option<Admitted>,
+    /// The most that it may cost, by its access key or `Tollgate-Max-Cost`.
+    pub max_cost: Option<Credits>,
 }
 
 impl Routed {

@@ -28,6 +28,7 @@ pub mod memory;
 mod meter;
 mod models;
 mod order;
+mod quota;
 mod record;
 mod refuse;
 pub mod reject;

@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use super::Gateway;
 use super::context::{RequestContext, Routed};
-use super::{meter, response};
+use super::{meter, quota, response};
 use crate::credentials::Source;
 use crate::log::access::Entry;
 use crate::metrics::CredentialLabel;
@@ -60,6 +60,7 @@ impl Gateway {
         let metered = ctx.routed.as_ref().and_then(|routed| routed.meter.as_ref());
         let used = metered.map(|meter| meter.report());
         self.count(ctx, status, took, used.as_ref());
+        quota::settle(ctx.routed.as_deref_mut(), status, used.as_ref());
         if self.access_log.is_on() {
             self.log(session, ctx, status, now, used.as_ref());
         }

@@ -44,9 +44,11 @@ impl Gateway {
         self.metrics.rejection(rejection.code.index());
         let body = rejection.body(ctx.dialect, ctx.id());
         let mut header = own_header(rejection.code.status(), body.len())?;
-        if let Some(seconds) = rejection.code.retry_after() {
-            header.insert_header(RETRY_AFTER, seconds)?;
-            header.insert_header("retry-after-ms", u64::from(seconds) * 1000)?;
+        if let Some(time) = rejection.retry_after() {
+            // Rounded up: who comes in time is let in.
+            let millis = u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+            header.insert_header(RETRY_AFTER, millis.div_ceil(1_000))?;
+            header.insert_header("retry-after-ms", millis)?;
         }
         if rejection.code == Code::MethodNotAllowed {
             // Surfaces are posted to; all else that is served is read.
@@ -63,6 +65,9 @@ impl Gateway {
             header.insert_header("x-should-retry", "false")?;
         }
         response::decorate(&mut header, ctx, Instant::now())?;
+        if let Some(wait) = &rejection.wait {
+            response::limits(&mut header, &wait.levels, ctx.dialect)?;
+        }
         // Where the SDKs look for the id of an error's request.
         let usual = if ctx.dialect == Dialect::Anthropic {
             "request-id"

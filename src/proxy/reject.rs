@@ -2,9 +2,11 @@
 //! The only place that picks a status.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::access::allowance::Levels;
 use crate::surface::Dialect;
 
 /// Why a request was refused. The names are part of the interface.
@@ -162,6 +164,17 @@ pub struct Rejection {
     pub code: Code,
     /// What is wrong and what to do, for people.
     pub message: Cow<'static, str>,
+    /// When to ask again, where that is known.
+    pub wait: Option<Box<Wait>>,
+}
+
+/// When to ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// In this time.
+    pub time: Duration,
+    /// How the limits of a minute stand, for the headers that tell it.
+    pub levels: Levels,
 }
 
 impl Rejection {
@@ -170,7 +183,27 @@ impl Rejection {
         Self {
             code,
             message: message.into(),
+            wait: None,
         }
+    }
+
+    /// With the time after which to ask again, and how the limits of a minute stand.
+    #[must_use]
+    pub fn waiting(mut self, time: Duration, levels: Levels) -> Self {
+        self.wait = Some(Box::new(Wait { time, levels }));
+        self
+    }
+
+    /// The time for `Retry-After`.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        let usual = || {
+            self.code
+                .retry_after()
+                .map(u64::from)
+                .map(Duration::from_secs)
+        };
+        self.wait.as_ref().map(|wait| wait.time).or_else(usual)
     }
 
     /// The body, in the caller's dialect.

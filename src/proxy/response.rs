@@ -1,7 +1,7 @@
 //! The header that goes to the client: the upstream's, less what it must not say to a client of
 //! Tollgate's, plus the `Tollgate-*` headers.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::{
@@ -14,10 +14,13 @@ use pingora::http::ResponseHeader;
 
 use super::context::{RequestContext, Routed};
 use super::edits::Made;
+use super::quota;
 use super::request::OWN_PREFIX;
+use crate::access::allowance::Levels;
 use crate::credentials::Source;
 use crate::live::Live;
 use crate::routing::plan::UpstreamModel;
+use crate::surface::Dialect;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("tollgate-request-id");
 const MODEL: HeaderName = HeaderName::from_static("tollgate-model");
@@ -46,6 +49,16 @@ pub fn identify(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<(
     edited(response, |headers| name_request(headers, ctx))
 }
 
+/// Tells how the limits of a minute stand, as providers of the dialect do.
+///
+/// # Errors
+/// Pingora's, when a header cannot be set.
+pub fn limits(response: &mut ResponseHeader, levels: &Levels, dialect: Dialect) -> Result<()> {
+    edited(response, |headers| {
+        quota::write(headers, levels, dialect, SystemTime::now())
+    })
+}
+
 /// Turns the upstream's header into the client's.
 ///
 /// # Errors
@@ -66,6 +79,7 @@ pub fn decorate(
             .as_ref()
             .map(|routed| routed.plan.credential().source);
         clean(headers, source);
+        quota::tell(headers, ctx, now);
         name_request(headers, ctx);
         if let Some(routed) = ctx.routed.as_deref_mut() {
             let took = now.saturating_duration_since(ctx.started);

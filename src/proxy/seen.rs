@@ -30,6 +30,8 @@ pub struct Seen {
     pub affinity: bool,
     /// `Tollgate-Timeout`.
     pub timeout: bool,
+    /// `Tollgate-Max-Cost`.
+    pub max_cost: bool,
     /// How many other headers there are in our name: they mean nothing to us.
     pub ignored: u16,
 }
@@ -54,6 +56,7 @@ impl Seen {
             "tollgate-provider" => self.provider = true,
             "tollgate-failover" => self.failover = true,
             "tollgate-timeout" => self.timeout = true,
+            "tollgate-max-cost" => self.max_cost = true,
             _ if affinity::is_header(name) => self.affinity = true,
             "x-goog-api-key" | "x-goog-api-client" => {
                 self.google = true;
@@ -91,9 +94,11 @@ mod tests {
             "tollgate-provider",
             "tollgate-failover",
             "tollgate-timeout",
+            "tollgate-max-cost",
             "tollgate-key",
         ]);
         assert!(ours.provider && ours.failover && ours.timeout && ours.ignored == 0);
+        assert!(ours.max_cost);
         assert_eq!(seen(&["tollgate-else", "tollgate-keys"]).ignored, 2);
     }
 }

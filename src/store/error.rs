@@ -60,6 +60,8 @@ pub enum StoreError {
     BadName,
     /// The policy of a new key has a mistake.
     Policy(PolicyFault),
+    /// The policy of a key cannot be read, and so not changed.
+    UnreadablePolicy(KeyId),
     /// A limit of a postpaid account is below zero.
     NegativeLimit,
     /// An account with open holds cannot be closed.
@@ -153,6 +155,10 @@ impl fmt::Display for StoreError {
                 super::NAME_CHARS_MAX
             ),
             Self::Policy(fault) => fault.fmt(out),
+            Self::UnreadablePolicy(id) => write!(
+                out,
+                "the policy of access key {id} is of another version of Tollgate, or damaged; create a new key"
+            ),
             Self::NegativeLimit => out.write_str("a credit limit is 0 or more"),
             Self::HasHolds(holds) => write!(
                 out,

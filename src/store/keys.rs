@@ -82,6 +82,7 @@ type KeyringColumns = (
     String,
     i64,
     String,
+    Option<i64>,
 );
 
 impl Store {
@@ -191,13 +192,21 @@ impl Store {
     /// # Errors
     /// When the store fails.
     pub async fn load_keyring(&self) -> Result<Keyring, StoreError> {
+        self.load_keyring_after(&Keyring::default()).await
+    }
+
+    /// As [`Store::load_keyring`]; keys that were on the ring `before` keep what is counted of their requests.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn load_keyring_after(&self, before: &Keyring) -> Result<Keyring, StoreError> {
         let rows: Vec<KeyringColumns> = sqlx::query_as(
-            "SELECT k.id, k.name, k.digest, k.enabled AND a.closed IS NULL, k.expires, k.policy, a.id, a.name \
+            "SELECT k.id, k.name, k.digest, k.enabled AND a.closed IS NULL, k.expires, k.policy, a.id, a.name, a.in_flight \
              FROM access_keys k JOIN accounts a ON a.id = k.account WHERE k.revoked IS NULL",
         )
         .fetch_all(&self.pool)
         .await?;
-        Ok(Keyring::new(rows.into_iter().filter_map(keyring_entry)))
+        Ok(before.followed_by(rows.into_iter().filter_map(keyring_entry)))
     }
 }
 
@@ -218,7 +227,7 @@ pub(super) fn listed(columns: ListedColumns) -> Option<KeyRow> {
 
 /// `None` as in [`listed`].
 fn keyring_entry(columns: KeyringColumns) -> Option<KeyringEntry> {
-    let (id, name, digest, enabled, expires, policy, account_id, account_name) = columns;
+    let (id, name, digest, enabled, expires, policy, account_id, account_name, in_flight) = columns;
     let key_id: KeyId = id.parse().ok()?;
     let policy = read_policy(&policy).map(|(_, policy)| policy);
     if let Err(fault) = &policy {
@@ -231,11 +240,13 @@ fn keyring_entry(columns: KeyringColumns) -> Option<KeyringEntry> {
         digest: KeyDigest::from_bytes(&digest)?,
         enabled: enabled && policy.is_ok(),
         expires,
+        account_in_flight: in_flight.and_then(|limit| u64::try_from(limit).ok()),
         caller: Caller {
             key_id,
             key_name: name.into(),
             account: account(account_id, account_name),
             policy: policy.unwrap_or_default(),
+            allowance: None,
         },
     })
 }
@@ -244,7 +255,7 @@ fn keyring_entry(columns: KeyringColumns) -> Option<KeyringEntry> {
     clippy::disallowed_methods,
     reason = "off the request path, and what we wrote ourselves"
 )]
-fn read_policy(text: &str) -> Result<(PolicyEntry, Policy), String> {
+pub(super) fn read_policy(text: &str) -> Result<(PolicyEntry, Policy), String> {
     let entry: PolicyEntry = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let policy = Policy::new(&entry).map_err(|error| error.to_string())?;
     Ok((entry, policy))

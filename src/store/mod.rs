@@ -18,6 +18,7 @@ mod history;
 mod journal;
 mod keys;
 mod ledger;
+mod limits;
 mod listed;
 mod provider_keys;
 mod row;
@@ -89,7 +90,7 @@ impl Store {
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
         let options = schema::prepare(folder.unwrap_or(Path::new(".")), file).await?;
-        Self::connect(options).await
+        Self::connect(file, options).await
     }
 
     /// The store in `file`, to look at only: nothing is made, migrated or written. `None` where there is none, or one of
@@ -99,12 +100,12 @@ impl Store {
     /// A later version's store, a file that is no store; else see [`StoreError`].
     pub async fn look_into(file: &Path) -> Result<Option<Self>, StoreError> {
         match schema::look_only(file).await? {
-            Some(options) => Self::connect(options).await.map(Some),
+            Some(options) => Self::connect(file, options).await.map(Some),
             None => Ok(None),
         }
     }
 
-    async fn connect(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+    async fn connect(file: &Path, options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let pool = SqlitePoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)

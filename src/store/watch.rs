@@ -108,7 +108,7 @@ async fn follow(
     keyring: &Snapshot<Keyring>,
 ) -> Result<(), StoreError> {
     if changes.changed().await? {
-        match store.load_keyring().await {
+        match store.load_keyring_after(&keyring.pin()).await {
             Ok(next) => keyring.publish(next),
             Err(error) => {
                 changes.forget();

@@ -42,6 +42,7 @@ mod health_active;
 mod health_hurry;
 mod health_passive;
 mod health_seen;
+mod key_limits;
 mod keys_credit;
 mod keys_health;
 mod limits;

@@ -15,7 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("log", &["usage"]),
     ("echo", &[]),
     ("explain", &[]),
-    ("access", &["snapshot", "secret"]),
+    ("access", &["money", "snapshot", "secret"]),
     ("catalog", &["surface"]),
     ("config", &["log", "secret"]),
     ("credentials", &[]),

@@ -1,5 +1,5 @@
 -- Provider keys that accounts have stored, each sealed under a master key that is not in here, and a counter by which a
--- running gateway sees that they changed. Times are Unix seconds.
+-- running gateway sees that they changed; and a limit of accounts. Times are Unix seconds.
 
 CREATE TABLE provider_keys (
     id       TEXT    NOT NULL PRIMARY KEY,
@@ -38,3 +38,9 @@ BEGIN UPDATE provider_keys_revision SET revision = revision + 1; END;
 
 CREATE TRIGGER provider_keys_deleted AFTER DELETE ON provider_keys
 BEGIN UPDATE provider_keys_revision SET revision = revision + 1; END;
+
+-- Requests of the account under way at one time at the most, over all its access keys; NULL: any number.
+ALTER TABLE accounts ADD COLUMN in_flight INTEGER CHECK (in_flight BETWEEN 1 AND 1000000);
+
+CREATE TRIGGER accounts_limited AFTER UPDATE OF in_flight ON accounts
+BEGIN UPDATE keyring_revision SET revision = revision + 1; END;
