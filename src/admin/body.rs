@@ -10,6 +10,7 @@ use serde_json::error::Category;
 
 use super::answer::JSON;
 use super::fault::{Code, Fault};
+use super::plain::Plain;
 
 /// Bytes of a body at the most: the longest policy of a key fits in it several times.
 pub const BODY_MAX: usize = 64 << 10;
@@ -33,7 +34,17 @@ pub async fn read<T: DeserializeOwned>(
             return Err(Fault::new(Code::InvalidRequest, message));
         }
     };
-    serde_json::from_slice(&text).map_err(|error| malformed(&error))
+    parse(&text).map_err(|error| malformed(&error))
+}
+
+/// JSON does not tell `7` from `7.0`, and some write the latter; serde takes it for no whole number.
+fn parse<T: DeserializeOwned>(text: &[u8]) -> Result<T, serde_json::Error> {
+    serde_json::from_slice(text).or_else(|error| {
+        let Ok(Plain(value)) = serde_json::from_slice(text) else {
+            return Err(error);
+        };
+        T::deserialize(value).map_err(|_| error)
+    })
 }
 
 /// A web page can send other types than this without asking first whether it may.
@@ -113,13 +124,31 @@ mod tests {
     struct Form {
         #[allow(dead_code, reason = "read by serde only")]
         key: String,
-        #[allow(dead_code, reason = "read by serde only")]
         count: u8,
     }
 
     fn said(text: &str) -> String {
         let error = serde_json::from_str::<Form>(text).expect_err("a mistake");
         malformed(&error).message
+    }
+
+    #[test]
+    fn whole_numbers_are_read_however_they_are_written() {
+        for (text, count) in [("7", 7), ("7.0", 7), ("7e0", 7), ("0.7e1", 7), ("-0.0", 0)] {
+            let form: Form =
+                parse(format!(r#"{{"key":"k","count":{text}}}"#).as_bytes()).expect(text);
+            assert_eq!(form.count, count, "{text}");
+        }
+        for text in ["7.5", "256.0", "-1.0", "1e30", "\"7\""] {
+            let text = format!(r#"{{"key":"k","count":{text}}}"#);
+            assert!(parse::<Form>(text.as_bytes()).is_err(), "{text}");
+        }
+        for text in [
+            r#"{"key":"k","count":7.0,"count":7.0}"#,
+            r#"{"key":"k","count":7.0,"x":1}"#,
+        ] {
+            assert!(parse::<Form>(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod guard;
 mod openapi;
 mod operation;
 mod page;
+mod plain;
 mod process;
 mod query;
 mod route;

@@ -73,14 +73,14 @@ impl Control for Process {
     }
 }
 
-struct Admin {
+pub(super) struct Admin {
     app: Arc<AdminApp>,
     process: Arc<Process>,
     _folder: TempDir,
 }
 
 impl Admin {
-    async fn new(guard: Guard) -> Self {
+    pub(super) async fn new(guard: Guard) -> Self {
         let process = Arc::new(Process {
             store: AtomicBool::new(true),
             files_are_good: AtomicBool::new(true),
@@ -121,7 +121,7 @@ impl Admin {
     }
 
     /// Sends JSON, and reads it back.
-    async fn send(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+    pub(super) async fn send(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let length = body.len();
         let (status, answer) = split(
             &self

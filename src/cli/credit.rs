@@ -22,6 +22,9 @@ const PAGE: u32 = 1000;
 #[derive(Clone, Debug, Subcommand)]
 pub enum CreditCommand {
     /// Give credit to an account
+    #[command(after_help = "\
+Example:
+  tollgate credit grant acme 100 --expires 90d --note 'invoice 7' --idempotency-key invoice-7")]
     Grant(New),
     /// Take back what is neither spent nor held of a grant
     End {
@@ -43,6 +46,9 @@ pub enum CreditCommand {
         json: bool,
     },
     /// Write down every movement of money, for bookkeepers
+    #[command(after_help = "\
+Example:
+  tollgate credit export --from 2026-11-01 --to 2026-12-01 > november.csv")]
     Export(Export),
     /// Say whether all books agree with the rows that they are the sums of; exits with 2 if not
     Check {

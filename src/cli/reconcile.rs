@@ -17,6 +17,14 @@ use crate::store::{By, Store};
 
 /// Which report, and how closely it has to agree.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Known are the exports of OpenAI's dashboard and Anthropic's console, what their administration APIs answer, and a table
+of your own with the columns day, model, and any of input, cached, cache_write, output, cost.
+
+Examples:
+  tollgate reconcile completions_usage.csv --tolerance 0.1
+  tollgate reconcile claude_api_cost.csv --tolerance 1 --tolerance-dollars 0.05
+  tollgate reconcile groq.csv --provider groq --all")]
 pub struct Options {
     #[command(flatten)]
     pub(super) file: super::ConfigFile,

@@ -17,6 +17,10 @@ const LINES_MAX: u32 = 1_000_000;
 
 /// Which usage, and how it is shown.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  tollgate usage --by account --from 2026-11-01 --to 2026-12-01
+  tollgate usage --by day --account acme --format csv > acme.csv")]
 pub struct Options {
     #[command(flatten)]
     pub(super) file: super::ConfigFile,

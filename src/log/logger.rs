@@ -1,6 +1,7 @@
 //! Diagnostics: the `log` facade as JSON lines on standard error. Libraries are heard from `warn` on only, whatever the
 //! level: below it Pingora prints request headers, credentials among them. Query strings are cut out of every message,
-//! since Pingora's error lines quote request targets, and a target may hold `?key=`.
+//! since Pingora's error lines quote request targets, and a target may hold `?key=`; and so are the bytes that it quotes
+//! of a message it could not read.
 
 use std::borrow::Cow;
 use std::io::Write;
@@ -17,6 +18,9 @@ const OURS: &str = "tollgate";
 
 /// What stands in a message for a query string.
 const CUT: &str = "?…";
+
+/// Behind this, Pingora quotes bytes that it received: headers, and so credentials.
+const QUOTE: &str = "buf: ";
 
 /// Sends `log` records of at least `level` to standard error. Only the first call of a process does anything; returns
 /// whether this was it.
@@ -40,9 +44,18 @@ fn line(unix_ms: i64, record: &Record<'_>) -> Vec<u8> {
     out.extend_from_slice(b",\"target\":");
     json::string(&mut out, record.target());
     out.extend_from_slice(b",\"message\":");
-    json::string(&mut out, &without_queries(&record.args().to_string()));
+    let message = record.args().to_string();
+    json::string(&mut out, &without_queries(without_quote(&message)));
     out.extend_from_slice(b"}\n");
     out
+}
+
+/// `message` up to the bytes that it quotes.
+fn without_quote(message: &str) -> &str {
+    match message.find(QUOTE) {
+        Some(at) => message[..at].trim_end(),
+        None => message,
+    }
 }
 
 /// `message` without what stands between a `?` inside a word and the end of that word. A question mark at the end of a
@@ -106,6 +119,16 @@ mod tests {
         ] {
             assert_eq!(without_queries(message), expected);
         }
+    }
+
+    #[test]
+    fn bytes_that_are_quoted_never_reach_the_log() {
+        let message = "cannot read: InvalidHTTPHeader context: buf: \"GET / HTTP/1.1\\r\\nAuthorization: Bearer SECRET\" cause: x";
+        assert_eq!(
+            without_quote(message),
+            "cannot read: InvalidHTTPHeader context:"
+        );
+        assert_eq!(without_quote("a buffer: full"), "a buffer: full");
     }
 
     #[test]

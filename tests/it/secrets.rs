@@ -272,6 +272,14 @@ async fn broken_requests_leave_no_secret_in_the_log() {
             assert!(response.status >= 400, "{}", response.status);
         }
     }
+    for broken in ["x: \0", "no colon"] {
+        let mut client = client::h1(lab.gateway.admin()).await;
+        client.queue(format!(
+            "GET /metrics HTTP/1.1\r\nhost: a\r\n{credentials}{broken}\r\n\r\n"
+        ));
+        let _ = client.half_close().await;
+        let _ = client.response("GET").await;
+    }
     // The log is behind by a moment at the most: a last request comes after all of them.
     assert_eq!(
         lab.gateway

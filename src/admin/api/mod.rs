@@ -159,3 +159,6 @@ fn to_come(text: &str, now: Timestamp) -> Result<i64, Fault> {
     }
     Ok(moment.as_second())
 }
+
+#[cfg(test)]
+mod tests;

@@ -238,7 +238,7 @@ impl Operation for Get {
 #[serde(deny_unknown_fields)]
 pub struct Reported {
     /// The texts of the files or pages: CSV or JSON, as the provider gives them.
-    #[schemars(length(min = 1, max = 100))]
+    #[schemars(length(min = 1))]
     reports: Vec<String>,
     /// Whose they are, where they do not say so themselves.
     provider: Option<String>,
