@@ -15,10 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
 use tollgate::access::AccountId;
 use tollgate::credentials::Source;
-use tollgate::ledger::{Caps, Clock, Closing, Ledger, Opening, Settings, Writer};
+use tollgate::ledger::{Caps, Clock, Closing, Commit, Ledger, Opening, Settings, WAIT_MAX};
 use tollgate::money::Credits;
 use tollgate::store::{Billing, Store};
 
@@ -86,23 +85,21 @@ struct Commits {
 
 async fn measure(options: &Options, kind: Kind) -> Outcome<Found> {
     let folder = tempfile::tempdir_in(&options.folder)?;
-    let store = Arc::new(Store::open(folder.path()).await?);
+    let store = Store::open(folder.path()).await?;
     let billing = Billing::Postpaid { limit: None };
     let account = store.create_account_billed("bench", billing, 1).await?.id;
     let commits = Arc::new(Commits::default());
     let counting = Arc::clone(&commits);
+    let observe = move |commit: Commit| {
+        let nanos = u64::try_from(commit.took.as_nanos()).unwrap_or(u64::MAX);
+        counting.count.fetch_add(1, Ordering::Relaxed);
+        counting
+            .rows
+            .fetch_add(commit.rows as u64, Ordering::Relaxed);
+        counting.nanos.fetch_add(nanos, Ordering::Relaxed);
+    };
     let (ledger, writer) =
-        Writer::open(store, Settings::default(), Clock::system(), move |commit| {
-            counting.count.fetch_add(1, Ordering::Relaxed);
-            counting
-                .rows
-                .fetch_add(commit.rows as u64, Ordering::Relaxed);
-            let nanos = u64::try_from(commit.took.as_nanos()).unwrap_or(u64::MAX);
-            counting.nanos.fetch_add(nanos, Ordering::Relaxed);
-        })
-        .await;
-    let (_stop, stopped) = watch::channel(false);
-    let writing = tokio::spawn(writer.run(stopped));
+        Ledger::open(store.file(), Settings::default(), Clock::system(), observe)?;
 
     let (began, before) = (Instant::now(), cpu()?);
     let total = options.rate * options.seconds;
@@ -125,7 +122,9 @@ async fn measure(options: &Options, kind: Kind) -> Outcome<Found> {
     }
     ledger.all_written().await?;
     let (elapsed, used) = (began.elapsed().as_secs_f64(), cpu()? - before);
-    writing.abort();
+    if !writer.finish(WAIT_MAX) {
+        return Err("it does not end".into());
+    }
     waits.sort_unstable_by(f64::total_cmp);
     let count = commits.count.load(Ordering::Relaxed) as f64;
     Ok(Found {

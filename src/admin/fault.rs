@@ -197,6 +197,7 @@ impl From<StoreError> for Fault {
             | StoreError::DiskFull
             | StoreError::Damaged
             | StoreError::UnreadablePolicy(_)
+            | StoreError::Ledger(_)
             | StoreError::LedgerLost
             | StoreError::OutOfStep(_)
             | StoreError::Random(_)

@@ -41,6 +41,21 @@ pub struct Books {
     writing: Option<Instant>,
     /// A Unix second before which nothing expires.
     next_expiry: Option<i64>,
+    /// Whether a hold is queued, which somebody waits for.
+    urgent: bool,
+    sleep: Sleep,
+}
+
+/// What the writer is to be woken for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sleep {
+    /// Nothing: it is awake, or knows when it has to be.
+    #[default]
+    None,
+    /// A hold.
+    Light,
+    /// Anything.
+    Deep,
 }
 
 /// Whether anything can be held, and is written.
@@ -160,6 +175,7 @@ impl Books {
             return Err(refused);
         }
         self.open += 1;
+        self.urgent = true;
         let row = self.open_row(opening, now);
         Ok(Held {
             row,
@@ -259,7 +275,43 @@ impl Books {
 
     /// What is to be written now, and the last event in it.
     pub fn take(&mut self) -> (Batch, u64) {
+        self.urgent = false;
         (std::mem::take(&mut self.queue), self.events)
+    }
+
+    /// The pace at which what is queued is to be written: `urgent` where somebody waits for it.
+    pub fn wanted<T>(&self, urgent: T, lazy: T) -> Option<T> {
+        match (self.queue.is_empty(), self.urgent) {
+            (true, _) => None,
+            (false, true) => Some(urgent),
+            (false, false) => Some(lazy),
+        }
+    }
+
+    /// The writer goes to sleep.
+    pub fn sleep(&mut self) {
+        self.sleep = match self.wanted(Sleep::None, Sleep::Light) {
+            Some(sleep) => sleep,
+            None => Sleep::Deep,
+        };
+    }
+
+    /// The writer is awake, or is being woken.
+    pub const fn wake(&mut self) {
+        self.sleep = Sleep::None;
+    }
+
+    /// Whether the writer has to be woken for what was queued last; it is asked once.
+    pub fn must_wake(&mut self) -> bool {
+        let wake = match self.sleep {
+            Sleep::None => false,
+            Sleep::Light => self.urgent,
+            Sleep::Deep => !self.queue.is_empty(),
+        };
+        if wake {
+            self.wake();
+        }
+        wake
     }
 
     /// Returns the state before.

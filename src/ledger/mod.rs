@@ -37,10 +37,12 @@ mod spend;
 mod writer;
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
 use crate::access::AccountId;
 use crate::money::Credits;
@@ -160,8 +162,8 @@ pub struct Ledger {
     clock: Clock,
     settings: Settings,
     counts: Counts,
-    /// Tells the writer that there is something to write.
-    wake: Notify,
+    /// What writes it down.
+    writer: OnceLock<Thread>,
     written: watch::Sender<Written>,
 }
 
@@ -186,11 +188,24 @@ impl Ledger {
         };
         ledger.books().replace_state(State::InMemory);
         ledger.books().begin(beginning, ledger.now());
-        ledger.publish(Written {
-            events: u64::MAX,
-            up: true,
-        });
+        ledger.succeeded(u64::MAX);
         Arc::new(ledger)
+    }
+
+    /// Opens the ledger of the store `file`, which [`Store`](crate::store::Store) has opened before, and starts the
+    /// thread that writes it. What a process left held that was ended by force is settled by rule, and written. If
+    /// another process has the ledger, or the store fails, it is [`State::Waiting`], until the thread gets it. `observe`
+    /// is told of each transaction. Waits for the disk.
+    ///
+    /// # Errors
+    /// There can be no thread.
+    pub fn open(
+        file: &Path,
+        settings: Settings,
+        clock: Clock,
+        observe: impl Fn(Commit) + Send + 'static,
+    ) -> std::io::Result<(Arc<Self>, Writer)> {
+        writer::start(file, settings, clock, observe)
     }
 
     fn new(settings: Settings, clock: Clock) -> Self {
@@ -203,7 +218,7 @@ impl Ledger {
             clock,
             settings,
             counts: Counts::default(),
-            wake: Notify::new(),
+            writer: OnceLock::new(),
             written: watch::Sender::new(nothing),
         }
     }
@@ -221,8 +236,10 @@ impl Ledger {
     pub fn hold(self: &Arc<Self>, mut opening: Opening, caps: &Caps) -> Result<Hold, Refused> {
         opening.estimate = opening.estimate.max(Credits::ZERO).min(opening.hold);
         let estimate = opening.estimate;
-        let held = self.books().hold(opening, caps, self.now())?;
-        self.wake.notify_one();
+        let now = self.now();
+        let mut books = self.books();
+        let held = books.hold(opening, caps, now)?;
+        self.wake(books);
         Ok(Hold::new(Arc::clone(self), held, estimate))
     }
 
@@ -231,9 +248,11 @@ impl Ledger {
     /// there is room for; others are lost with what they would have charged, and counted.
     pub fn record(&self, opening: Opening, started: i64, closing: Closing) {
         let estimated = closing.estimated;
-        let charged = self.books().record(opening, started, closing, self.now());
+        let now = self.now();
+        let mut books = self.books();
+        let charged = books.record(opening, started, closing, now);
+        self.wake(books);
         self.count(charged, estimated);
-        self.wake.notify_one();
     }
 
     /// How an account stands; `None` where there is none.
@@ -277,9 +296,24 @@ impl Ledger {
     fn end(&self, held: &Held, closing: Closing, void: bool) {
         let estimated = closing.estimated.filter(|_| !void);
         let (bound, now) = (self.settings.bound, self.now());
-        let charged = self.books().end(held, closing, void, bound, now);
+        let mut books = self.books();
+        let charged = books.end(held, closing, void, bound, now);
+        self.wake(books);
         self.count(charged, estimated);
-        self.wake.notify_one();
+    }
+
+    /// Lets go of the books, and wakes the writer if it has to be.
+    fn wake(&self, mut books: MutexGuard<'_, Books>) {
+        let wake = books.must_wake();
+        drop(books);
+        if let Some(writer) = self.writer.get().filter(|_| wake) {
+            writer.unpark();
+        }
+    }
+
+    fn written_by(&self, thread: Thread) {
+        // There is one writer, and this is told once.
+        let _ = self.writer.set(thread);
     }
 
     fn count(&self, charged: Option<i64>, estimated: Option<Estimated>) {
@@ -314,8 +348,14 @@ impl Ledger {
         self.written(event).await
     }
 
-    fn publish(&self, written: Written) {
-        self.written.send_replace(written);
+    /// Everything up to `events` is on the disk.
+    fn succeeded(&self, events: u64) {
+        self.written.send_replace(Written { events, up: true });
+    }
+
+    /// Nothing more comes to the disk for now.
+    fn failed(&self) {
+        self.written.send_modify(|written| written.up = false);
     }
 
     /// Nothing that could panic is done under this lock half way.

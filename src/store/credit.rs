@@ -1,40 +1,10 @@
 //! How accounts pay, and what an operator changes of it. A gateway that is running sees each change within a second.
 //! Absent: what requests cost, and who reads any of it.
 
-use std::collections::HashMap;
-
-use sqlx::sqlite::SqliteConnection;
-
 use crate::access::AccountId;
 use crate::money::Credits;
 
-use super::{Billing, Book, GrantId, Store, StoreError};
-
-/// An account as the ledger takes it. Amounts are in nano-dollars.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredAccount {
-    /// Its number.
-    pub id: AccountId,
-    /// How it pays.
-    pub billing: Billing,
-    /// Whether it is closed.
-    pub closed: bool,
-    /// What it has; below zero is what it owes.
-    pub balance: i64,
-    /// Its grants with something left.
-    pub grants: Vec<StoredGrant>,
-}
-
-/// A grant as the ledger takes it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredGrant {
-    /// Its number.
-    pub id: GrantId,
-    /// What is neither spent nor expired, in nano-dollars.
-    pub remaining: i64,
-    /// The Unix second from which on it cannot be spent.
-    pub expires: Option<i64>,
-}
+use super::{Billing, Book, Store, StoreError};
 
 impl Billing {
     /// As the two columns of the store.
@@ -45,26 +15,15 @@ impl Billing {
         }
     }
 
-    pub(super) fn from_columns(billing: &str, limit: Option<i64>) -> Self {
+    pub(super) fn from_columns(billing: &str, limit: Option<Credits>) -> Self {
         match billing {
-            "postpaid" => Self::Postpaid {
-                limit: limit.map(Credits::from_nanos),
-            },
+            "postpaid" => Self::Postpaid { limit },
             _ => Self::Prepaid,
         }
     }
 }
 
 impl Store {
-    /// Every account, as the ledger takes it.
-    ///
-    /// # Errors
-    /// When the store fails.
-    pub async fn stored_accounts(&self) -> Result<Vec<StoredAccount>, StoreError> {
-        let mut transaction = self.pool.begin().await?;
-        stored_accounts(&mut transaction, -1).await
-    }
-
     /// What is in a book, in nano-dollars.
     ///
     /// # Errors
@@ -145,43 +104,6 @@ impl Billing {
     }
 }
 
-/// The accounts that have changed since a revision (all since -1), with what is left of their grants.
-pub(super) async fn stored_accounts(
-    connection: &mut SqliteConnection,
-    since: i64,
-) -> Result<Vec<StoredAccount>, StoreError> {
-    let mut grants: HashMap<i64, Vec<StoredGrant>> = HashMap::new();
-    let left: Vec<(i64, i64, i64, Option<i64>)> = sqlx::query_as(
-        "SELECT g.account, g.id, g.remaining, g.expires FROM accounts a \
-         JOIN grants g ON g.account = a.id AND g.remaining > 0 WHERE a.changed > ?",
-    )
-    .bind(since)
-    .fetch_all(&mut *connection)
-    .await?;
-    for (account, id, remaining, expires) in left {
-        grants.entry(account).or_default().push(StoredGrant {
-            id: GrantId(id),
-            remaining,
-            expires,
-        });
-    }
-    let accounts: Vec<(i64, String, Option<i64>, bool, i64)> = sqlx::query_as(
-        "SELECT a.id, a.billing, a.credit_limit, a.closed IS NOT NULL, b.amount \
-         FROM accounts a JOIN balances b ON b.book = a.id WHERE a.changed > ? ORDER BY a.id",
-    )
-    .bind(since)
-    .fetch_all(&mut *connection)
-    .await?;
-    let account = |(id, billing, limit, closed, balance): (i64, String, _, _, _)| StoredAccount {
-        id: AccountId(id),
-        billing: Billing::from_columns(&billing, limit),
-        closed,
-        balance,
-        grants: grants.remove(&id).unwrap_or_default(),
-    };
-    Ok(accounts.into_iter().map(account).collect())
-}
-
 fn found(rows: u64, account: AccountId) -> Result<(), StoreError> {
     match rows {
         0 => Err(StoreError::UnknownAccount(account.0)),
@@ -192,8 +114,14 @@ fn found(rows: u64, account: AccountId) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::{Day, LedgerStore, StoredAccount};
 
     const NOW: i64 = 1_800_000_000;
+
+    fn accounts(store: &Store) -> Vec<StoredAccount> {
+        let claimed = LedgerStore::claim(store.file(), 1, Day(0));
+        claimed.unwrap().1.accounts
+    }
 
     async fn store() -> (tempfile::TempDir, Store) {
         let folder = tempfile::tempdir().unwrap();
@@ -219,7 +147,7 @@ mod tests {
             grants: Vec::new(),
         };
         assert_eq!(
-            store.stored_accounts().await.unwrap(),
+            accounts(&store),
             [
                 row(prepaid.id, Billing::Prepaid, false),
                 row(other.id, postpaid, false)
@@ -232,7 +160,7 @@ mod tests {
         store.set_billing(other.id, Billing::Prepaid).await.unwrap();
         store.close_account(other.id, NOW).await.unwrap();
         assert_eq!(
-            store.stored_accounts().await.unwrap(),
+            accounts(&store),
             [
                 row(prepaid.id, Billing::Postpaid { limit: None }, false),
                 row(other.id, Billing::Prepaid, true)

@@ -98,6 +98,8 @@ pub enum StoreError {
     Random(getrandom::Error),
     /// Anything else the database says.
     Database(sqlx::Error),
+    /// The same, to the ledger.
+    Ledger(rusqlite::Error),
 }
 
 impl fmt::Display for StoreError {
@@ -203,6 +205,7 @@ impl fmt::Display for StoreError {
             Self::NotSealed(fault) => fault.fmt(out),
             Self::Random(error) => write!(out, "no random bytes from the kernel: {error}"),
             Self::Database(error) => write!(out, "the store failed: {error}"),
+            Self::Ledger(error) => write!(out, "the store failed: {error}"),
         }
     }
 }
@@ -216,6 +219,7 @@ impl std::error::Error for StoreError {
             Self::NotSealed(fault) => Some(fault),
             Self::Random(error) => Some(error),
             Self::Database(error) => Some(error),
+            Self::Ledger(error) => Some(error),
             _ => None,
         }
     }
@@ -226,13 +230,28 @@ impl From<sqlx::Error> for StoreError {
         if matches!(error, sqlx::Error::PoolTimedOut) {
             return Self::Busy;
         }
-        match sqlite_code(&error) {
-            // Primary result codes: https://www.sqlite.org/rescode.html
-            Some(5 | 6) => Self::Busy,
-            Some(8) => Self::ReadOnly,
-            Some(13) => Self::DiskFull,
-            Some(11 | NOT_A_DATABASE) => Self::Damaged,
-            _ => Self::Database(error),
+        let known = sqlite_code(&error).and_then(Self::of_code);
+        known.unwrap_or(Self::Database(error))
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        let code = error.sqlite_error().map(|error| error.extended_code & 0xff);
+        let known = code.and_then(|code| Self::of_code(code.into()));
+        known.unwrap_or(Self::Ledger(error))
+    }
+}
+
+impl StoreError {
+    /// By SQLite's primary result code: <https://www.sqlite.org/rescode.html>.
+    const fn of_code(code: i64) -> Option<Self> {
+        match code {
+            5 | 6 => Some(Self::Busy),
+            8 => Some(Self::ReadOnly),
+            13 => Some(Self::DiskFull),
+            11 | NOT_A_DATABASE => Some(Self::Damaged),
+            _ => None,
         }
     }
 }

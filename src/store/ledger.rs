@@ -1,25 +1,52 @@
 //! The ledger's own connection to the store: what it reads when it begins, what it writes, and what of an operator's
-//! changes it has not seen.
+//! changes it has not seen. Every call waits for the disk: it is for a thread of its own.
 //!
 //! Who claims the ledger becomes its owner; whoever owned it before can write no more.
 
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{ConnectOptions, Connection};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, params};
 
 use crate::access::AccountId;
 use crate::access::key::KeyId;
+use crate::money::Credits;
 
-use super::batch::{Batch, Day};
-use super::credit::{self, StoredAccount};
-use super::row::RowId;
+use super::StoreError;
+use super::batch::{Batch, Day, GrantId};
+use super::row::{Billing, RowId};
 use super::write::{self, Mismatch};
-use super::{Store, StoreError};
 
 /// How long a transaction of the ledger waits for another process that is writing. Longer than any write of ours, and
 /// below what a client may wait for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An account as the ledger takes it. Amounts are in nano-dollars.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredAccount {
+    /// Its number.
+    pub id: AccountId,
+    /// How it pays.
+    pub billing: Billing,
+    /// Whether it is closed.
+    pub closed: bool,
+    /// What it has; below zero is what it owes.
+    pub balance: i64,
+    /// Its grants with something left.
+    pub grants: Vec<StoredGrant>,
+}
+
+/// A grant as the ledger takes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredGrant {
+    /// Its number.
+    pub id: GrantId,
+    /// What is neither spent nor expired, in nano-dollars.
+    pub remaining: i64,
+    /// The Unix second from which on it cannot be spent.
+    pub expires: Option<i64>,
+}
 
 /// A row of the store that is still held.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +83,8 @@ pub struct Beginning {
 /// The ledger's connection.
 #[derive(Debug)]
 pub struct LedgerStore {
-    options: SqliteConnectOptions,
-    connection: Option<SqliteConnection>,
+    file: PathBuf,
+    connection: Option<Connection>,
     owner: i64,
     /// Batches written.
     batches: i64,
@@ -65,29 +92,21 @@ pub struct LedgerStore {
     revision: i64,
 }
 
-impl Store {
-    /// Makes the process that is known by the random number `owner` the owner of the ledger, and reads what it begins
-    /// with; of spend that since the day `since`.
+impl LedgerStore {
+    /// Makes the process that is known by the random number `owner` the owner of the ledger in the store `file`, which
+    /// [`Store`](super::Store) has opened before, and reads what it begins with; of spend that since the day `since`.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn claim_ledger(
-        &self,
-        owner: i64,
-        since: Day,
-    ) -> Result<(LedgerStore, Beginning), StoreError> {
-        let options = self.options.clone().busy_timeout(BUSY_TIMEOUT);
-        let mut connection = options.connect().await?;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        sqlx::query("UPDATE ledger_state SET owner = ?, batch = 0")
-            .bind(owner)
-            .execute(&mut *transaction)
-            .await?;
-        let revision = revision(&mut transaction).await?;
-        let beginning = beginning(&mut transaction, since).await?;
-        transaction.commit().await?;
-        let store = LedgerStore {
-            options,
+    pub fn claim(file: &Path, owner: i64, since: Day) -> Result<(Self, Beginning), StoreError> {
+        let mut connection = connect(file)?;
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        transaction.execute("UPDATE ledger_state SET owner = ?, batch = 0", [owner])?;
+        let revision = revision(&transaction)?;
+        let beginning = beginning(&transaction, since)?;
+        transaction.commit()?;
+        let store = Self {
+            file: file.to_owned(),
             connection: Some(connection),
             owner,
             batches: 0,
@@ -95,135 +114,170 @@ impl Store {
         };
         Ok((store, beginning))
     }
-}
 
-impl LedgerStore {
     /// Writes a batch, and returns when it is on the disk. After a failure it has to be given the same batch again: what
     /// was written all the same is not written twice.
     ///
     /// # Errors
     /// [`StoreError::LedgerLost`] for good; [`StoreError::OutOfStep`] when the store is not as this process left it; or
     /// the store fails, and the next call connects anew.
-    pub async fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let mut connection = self.connect().await?;
-        let written = self.write_on(&mut connection, batch).await;
-        if written.is_ok() {
-            self.batches += 1;
-            self.connection = Some(connection);
-        }
-        written
+    pub fn write(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let mut connection = self.connect()?;
+        self.write_on(&mut connection, batch)?;
+        self.batches += 1;
+        self.connection = Some(connection);
+        Ok(())
     }
 
-    async fn write_on(
-        &self,
-        connection: &mut SqliteConnection,
-        batch: &Batch,
-    ) -> Result<(), StoreError> {
+    fn write_on(&self, connection: &mut Connection, batch: &Batch) -> Result<(), StoreError> {
         let next = self.batches + 1;
-        let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-        let turned = sqlx::query("UPDATE ledger_state SET batch = ? WHERE owner = ? AND batch = ?")
-            .bind(next)
-            .bind(self.owner)
-            .bind(self.batches)
-            .execute(&mut *transaction)
-            .await?;
-        if turned.rows_affected() == 0 {
-            let (owner, batch): (i64, i64) =
-                sqlx::query_as("SELECT owner, batch FROM ledger_state")
-                    .fetch_one(&mut *transaction)
-                    .await?;
-            return match (owner, batch) == (self.owner, next) {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let turned = transaction
+            .prepare_cached("UPDATE ledger_state SET batch = ? WHERE owner = ? AND batch = ?")?
+            .execute([next, self.owner, self.batches])?;
+        if turned == 0 {
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+            let found: (i64, i64) =
+                transaction.query_row("SELECT owner, batch FROM ledger_state", [], read)?;
+            return match found == (self.owner, next) {
                 // It had been written, though its commit was reported as failed.
                 true => Ok(()),
                 false => Err(StoreError::LedgerLost),
             };
         }
-        match write::write(&mut transaction, batch).await? {
-            Ok(()) => Ok(transaction.commit().await?),
+        match write::write(&transaction, batch)? {
+            Ok(()) => Ok(transaction.commit()?),
             Err(Mismatch::Rows) => Err(StoreError::OutOfStep("rows that were held")),
             Err(Mismatch::Books) => Err(StoreError::OutOfStep("books or grants")),
         }
     }
 
-    /// The accounts that somebody changed since this was last asked. No batch may be half written meanwhile.
+    /// The accounts that somebody changed since this was last asked.
     ///
     /// # Errors
     /// When the store fails; the next call connects anew, and tells the same changes.
-    pub async fn changed(&mut self) -> Result<Vec<StoredAccount>, StoreError> {
-        let mut connection = self.connect().await?;
-        let mut transaction = connection.begin().await?;
-        let now = revision(&mut transaction).await?;
+    pub fn changed(&mut self) -> Result<Vec<StoredAccount>, StoreError> {
+        let mut connection = self.connect()?;
+        let transaction = connection.transaction()?;
+        let now = revision(&transaction)?;
         let accounts = match now == self.revision {
             true => Vec::new(),
-            false => credit::stored_accounts(&mut transaction, self.revision).await?,
+            false => accounts(&transaction, self.revision)?,
         };
-        transaction.commit().await?;
+        transaction.finish()?;
         self.revision = now;
         self.connection = Some(connection);
         Ok(accounts)
     }
 
-    /// Closes the connection.
-    pub async fn close(mut self) {
-        if let Some(connection) = self.connection.take() {
-            // There is nothing to be done about it: what was reported as written is.
-            let _ = connection.close().await;
-        }
-    }
-
-    async fn connect(&mut self) -> Result<SqliteConnection, StoreError> {
+    fn connect(&mut self) -> Result<Connection, StoreError> {
         match self.connection.take() {
             Some(connection) => Ok(connection),
-            None => Ok(self.options.connect().await?),
+            None => connect(&self.file),
         }
     }
 }
 
-async fn revision(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
-    let (revision,) = sqlx::query_as("SELECT revision FROM credit_revision")
-        .fetch_one(connection)
-        .await?;
-    Ok(revision)
+/// With the settings of [`Store`](super::Store)'s own connections.
+fn connect(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    Ok(connection)
 }
 
-async fn beginning(connection: &mut SqliteConnection, since: Day) -> Result<Beginning, StoreError> {
-    let accounts = credit::stored_accounts(&mut *connection, -1).await?;
-    let spend: Vec<(i64, String, i64)> =
-        sqlx::query_as("SELECT day, access_key, amount FROM key_spend WHERE day >= ?")
-            .bind(since.0)
-            .fetch_all(&mut *connection)
-            .await?;
-    let (last,): (Option<i64>,) = sqlx::query_as("SELECT MAX(id) FROM usage")
-        .fetch_one(&mut *connection)
-        .await?;
-    let books: Vec<(i64,)> = sqlx::query_as("SELECT amount FROM balances")
-        .fetch_all(&mut *connection)
-        .await?;
-    let known =
-        |(day, key, amount): (i64, String, i64)| Some((Day(day), key.parse().ok()?, amount));
+fn revision(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
+    transaction
+        .prepare_cached("SELECT revision FROM credit_revision")?
+        .query_row([], |row| row.get(0))
+}
+
+fn beginning(transaction: &Transaction<'_>, since: Day) -> rusqlite::Result<Beginning> {
+    let sum = transaction
+        .prepare("SELECT amount FROM balances")?
+        .query_map([], |row| row.get::<_, i64>(0))?
+        .map(|amount| amount.map(i128::from))
+        .sum::<rusqlite::Result<i128>>()?;
+    let last: Option<i64> =
+        transaction.query_row("SELECT MAX(id) FROM usage", [], |row| row.get(0))?;
     Ok(Beginning {
-        accounts,
-        spend: spend.into_iter().filter_map(known).collect(),
+        accounts: accounts(transaction, -1)?,
+        spend: spend(transaction, since)?,
         next_row: last.unwrap_or(0) + 1,
-        held: held(connection).await?,
-        sum: books.iter().map(|(amount,)| i128::from(*amount)).sum(),
+        held: held(transaction)?,
+        sum,
     })
 }
 
+/// The accounts that have changed since a revision (all since -1), with what is left of their grants.
+fn accounts(transaction: &Transaction<'_>, since: i64) -> rusqlite::Result<Vec<StoredAccount>> {
+    let mut left: HashMap<i64, Vec<StoredGrant>> = HashMap::new();
+    let mut grants = transaction.prepare(
+        "SELECT g.account, g.id, g.remaining, g.expires FROM accounts a \
+         JOIN grants g ON g.account = a.id AND g.remaining > 0 WHERE a.changed > ?",
+    )?;
+    let mut rows = grants.query([since])?;
+    while let Some(row) = rows.next()? {
+        left.entry(row.get(0)?).or_default().push(StoredGrant {
+            id: GrantId(row.get(1)?),
+            remaining: row.get(2)?,
+            expires: row.get(3)?,
+        });
+    }
+    transaction
+        .prepare(
+            "SELECT a.id, a.billing, a.credit_limit, a.closed IS NOT NULL, b.amount \
+             FROM accounts a JOIN balances b ON b.book = a.id WHERE a.changed > ? ORDER BY a.id",
+        )?
+        .query_map([since], |row| {
+            let id = row.get(0)?;
+            let limit: Option<i64> = row.get(2)?;
+            Ok(StoredAccount {
+                id: AccountId(id),
+                billing: Billing::from_columns(
+                    row.get_ref(1)?.as_str()?,
+                    limit.map(Credits::from_nanos),
+                ),
+                closed: row.get(3)?,
+                balance: row.get(4)?,
+                grants: left.remove(&id).unwrap_or_default(),
+            })
+        })?
+        .collect()
+}
+
+fn spend(transaction: &Transaction<'_>, since: Day) -> rusqlite::Result<Vec<(Day, KeyId, i64)>> {
+    let mut statement =
+        transaction.prepare("SELECT day, access_key, amount FROM key_spend WHERE day >= ?")?;
+    let mut rows = statement.query(params![since.0])?;
+    let mut spend = Vec::new();
+    while let Some(row) = rows.next()? {
+        // Written by hand, if it is no key's: it is in nobody's way.
+        if let Ok(key) = row.get_ref(1)?.as_str()?.parse() {
+            spend.push((Day(row.get(0)?), key, row.get(2)?));
+        }
+    }
+    Ok(spend)
+}
+
 /// Every row that is still held.
-async fn held(connection: &mut SqliteConnection) -> Result<Vec<HeldRow>, StoreError> {
-    let rows: Vec<(i64, i64, String, i64, i64, i64)> = sqlx::query_as(
-        "SELECT id, account, access_key, held, estimate, started FROM usage WHERE state = 0 ORDER BY id",
-    )
-    .fetch_all(connection)
-    .await?;
-    let row = |(id, account, key, held, estimate, started): (_, _, String, _, _, _)| HeldRow {
-        id: RowId(id),
-        account: AccountId(account),
-        key: key.parse().ok(),
-        held,
-        estimate,
-        started,
-    };
-    Ok(rows.into_iter().map(row).collect())
+fn held(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<HeldRow>> {
+    transaction
+        .prepare(
+            "SELECT id, account, access_key, held, estimate, started FROM usage WHERE state = 0 \
+             ORDER BY id",
+        )?
+        .query_map([], |row| {
+            Ok(HeldRow {
+                id: RowId(row.get(0)?),
+                account: AccountId(row.get(1)?),
+                key: row.get_ref(2)?.as_str()?.parse().ok(),
+                held: row.get(3)?,
+                estimate: row.get(4)?,
+                started: row.get(5)?,
+            })
+        })?
+        .collect()
 }

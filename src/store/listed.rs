@@ -49,6 +49,7 @@ impl FromRow<'_, SqliteRow> for AccountDetails {
     fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
         let name: String = row.try_get("name")?;
         let billing: String = row.try_get("billing")?;
+        let limit: Option<i64> = row.try_get("credit_limit")?;
         Ok(Self {
             account: Account {
                 id: AccountId(row.try_get("id")?),
@@ -56,7 +57,7 @@ impl FromRow<'_, SqliteRow> for AccountDetails {
             },
             created: row.try_get("created")?,
             closed: row.try_get("closed")?,
-            billing: Billing::from_columns(&billing, row.try_get("credit_limit")?),
+            billing: Billing::from_columns(&billing, limit.map(Credits::from_nanos)),
             balance: Credits::from_nanos(row.try_get("balance")?),
             held: Credits::from_nanos(row.try_get("held")?),
             expires: row.try_get("expires")?,

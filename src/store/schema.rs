@@ -207,7 +207,7 @@ async fn migrate(connection: &mut SqliteConnection, file: &Path) -> Result<(), S
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Billing, FILE, Store};
+    use super::super::{Billing, Day, FILE, LedgerStore, Store};
     use super::*;
     use std::os::unix::fs::PermissionsExt;
     use std::path::PathBuf;
@@ -394,7 +394,8 @@ mod tests {
         std::fs::copy(old, folder.path().join(FILE)).unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         store.create_account("new", 1).await.unwrap();
-        let accounts = store.stored_accounts().await.unwrap();
+        let claimed = LedgerStore::claim(store.file(), 1, Day(0));
+        let accounts = claimed.unwrap().1.accounts;
         let billing: Vec<_> = accounts.iter().map(|account| account.billing).collect();
         let unlimited = Billing::Postpaid { limit: None };
         assert_eq!(billing, [unlimited, unlimited, Billing::Prepaid]);

@@ -1,12 +1,13 @@
-//! A [`Batch`] as statements.
+//! A [`Batch`] as statements. Each kind is prepared once, and run once a row: on the writer's own thread a row costs a few
+//! microseconds.
 
 use std::sync::LazyLock;
 
-use sqlx::sqlite::SqliteConnection;
+use rusqlite::types::ToSql;
+use rusqlite::{Connection, params};
 
-use super::batch::{Batch, Book, Ended, Expired, Opened};
-use super::row::{Closing, tier_name};
-use super::statements::{Grouped, Query};
+use super::batch::{Batch, Book, Ended, Opened};
+use super::row::tier_name;
 
 const OPENED: &str = "id, request, attempt, account, access_key, provider, model, surface, credential, catalog, held, \
      estimate, started";
@@ -15,50 +16,37 @@ const ENDED: &str = "state, ended, outcome, status, upstream_id, input, cached, 
      audio_input, image_input, output, reasoning, audio_output, image_output, searches, tier, charged, fee, absorbed, \
      estimated, flags";
 
-/// Every statement.
-struct Statements {
-    open: Grouped,
-    end: Grouped,
-    whole: Grouped,
-    transfer: Grouped,
-    moves: Grouped,
-    grants: Grouped,
-    spend: Grouped,
-}
+const TRANSFER: &str =
+    "INSERT INTO transfers (debit, credit, amount, of_grant, at) VALUES (?, ?, ?, ?, ?)";
 
-static STATEMENTS: LazyLock<Statements> = LazyLock::new(|| {
-    let (opened, ended) = (OPENED.split(", ").count(), ENDED.split(", ").count());
-    let set = ENDED.split(", ").map(|column| format!("{column} = ?"));
-    let set = set.collect::<Vec<_>>().join(", ");
-    Statements {
-        open: Grouped::values(
-            &format!("INSERT INTO usage ({OPENED}, state)"),
-            opened + 1,
-            "",
-        ),
-        // Only what is held ends: nothing is charged twice.
-        end: Grouped::repeated(&format!(
-            "UPDATE usage SET {set} WHERE id = ? AND state = 0"
-        )),
-        whole: Grouped::values(
-            &format!("INSERT INTO usage ({OPENED}, {ENDED})"),
-            opened + ended,
-            "",
-        ),
-        transfer: Grouped::values(
-            "INSERT INTO transfers (debit, credit, amount, of_grant, at)",
-            5,
-            "",
-        ),
-        moves: Grouped::repeated("UPDATE balances SET amount = amount + ? WHERE book = ?"),
-        grants: Grouped::repeated("UPDATE grants SET remaining = ? WHERE id = ?"),
-        spend: Grouped::values(
-            "INSERT INTO key_spend (day, access_key, amount)",
-            3,
-            "ON CONFLICT (day, access_key) DO UPDATE SET amount = amount + excluded.amount",
-        ),
-    }
+const MOVE: &str = "UPDATE balances SET amount = amount + ? WHERE book = ?";
+
+const LEFT: &str = "UPDATE grants SET remaining = ? WHERE id = ?";
+
+const SPEND: &str = "INSERT INTO key_spend (day, access_key, amount) VALUES (?, ?, ?) \
+     ON CONFLICT (day, access_key) DO UPDATE SET amount = amount + excluded.amount";
+
+static OPEN: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "INSERT INTO usage (state, {OPENED}) VALUES (0, {})",
+        marks(OPENED)
+    )
 });
+
+static WHOLE: LazyLock<String> = LazyLock::new(|| {
+    let marks = [marks(OPENED), marks(ENDED)].join(", ");
+    format!("INSERT INTO usage ({OPENED}, {ENDED}) VALUES ({marks})")
+});
+
+/// Only what is held ends: nothing is charged twice.
+static END: LazyLock<String> = LazyLock::new(|| {
+    let set = ENDED.replace(',', " = ?,");
+    format!("UPDATE usage SET {set} = ? WHERE id = ? AND state = 0")
+});
+
+fn marks(columns: &str) -> String {
+    vec!["?"; columns.split(", ").count()].join(", ")
+}
 
 /// What a batch did not find in the store.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,146 +61,136 @@ pub(super) enum Mismatch {
 ///
 /// # Errors
 /// The database fails. A mismatch is the inner error: the transaction must not be committed then.
-pub(super) async fn write(
-    connection: &mut SqliteConnection,
+pub(super) fn write(
+    connection: &Connection,
     batch: &Batch,
-) -> sqlx::Result<Result<(), Mismatch>> {
-    let sql = &*STATEMENTS;
-    let rows = Rows::of(batch);
-    sql.open
-        .run(connection, &rows.open, |query, row| {
-            opened(query, row).bind(0)
-        })
-        .await?;
-    sql.whole
-        .run(connection, &rows.whole, |query, (row, end)| {
-            ended(opened(query, row), end)
-        })
-        .await?;
-    let end = |query, row: &&Ended| ended(query, row).bind(row.id.0);
-    if sql.end.run(connection, &rows.end, end).await? != rows.end.len() as u64 {
-        return Ok(Err(Mismatch::Rows));
+) -> rusqlite::Result<Result<(), Mismatch>> {
+    if let Err(mismatch) = rows(connection, batch)? {
+        return Ok(Err(mismatch));
     }
-    let moves: Vec<_> = batch.moves.iter().collect();
-    let move_one = |query: Query, (book, by): &(&Book, &i64)| query.bind(**by).bind(book.0);
-    let found = sql.moves.run(connection, &moves, move_one).await?;
-    let grants: Vec<_> = batch
-        .grants
-        .iter()
-        .map(|(id, left)| (id.0, *left))
-        .collect();
-    let set_one = |query: Query, (id, left): &(i64, i64)| query.bind(*left).bind(*id);
-    let found = found + sql.grants.run(connection, &grants, set_one).await?;
-    if found != (moves.len() + grants.len()) as u64 {
+    let mut found = run(connection, MOVE, &batch.moves, |run, (book, by)| {
+        run(params![by, book.0])
+    })?;
+    found += run(connection, LEFT, &batch.grants, |run, (grant, left)| {
+        run(params![left, grant.0])
+    })?;
+    if found != batch.moves.len() + batch.grants.len() {
         return Ok(Err(Mismatch::Books));
     }
-    sql.transfer
-        .run(connection, &batch.expired, expired)
-        .await?;
-    let spend: Vec<_> = batch.spend.iter().collect();
-    sql.spend
-        .run(connection, &spend, |query, ((day, key), by)| {
-            query.bind(day.0).bind(key.as_str().to_owned()).bind(**by)
-        })
-        .await?;
+    run(connection, TRANSFER, &batch.expired, |run, row| {
+        let (from, to) = (Book::of(row.account).0, Book::EXPIRED.0);
+        run(params![from, to, row.amount, row.grant.0, row.at])
+    })?;
+    run(connection, SPEND, &batch.spend, |run, ((day, key), by)| {
+        run(params![day.0, key.as_str(), by])
+    })?;
     Ok(Ok(()))
 }
 
-/// The rows of a batch by what has to be done with them.
-struct Rows<'b> {
-    open: Vec<&'b Opened>,
-    whole: Vec<(&'b Opened, &'b Ended)>,
-    end: Vec<&'b Ended>,
-}
-
-impl<'b> Rows<'b> {
-    /// Rows that begin have numbers in a row: the place of each is known from its number.
-    fn of(batch: &'b Batch) -> Self {
-        let first = batch.opened.first().map_or(0, |row| row.id.0);
-        let mut ends: Vec<Option<&Ended>> = vec![None; batch.opened.len()];
-        let mut end = Vec::with_capacity(batch.ended.len());
-        for row in &batch.ended {
-            let place = usize::try_from(row.id.0 - first).ok();
-            match place.and_then(|place| ends.get_mut(place)) {
-                Some(slot) => *slot = Some(row),
-                None => end.push(row),
-            }
-        }
-        let (mut open, mut whole) = (Vec::new(), Vec::new());
-        for (row, end) in batch.opened.iter().zip(ends) {
-            match end {
-                Some(end) => whole.push((row, end)),
-                None => open.push(row),
-            }
-        }
-        Self { open, whole, end }
+/// Runs a statement for each of `items`, and says how many rows it changed.
+fn run<I: IntoIterator>(
+    connection: &Connection,
+    sql: &str,
+    items: I,
+    each: impl Fn(
+        &mut dyn FnMut(&[&dyn ToSql]) -> rusqlite::Result<usize>,
+        I::Item,
+    ) -> rusqlite::Result<usize>,
+) -> rusqlite::Result<usize> {
+    let mut items = items.into_iter().peekable();
+    if items.peek().is_none() {
+        return Ok(0);
     }
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut execute = |values: &[&dyn ToSql]| statement.execute(values);
+    let mut changed = 0;
+    for item in items {
+        changed += each(&mut execute, item)?;
+    }
+    Ok(changed)
 }
 
-/// The values of [`OPENED`].
-fn opened(query: Query, row: &Opened) -> Query {
+/// Rows that begin have numbers in a row: the place of each is known from its number.
+fn rows(connection: &Connection, batch: &Batch) -> rusqlite::Result<Result<(), Mismatch>> {
+    let first = batch.opened.first().map_or(0, |row| row.id.0);
+    let mut ends: Vec<Option<&Ended>> = vec![None; batch.opened.len()];
+    let mut older = Vec::with_capacity(batch.ended.len());
+    for row in &batch.ended {
+        let place = usize::try_from(row.id.0 - first).ok();
+        match place.and_then(|place| ends.get_mut(place)) {
+            Some(slot) => *slot = Some(row),
+            None => older.push(row),
+        }
+    }
+    let both = || batch.opened.iter().zip(&ends);
+    let open = both().filter_map(|(row, end)| end.is_none().then_some(row));
+    run(connection, &OPEN, open, |run, row| {
+        opened(row, |values| run(values))
+    })?;
+    let whole = both().filter_map(|(row, end)| end.map(|end| (row, end)));
+    run(connection, &WHOLE, whole, |run, (row, end)| {
+        opened(row, |first| ended(end, |last| run(&[first, last].concat())))
+    })?;
+    let changed = run(connection, &END, &older, |run, row| {
+        ended(row, |values| run(&[values, &[&row.id.0]].concat()))
+    })?;
+    Ok(match changed == older.len() {
+        true => Ok(()),
+        false => Err(Mismatch::Rows),
+    })
+}
+
+/// Gives `with` the values of [`OPENED`].
+fn opened<T>(row: &Opened, with: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
     let opening = &row.opening;
-    query
-        .bind(row.id.0)
-        .bind(opening.request.clone())
-        .bind(opening.attempt)
-        .bind(opening.account.0)
-        .bind(opening.key.as_str().to_owned())
-        .bind(opening.provider.clone())
-        .bind(opening.model.clone())
-        .bind(opening.surface)
-        .bind(opening.credential.name())
-        .bind(opening.catalog.clone())
-        .bind(opening.hold.nanos())
-        .bind(opening.estimate.nanos())
-        .bind(row.started)
+    with(params![
+        row.id.0,
+        opening.request,
+        opening.attempt,
+        opening.account.0,
+        opening.key.as_str(),
+        opening.provider,
+        opening.model,
+        opening.surface,
+        opening.credential.name(),
+        opening.catalog,
+        opening.hold.nanos(),
+        opening.estimate.nanos(),
+        row.started,
+    ])
 }
 
-/// The values of [`ENDED`].
-fn ended(query: Query, row: &Ended) -> Query {
+/// Gives `with` the values of [`ENDED`].
+fn ended<T>(row: &Ended, with: impl FnOnce(&[&dyn ToSql]) -> T) -> T {
     let closing = &row.closing;
-    let query = query
-        .bind(if row.void { 2 } else { 1 })
-        .bind(row.ended)
-        .bind(closing.outcome)
-        .bind(closing.status)
-        .bind(closing.upstream_id.clone());
-    counts(query, closing)
-        .bind(row.charged)
-        .bind(row.fee)
-        .bind(row.absorbed)
-        .bind(closing.estimated.map(|reason| reason.name()))
-        .bind(closing.flags.bits())
+    let usage = &closing.usage;
+    with(params![
+        if row.void { 2 } else { 1 },
+        row.ended,
+        closing.outcome,
+        closing.status,
+        closing.upstream_id,
+        count(usage.input),
+        count(usage.cached),
+        count(usage.cache_write),
+        count(usage.cache_write_1h),
+        count(usage.audio_input),
+        count(usage.image_input),
+        count(usage.output),
+        count(usage.reasoning),
+        count(usage.audio_output),
+        count(usage.image_output),
+        count(usage.searches),
+        tier_name(usage.tier),
+        row.charged,
+        row.fee,
+        row.absorbed,
+        closing.estimated.map(|reason| reason.name()),
+        closing.flags.bits(),
+    ])
 }
 
 /// A count above what a column can have is none that any provider told: it is written as the highest there is.
-fn counts(query: Query, closing: &Closing) -> Query {
-    let usage = &closing.usage;
-    [
-        usage.input,
-        usage.cached,
-        usage.cache_write,
-        usage.cache_write_1h,
-        usage.audio_input,
-        usage.image_input,
-        usage.output,
-        usage.reasoning,
-        usage.audio_output,
-        usage.image_output,
-        usage.searches,
-    ]
-    .into_iter()
-    .fold(query, |query, count| {
-        query.bind(i64::try_from(count).unwrap_or(i64::MAX))
-    })
-    .bind(tier_name(usage.tier))
-}
-
-fn expired(query: Query, row: &Expired) -> Query {
-    query
-        .bind(Book::of(row.account).0)
-        .bind(Book::EXPIRED.0)
-        .bind(row.amount)
-        .bind(row.grant.0)
-        .bind(row.at)
+fn count(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }

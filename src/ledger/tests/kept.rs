@@ -1,7 +1,6 @@
 //! What the store has after the ledger has said that it is there.
 
 use tempfile::TempDir;
-use tokio::task::JoinHandle;
 
 use super::*;
 use crate::store::{Book, NewGrant, Store};
@@ -13,8 +12,7 @@ struct Kept {
     account: AccountId,
     ledger: Arc<Ledger>,
     time: Arc<AtomicI64>,
-    stop: watch::Sender<bool>,
-    writing: JoinHandle<()>,
+    writer: Writer,
 }
 
 impl Kept {
@@ -26,36 +24,27 @@ impl Kept {
         if amount != "0" {
             grant(&store, account, amount, None).await;
         }
-        Self::open(folder, store, account, Settings::default()).await
+        Self::open(folder, store, account, Settings::default())
     }
 
-    async fn open(
-        folder: TempDir,
-        store: Arc<Store>,
-        account: AccountId,
-        settings: Settings,
-    ) -> Self {
+    fn open(folder: TempDir, store: Arc<Store>, account: AccountId, settings: Settings) -> Self {
         let (clock, time) = clock_at(NOW);
-        let (ledger, writer) = Writer::open(Arc::clone(&store), settings, clock, |_| {}).await;
-        let (stop, stopped) = watch::channel(false);
-        let writing = tokio::spawn(writer.run(stopped));
+        let (ledger, writer) = open(&store, settings, clock);
         Self {
             folder,
             store,
             account,
             ledger,
             time,
-            stop,
-            writing,
+            writer,
         }
     }
 
     /// Ends the process as `kill -9` would: nothing more is written, and the lock is free.
     async fn crash(self, settings: Settings) -> Self {
-        self.writing.abort();
-        let _ = self.writing.await;
+        self.writer.abandon();
         let store = Arc::new(Store::open(self.folder.path()).await.unwrap());
-        Self::open(self.folder, store, self.account, settings).await
+        Self::open(self.folder, store, self.account, settings)
     }
 
     fn opening(&self, hold: &str) -> Opening {
@@ -88,6 +77,10 @@ impl Kept {
     {
         self.store.scalar(sql).await
     }
+}
+
+fn open(store: &Store, settings: Settings, clock: Clock) -> (Arc<Ledger>, Writer) {
+    Ledger::open(store.file(), settings, clock, |_| {}).unwrap()
 }
 
 async fn grant(store: &Store, account: AccountId, amount: &str, expires: Option<i64>) -> GrantId {
@@ -176,16 +169,15 @@ async fn a_clean_end_leaves_nothing_to_recover() {
     let kept = Kept::with("10").await;
     kept.hold("4").unwrap().settle(cost("1"));
     drop(kept.hold("4").unwrap());
-    kept.stop.send_replace(true);
     let Kept {
-        writing,
+        writer,
         folder,
         store,
         account,
         ..
     } = kept;
-    writing.await.unwrap();
-    let kept = Kept::open(folder, store, account, Settings::default()).await;
+    assert!(writer.finish(WAIT_MAX));
+    let kept = Kept::open(folder, store, account, Settings::default());
     assert_eq!(kept.standing().balance, dollars("5"));
     let reasons = "SELECT group_concat(COALESCE(estimated, '-')) FROM usage";
     assert_eq!(kept.one::<String>(reasons).await, "-,dropped");
@@ -247,18 +239,13 @@ async fn caps_go_on_where_they_were() {
 #[tokio::test]
 async fn one_process_has_the_ledger_and_the_next_takes_over() {
     let first = Kept::with("10").await;
-    let store = Arc::new(Store::open(first.folder.path()).await.unwrap());
-    let (clock, _) = clock_at(NOW);
-    let (ledger, writer) = Writer::open(store, Settings::default(), clock, |_| {}).await;
-    let (_stop, stopped) = watch::channel(false);
-    let second = tokio::spawn(writer.run(stopped));
+    let (ledger, _writer) = open(&first.store, Settings::default(), clock_at(NOW).0);
     let opening = first.opening("1");
     let ask = || ledger.hold(opening.clone(), &Caps::default());
     assert_eq!(ledger.state(), State::Waiting);
     assert_eq!(ask().err(), Some(Refused::StoreDown));
     first.hold("4").unwrap().settle(cost("4"));
-    first.stop.send_replace(true);
-    first.writing.await.unwrap();
+    assert!(first.writer.finish(WAIT_MAX));
 
     until(|| ledger.state() == State::Up).await;
     let hold = ask().unwrap();
@@ -267,7 +254,6 @@ async fn one_process_has_the_ledger_and_the_next_takes_over() {
         ledger.standing(opening.account).unwrap().available,
         Some(dollars("5"))
     );
-    second.abort();
 }
 
 #[tokio::test]
@@ -277,11 +263,7 @@ async fn whoever_lost_the_ledger_writes_nothing_more() {
     hold.durable().await.unwrap();
     // The lock's file is gone, and somebody else makes a new one.
     std::fs::remove_file(first.folder.path().join("tollgate.db.ledger")).unwrap();
-    let (clock, _) = clock_at(NOW);
-    let store = Arc::clone(&first.store);
-    let (ledger, writer) = Writer::open(store, Settings::default(), clock, |_| {}).await;
-    let (_stop, stopped) = watch::channel(false);
-    let second = tokio::spawn(writer.run(stopped));
+    let (ledger, _writer) = open(&first.store, Settings::default(), clock_at(NOW).0);
     assert_eq!(ledger.state(), State::Up);
 
     hold.settle(cost("1"));
@@ -289,7 +271,6 @@ async fn whoever_lost_the_ledger_writes_nothing_more() {
     assert_eq!(first.hold("1").err(), Some(Refused::StoreDown));
     assert_eq!(first.ledger.counts().lost(), 1);
     assert_eq!(first.balance(Book::of(first.account)).await, 6_000_000_000);
-    second.abort();
 }
 
 #[tokio::test]
