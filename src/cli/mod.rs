@@ -11,6 +11,7 @@ mod limits;
 pub mod models;
 mod money;
 mod offline;
+pub mod price;
 pub mod provider_keys;
 pub mod reconcile;
 pub mod running;
@@ -70,6 +71,8 @@ enum Command {
     Explain(Box<explain::Options>),
     /// List the models of the catalog, with their prices and limits
     Models(Box<models::Options>),
+    /// Say what a usage costs at a model
+    Price(Box<price::Options>),
     /// Compare catalogs, take over price lists, and manage the catalogs of the running gateway
     Catalog {
         #[command(subcommand)]
@@ -128,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Dev(options) => dev::run(&options).map(good),
         Command::Explain(options) => explain::run(&options, out),
         Command::Models(options) => models::run(&options, out).map(good),
+        Command::Price(options) => price::run(&options, out).map(good),
         Command::Catalog { command } => catalog::run(&command, out),
         Command::Keys { file, command } => serve::with_store(&file.config, async |store, out| {
             keys::run(command, store, Timestamp::now(), out).await

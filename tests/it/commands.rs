@@ -327,3 +327,36 @@ async fn every_command_that_looks_has_an_example() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_usage_is_priced_as_a_request_is_charged() {
+    let gateway = gateway();
+    let priced = ["price", "openai:gpt-4o", "--usage"];
+    let price = |usage: &'static str, more: &[&'static str]| {
+        gateway.run(&[&priced[..], &[usage], more].concat())
+    };
+    let run = price(r#"{"input": 1000000, "cached": 500000, "output": 1}"#, &[]);
+    assert_eq!(
+        ended(&run, 0),
+        "openai:gpt-4o  1.87501  (model 1.87501, fee 0)\n"
+    );
+    let run = price(
+        r#"{"input": 1, "tier": "flex"}"#,
+        &["--fee-per-request", "0.5", "--json"],
+    );
+    let told: Value = serde_json::from_str(ended(&run, 0)).expect("JSON");
+    let expected = json!({"model": "openai:gpt-4o", "model_cost": "0.0000025", "fee": "0.5", "total": "0.5000025"});
+    assert_eq!(told, expected);
+    for (usage, words) in [
+        (r#"{"input": -1}"#, "no usage"),
+        (r#"{"tokens": 1}"#, "unknown field"),
+        (r#"{"input": 1, "tier": "best"}"#, "unknown variant"),
+        (r#"{"input": 18446744073709551615}"#, "too large"),
+    ] {
+        let run = price(usage, &[]);
+        assert_eq!((run.code, &*run.stdout), (Some(1), ""), "{run:?}");
+        assert!(run.stderr.contains(words), "{run:?}");
+    }
+    let run = gateway.run(&["price", "no-such-model", "--usage", "{}"]);
+    assert_eq!(run.code, Some(1), "{run:?}");
+}
