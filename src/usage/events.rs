@@ -18,6 +18,8 @@ static USAGE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finde
 pub(super) enum Part<'b> {
     /// Bytes of the data of the event at hand.
     Data(&'b [u8]),
+    /// The data of a whole event that does not speak of usage.
+    Plain(&'b [u8]),
     /// The event at hand is complete.
     End,
 }
@@ -159,6 +161,7 @@ impl Events {
             return;
         }
         if one.is_empty() && is_event && !self.has_data && USAGE.find(two).is_none() {
+            told(Part::Plain(two));
             return;
         }
         self.has_data = true;
@@ -244,6 +247,7 @@ mod tests {
         for piece in pieces {
             events.feed(piece, &mut |part| match part {
                 Part::Data(data) => event.extend_from_slice(data),
+                Part::Plain(_) => {}
                 Part::End => all.push(String::from_utf8(std::mem::take(&mut event)).expect("text")),
             });
         }

@@ -5,6 +5,7 @@ use super::counts::Counts;
 use super::decode::{Coding, Decoder};
 use super::events::{Events, Part};
 use super::find::{Finder, Found};
+use super::generated::Generated;
 
 /// How an answer is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,10 @@ pub struct Report {
     pub flaw: Option<Flaw>,
     /// Whether a stream's last event was seen. Of other answers the framing tells.
     pub ended: bool,
+    /// Tokens of the text that has come, by the published rule; 0 where the meter does not estimate.
+    pub generated: u64,
+    /// How many of the answer's choices have said why they are at their end; 0 where the meter does not estimate.
+    pub finished: u32,
 }
 
 /// Reads the usage of one answer.
@@ -44,6 +49,8 @@ pub struct Meter {
     events: Option<Events>,
     finder: Finder,
     counts: Counts,
+    /// None where nothing is to be estimated.
+    generated: Option<Generated>,
 }
 
 impl Meter {
@@ -55,6 +62,16 @@ impl Meter {
             events: (form == Form::Events).then(Events::default),
             finder: Finder::default(),
             counts: Counts::default(),
+            generated: None,
+        }
+    }
+
+    /// The same, which looks at the text as well: what is not told can be estimated then.
+    #[must_use]
+    pub fn estimating(self) -> Self {
+        Self {
+            generated: Some(Generated::default()),
+            ..self
         }
     }
 
@@ -65,14 +82,17 @@ impl Meter {
             events,
             finder,
             counts,
+            generated,
         } = self;
-        decoder.feed(bytes, &mut |text| {
+        let mut text = Text {
+            finder,
+            counts,
+            generated: generated.as_mut(),
+        };
+        decoder.feed(bytes, &mut |bytes| {
             match events {
-                None => finder.feed(text, &mut |found| note(counts, found)),
-                Some(events) => events.feed(text, &mut |part| match part {
-                    Part::Data(data) => finder.feed(data, &mut |found| note(counts, found)),
-                    Part::End => finder.reset(),
-                }),
+                None => text.feed(bytes),
+                Some(events) => events.feed(bytes, &mut |part| text.part(part)),
             }
             true
         });
@@ -92,6 +112,46 @@ impl Meter {
             usage: counts.usage(),
             flaw,
             ended: self.events.as_ref().is_some_and(Events::ended),
+            generated: self
+                .generated
+                .as_ref()
+                .map_or(0, |generated| generated.text().tokens()),
+            finished: self.generated.as_ref().map_or(0, Generated::finished),
+        }
+    }
+}
+
+/// What reads the JSON texts of an answer.
+struct Text<'m> {
+    finder: &'m mut Finder,
+    counts: &'m mut Counts,
+    generated: Option<&'m mut Generated>,
+}
+
+impl Text<'_> {
+    fn feed(&mut self, bytes: &[u8]) {
+        let Self { finder, counts, .. } = self;
+        finder.feed(bytes, &mut |found| note(counts, found));
+        if let Some(generated) = &mut self.generated {
+            generated.feed(bytes);
+        }
+    }
+
+    fn part(&mut self, part: Part<'_>) {
+        match part {
+            Part::Data(data) => self.feed(data),
+            Part::Plain(data) => {
+                if let Some(generated) = &mut self.generated {
+                    generated.feed(data);
+                    generated.reset();
+                }
+            }
+            Part::End => {
+                self.finder.reset();
+                if let Some(generated) = &mut self.generated {
+                    generated.reset();
+                }
+            }
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod estimate;
 mod events;
 mod extra;
 mod find;
+mod generated;
 mod meter;
 
 pub use decode::{Coding, Decoder};

@@ -53,6 +53,8 @@ fn sound(usage: Usage) -> Report {
         usage,
         flaw: None,
         ended: false,
+        generated: 0,
+        finished: 0,
     }
 }
 

@@ -1,0 +1,332 @@
+//! The text that a model has written, found in an answer while it passes: the strings under the keys that providers put it
+//! under, whole or in parts. Needed where no usage is told. Strings, nearly all of an answer, are passed over by vector
+//! search; nothing is kept but counts.
+
+use memchr::{memchr, memchr2};
+
+use super::estimate::Text;
+
+/// Bytes of the longest key that is looked for.
+const KEY_MAX: usize = 20;
+
+/// Finds the text of one answer.
+#[derive(Debug, Default)]
+pub(super) struct Generated {
+    text: Text,
+    place: Place,
+    /// The last byte between strings that is no white space.
+    last: u8,
+    key: Key,
+    /// How many choices have said why they are at their end.
+    finished: u32,
+    /// Whether parts of a text come under `delta`: what is under other keys repeats them (the Responses API).
+    in_deltas: bool,
+}
+
+/// Where the next byte is.
+#[derive(Clone, Copy, Debug, Default)]
+enum Place {
+    #[default]
+    Between,
+    /// In a string that may be a key.
+    Key,
+    /// In a value that is not looked for.
+    Value,
+    /// In text.
+    Text,
+    /// After a backslash, in one of these.
+    Escape(Inside),
+    /// In the digits of an escape of text; `left` of them are to come.
+    Digits { left: u8, unit: u16 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Inside {
+    Key,
+    Value,
+    Text,
+}
+
+/// The beginning of the last key.
+#[derive(Clone, Copy, Debug, Default)]
+struct Key {
+    bytes: [u8; KEY_MAX],
+    /// More than `KEY_MAX` where it is none that is looked for.
+    length: usize,
+}
+
+impl Key {
+    fn add(&mut self, bytes: &[u8]) {
+        let place = self.bytes.get_mut(self.length..self.length + bytes.len());
+        if let Some(place) = place {
+            place.copy_from_slice(bytes);
+        }
+        self.length = self.length.saturating_add(bytes.len());
+    }
+
+    fn text(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+}
+
+/// Whether text stands under this key: in OpenAI's chats and completions, Anthropic's messages, Gemini's answers, and
+/// whole answers of the Responses API.
+fn is_text(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"content"
+            | b"text"
+            | b"reasoning_content"
+            | b"reasoning"
+            | b"thinking"
+            | b"partial_json"
+            | b"arguments"
+            | b"refusal"
+            | b"transcript"
+    )
+}
+
+/// Whether a string under this key says that a choice is at its end.
+fn is_end(key: &[u8]) -> bool {
+    matches!(key, b"finish_reason" | b"stop_reason" | b"finishReason")
+}
+
+impl Generated {
+    /// The text so far.
+    pub(super) fn text(&self) -> &Text {
+        &self.text
+    }
+
+    /// How many choices have said why they are at their end.
+    pub(super) fn finished(&self) -> u32 {
+        self.finished
+    }
+
+    /// Another JSON text begins.
+    pub(super) fn reset(&mut self) {
+        self.place = Place::Between;
+        self.last = 0;
+        self.key = Key::default();
+    }
+
+    /// The next bytes of the JSON text at hand.
+    pub(super) fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let taken = match self.place {
+                Place::Between => self.between(bytes),
+                Place::Key => self.string(bytes, Inside::Key),
+                Place::Value => self.string(bytes, Inside::Value),
+                Place::Text => self.string(bytes, Inside::Text),
+                Place::Escape(inside) => self.escape(bytes[0], inside),
+                Place::Digits { left, unit } => self.digit(bytes[0], left, unit),
+            };
+            bytes = &bytes[taken..];
+        }
+    }
+
+    fn between(&mut self, bytes: &[u8]) -> usize {
+        let quote = memchr(b'"', bytes);
+        let before = &bytes[..quote.unwrap_or(bytes.len())];
+        if let Some(last) = before.iter().rfind(|byte| !byte.is_ascii_whitespace()) {
+            self.last = *last;
+        }
+        let Some(quote) = quote else {
+            return bytes.len();
+        };
+        let last = self.last;
+        self.place = match last {
+            b':' if self.is_wanted() => Place::Text,
+            b':' => {
+                self.finished += u32::from(is_end(self.key.text()));
+                Place::Value
+            }
+            _ => {
+                self.key = Key::default();
+                Place::Key
+            }
+        };
+        self.last = 0;
+        quote + 1
+    }
+
+    fn is_wanted(&mut self) -> bool {
+        let key = self.key.text();
+        let is_delta = key == b"delta";
+        self.in_deltas |= is_delta;
+        is_delta || (!self.in_deltas && is_text(key))
+    }
+
+    fn string(&mut self, bytes: &[u8], inside: Inside) -> usize {
+        let end = memchr2(b'"', b'\\', bytes);
+        let run = &bytes[..end.unwrap_or(bytes.len())];
+        match inside {
+            Inside::Key => self.key.add(run),
+            Inside::Text => self.text.feed(run),
+            Inside::Value => {}
+        }
+        match end.map(|end| bytes[end]) {
+            Some(b'"') => self.place = Place::Between,
+            Some(_) => self.place = Place::Escape(inside),
+            None => {}
+        }
+        run.len() + usize::from(end.is_some())
+    }
+
+    fn escape(&mut self, letter: u8, inside: Inside) -> usize {
+        self.place = match (inside, letter) {
+            (Inside::Text, b'u') => Place::Digits { left: 4, unit: 0 },
+            (Inside::Text, b'n' | b'r' | b't' | b'b' | b'f') => {
+                self.text.feed(b"\n");
+                Place::Text
+            }
+            (Inside::Text, letter) => {
+                self.text.feed(&[letter]);
+                Place::Text
+            }
+            (Inside::Key, _) => {
+                self.key.length = KEY_MAX + 1;
+                Place::Key
+            }
+            (Inside::Value, _) => Place::Value,
+        };
+        1
+    }
+
+    /// What is escaped counts as many bytes as it would have in UTF-8, half of a pair as two.
+    fn digit(&mut self, digit: u8, left: u8, unit: u16) -> usize {
+        let value = char::from(digit).to_digit(16).unwrap_or(0);
+        let unit = unit << 4 | u16::try_from(value).unwrap_or(0);
+        if left > 1 {
+            self.place = Place::Digits {
+                left: left - 1,
+                unit,
+            };
+            return 1;
+        }
+        self.place = Place::Text;
+        match unit {
+            0..0x80 => self.text.feed(&[unit.to_le_bytes()[0]]),
+            0x80..0x800 | 0xD800..0xE000 => self.text.feed(&[0xC2; 2]),
+            _ => self.text.feed(&[0xE0; 3]),
+        }
+        1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes of text in these JSON texts, however they are cut.
+    fn bytes(texts: &[&str]) -> u64 {
+        let whole = cut(texts, usize::MAX);
+        for size in 1..texts.iter().map(|text| text.len()).max().unwrap_or(1) {
+            assert_eq!(cut(texts, size), whole, "by {size}: {texts:?}");
+        }
+        whole
+    }
+
+    fn cut(texts: &[&str], size: usize) -> u64 {
+        let mut generated = Generated::default();
+        for text in texts {
+            text.as_bytes()
+                .chunks(size)
+                .for_each(|piece| generated.feed(piece));
+            generated.reset();
+        }
+        generated.text().bytes()
+    }
+
+    #[test]
+    fn text_is_found_where_providers_put_it() {
+        for (text, expected) in [
+            (
+                r#"{"choices":[{"delta":{"role":"assistant","content":"four"}}]}"#,
+                4,
+            ),
+            (
+                r#"{"choices":[{"delta":{"content":null,"reasoning_content":"abc"}}]}"#,
+                3,
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"function":{"name":"f","arguments":"{\"a\":1}"}}]}}]}"#,
+                7,
+            ),
+            (
+                r#"{"choices":[{"text":"abc","logprobs":{"content":[{"token":"abc"}]}}]}"#,
+                3,
+            ),
+            (
+                r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"abc"}}"#,
+                3,
+            ),
+            (
+                r#"{"delta":{"type":"thinking_delta","thinking":"abcde"}}"#,
+                5,
+            ),
+            (
+                r#"{"delta":{"type":"input_json_delta","partial_json":"{\"x"}}"#,
+                3,
+            ),
+            (
+                r#"{"type":"response.output_text.delta","delta":"abcdef"}"#,
+                6,
+            ),
+            (
+                r#"{"candidates":[{"content":{"parts":[{"text":"ab"}]}}]}"#,
+                2,
+            ),
+            (r#"{ "content" : "a\"b\\c\n\u0041" }"#, 7),
+            (r#"{"content":"\u00e9\u4f60\ud83e\udd80"}"#, 9),
+            (r#"{"content":"é你🦀"}"#, 9),
+            (
+                r#"{"con\u0074ent":"abc","x":"abc","content_":"a","message":"abc"}"#,
+                0,
+            ),
+            (r#"{"content":["abc"],"text":{"a":"content"}}"#, 0),
+            (r#"["content","abc"]"#, 0),
+            ("", 0),
+        ] {
+            assert_eq!(bytes(&[text]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_repeats_the_parts_is_not_counted_again() {
+        let stream = [
+            r#"{"type":"response.created","response":{"text":{"format":{"type":"text"}}}}"#,
+            r#"{"type":"response.output_text.delta","delta":"abc"}"#,
+            r#"{"type":"response.function_call_arguments.delta","delta":"{}"}"#,
+            r#"{"type":"response.output_text.done","text":"abc"}"#,
+            r#"{"type":"response.completed","response":{"output":[{"content":[{"text":"abc"}]},{"arguments":"{}"}]}}"#,
+        ];
+        assert_eq!(bytes(&stream), 5);
+    }
+
+    #[test]
+    fn choices_say_why_they_are_at_their_end() {
+        let finished = |texts: &[&str]| {
+            let mut generated = Generated::default();
+            for text in texts {
+                generated.feed(text.as_bytes());
+                generated.reset();
+            }
+            generated.finished()
+        };
+        assert_eq!(finished(&[r#"{"choices":[{"finish_reason":null}]}"#]), 0);
+        assert_eq!(finished(&[r#"{"choices":[{"finish_reason":"stop"}]}"#]), 1);
+        let each = r#"{"choices":[{"finish_reason":"length"}]}"#;
+        assert_eq!(finished(&[each, each]), 2);
+        assert_eq!(finished(&[r#"{"delta":{"stop_reason":"end_turn"}}"#]), 1);
+        assert_eq!(
+            finished(&[r#"{"content":"\"finish_reason\":\"stop\""}"#]),
+            0
+        );
+    }
+
+    #[test]
+    fn what_is_cut_off_counts_as_far_as_it_came() {
+        assert_eq!(bytes(&[r#"{"content":"abc"#, r#"{"content":"de"}"#]), 5);
+        assert_eq!(bytes(&[r#"{"content":"abc\u00"#, r#"{"content":"de"}"#]), 5);
+    }
+}
