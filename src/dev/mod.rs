@@ -373,3 +373,27 @@ Point an SDK at it:
 "
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_master_key_is_made_once_and_for_its_owner_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let reference = master_key(folder.path()).unwrap();
+        let first = reference.resolve().unwrap();
+        assert!(first.expose().parse::<MasterKey>().is_ok());
+        assert_eq!(master_key(folder.path()).unwrap(), reference);
+        assert_eq!(reference.resolve().unwrap(), first);
+        let files: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+        let mode = fs::metadata(folder.path().join(MASTER_FILE))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+}

@@ -317,6 +317,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn who_looks_only_makes_and_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        assert!(Store::look_into(&file).await.unwrap().is_none());
+        assert!(!file.exists());
+
+        let store = Store::open(folder.path()).await.unwrap();
+        store.create_account("acme", 1).await.unwrap();
+        let looking = Store::look_into(&file).await.unwrap().unwrap();
+        assert_eq!(looking.list_accounts().await.unwrap().len(), 1);
+        let refused = looking.create_account("zeta", 1).await.unwrap_err();
+        assert!(matches!(refused, StoreError::ReadOnly), "{refused}");
+        looking.close().await;
+        store.close().await;
+
+        // One of an earlier version is left as it is.
+        change(&file, "UPDATE tollgate_schema SET version = 1").await;
+        assert!(Store::look_into(&file).await.unwrap().is_none());
+        change(&file, "UPDATE tollgate_schema SET version = 99").await;
+        let newer = Store::look_into(&file).await.unwrap_err();
+        assert!(matches!(newer, StoreError::Newer { .. }), "{newer}");
+    }
+
+    #[tokio::test]
     async fn what_is_no_store_is_refused_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join(FILE);
