@@ -18,6 +18,9 @@ const TOKENS: RangeInclusive<u64> = 1..=1_000_000_000_000;
 /// Requests under way at one time: as many as the process may have.
 const IN_FLIGHT: RangeInclusive<u64> = 1..=1_000_000;
 
+/// The most that an amount may be: a dollar less than a billion and its fractions, in nano-dollars.
+const DOLLARS_MAX: i64 = 999_999_999_999_999_999;
+
 /// Limits of one access key; where there is none, there is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -48,9 +51,9 @@ pub struct LimitsEntry {
     pub max_cost: Option<Credits>,
 }
 
-/// An amount that is not below zero, for a schema.
+/// An amount from zero to [`DOLLARS_MAX`], for a schema.
 fn dollars(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "string", "pattern": r"^[0-9]{1,10}(\.[0-9]{1,9})?$"})
+    schemars::json_schema!({"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$"})
 }
 
 impl LimitsEntry {
@@ -86,9 +89,11 @@ impl LimitsEntry {
             ("spend_month", self.spend_month),
             ("max_cost", self.max_cost),
         ];
-        let below = |(_, amount): &(_, Option<Credits>)| amount.is_some_and(Credits::is_negative);
-        match amounts.into_iter().find(below) {
-            Some((limit, _)) => Err(OutOfRange::Negative { limit }),
+        let beyond = |(_, amount): &(_, Option<Credits>)| {
+            amount.is_some_and(|amount| !(0..=DOLLARS_MAX).contains(&amount.nanos()))
+        };
+        match amounts.into_iter().find(beyond) {
+            Some((limit, _)) => Err(OutOfRange::Amount { limit }),
             None => Ok(()),
         }
     }
@@ -119,8 +124,8 @@ pub enum OutOfRange {
         /// What it may be.
         range: RangeInclusive<u64>,
     },
-    /// An amount below zero.
-    Negative {
+    /// An amount.
+    Amount {
         /// Which.
         limit: &'static str,
     },
@@ -137,7 +142,11 @@ impl fmt::Display for OutOfRange {
                     range.end()
                 )
             }
-            Self::Negative { limit } => write!(out, "limits: {limit} must not be below zero"),
+            Self::Amount { limit } => write!(
+                out,
+                "limits: {limit} must be from 0 to {} dollars",
+                Credits::from_nanos(DOLLARS_MAX)
+            ),
         }
     }
 }
@@ -187,6 +196,10 @@ mod tests {
             (r#"{"spend_day":"1.0000000001"}"#, "too many decimals"),
             (r#"{"spend_day":1.5}"#, "an amount of dollars as a string"),
             (r#"{"spend_month":"99999999999999"}"#, "too large"),
+            (
+                r#"{"spend_month":"1000000000"}"#,
+                "spend_month must be from 0 to 999999999.999999999 dollars",
+            ),
             (r#"{"spend_year":"1"}"#, "unknown field"),
         ] {
             let refused = read(text).unwrap_err();

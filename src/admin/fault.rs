@@ -179,6 +179,7 @@ impl From<StoreError> for Fault {
             StoreError::OtherGrant(_) => Code::OtherGrant,
             StoreError::BadName
             | StoreError::Policy(_)
+            | StoreError::UnreadablePolicy(_)
             | StoreError::NegativeLimit
             | StoreError::BadAmount
             | StoreError::ExpiresInThePast
@@ -196,7 +197,6 @@ impl From<StoreError> for Fault {
             | StoreError::ReadOnly
             | StoreError::DiskFull
             | StoreError::Damaged
-            | StoreError::UnreadablePolicy(_)
             | StoreError::Ledger(_)
             | StoreError::LedgerLost
             | StoreError::OutOfStep(_)
