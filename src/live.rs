@@ -14,7 +14,7 @@ use http::header::{HeaderName, HeaderValue};
 use pingora::protocols::tls::CaType;
 use sha2::{Digest, Sha256};
 
-use crate::byok::master::MasterKeys;
+use crate::byok::master::{MasterKeys, Masters};
 use crate::catalog::{self, Auth, Catalog, ProviderId};
 use crate::config::{self, Config, KeysUse};
 use crate::credentials::{Key, KeyHealth, Keys, Reason, Scheme};
@@ -125,15 +125,6 @@ impl Live {
     pub fn provider_metrics(&self, id: ProviderId) -> &ProviderMetrics {
         &self.upstreams[id.index()].metrics
     }
-}
-
-/// The master keys, and what is wrong with those that cannot be read.
-#[derive(Debug, Default)]
-pub struct Masters {
-    /// Those that are used.
-    pub keys: MasterKeys,
-    /// A line for each that cannot be read.
-    pub problems: Vec<String>,
 }
 
 /// What outlives a reload.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::{self, Answer};
+use crate::byok::seal::NotSealed;
 use crate::store::StoreError;
 
 /// Why a request of an operator's is refused. The names are part of the interface.
@@ -25,6 +26,8 @@ pub enum Code {
     UnknownKey,
     /// There is no such grant.
     UnknownGrant,
+    /// There is no such stored provider key.
+    UnknownProviderKey,
     /// There is no such request.
     UnknownRequest,
     /// The path takes other methods.
@@ -37,6 +40,12 @@ pub enum Code {
     HasHolds,
     /// The idempotency key is that of another grant.
     OtherGrant,
+    /// The account has a provider key of this name for the provider.
+    ProviderKeyExists,
+    /// The account has as many provider keys for the provider as it may.
+    TooManyProviderKeys,
+    /// The configuration names no master key, or none that can be read.
+    NoMasterKey,
     /// The access key is revoked for good.
     KeyRevoked,
     /// No such version of the catalog is kept.
@@ -66,12 +75,16 @@ impl Code {
             Self::UnknownAccount => ("unknown_account", 404),
             Self::UnknownKey => ("unknown_key", 404),
             Self::UnknownGrant => ("unknown_grant", 404),
+            Self::UnknownProviderKey => ("unknown_provider_key", 404),
             Self::UnknownRequest => ("unknown_request", 404),
             Self::MethodNotAllowed => ("method_not_allowed", 405),
             Self::AccountExists => ("account_exists", 409),
             Self::AccountClosed => ("account_closed", 409),
             Self::HasHolds => ("has_holds", 409),
             Self::OtherGrant => ("other_grant", 409),
+            Self::ProviderKeyExists => ("provider_key_exists", 409),
+            Self::TooManyProviderKeys => ("too_many_provider_keys", 409),
+            Self::NoMasterKey => ("no_master_key", 409),
             Self::KeyRevoked => ("key_revoked", 409),
             Self::NotKept => ("not_kept", 409),
             Self::BodyTooLarge => ("body_too_large", 413),
@@ -185,11 +198,11 @@ impl From<StoreError> for Fault {
             | StoreError::ExpiresInThePast
             | StoreError::BadGrantText
             | StoreError::TooMuch
-            | StoreError::ProviderKeyExists(_)
-            | StoreError::UnknownProviderKey(_)
-            | StoreError::TooManyProviderKeys
-            | StoreError::BadProviderKey(_)
-            | StoreError::NotSealed(_) => Code::Unprocessable,
+            | StoreError::BadProviderKey(_) => Code::Unprocessable,
+            StoreError::UnknownProviderKey(_) => Code::UnknownProviderKey,
+            StoreError::ProviderKeyExists(_) => Code::ProviderKeyExists,
+            StoreError::TooManyProviderKeys => Code::TooManyProviderKeys,
+            StoreError::NotSealed(NotSealed::NoMasterKey) => Code::NoMasterKey,
             StoreError::Folder { .. }
             | StoreError::Newer { .. }
             | StoreError::Foreign { .. }
@@ -200,6 +213,7 @@ impl From<StoreError> for Fault {
             | StoreError::Ledger(_)
             | StoreError::LedgerLost
             | StoreError::OutOfStep(_)
+            | StoreError::NotSealed(NotSealed::Failed)
             | StoreError::Random(_)
             | StoreError::Database(_) => Code::StoreUnavailable,
         };

@@ -24,6 +24,7 @@ use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use tokio::sync::Semaphore;
 
+use crate::byok::master::Masters;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
@@ -57,6 +58,12 @@ pub trait Control: Send + Sync {
 
     /// What users see of the catalog in use, as JSON; `None` before the first.
     async fn catalog(&self) -> Option<Vec<u8>>;
+
+    /// The id of the provider that goes by this id or alias in the catalog in use.
+    fn provider(&self, name: &str) -> Option<String>;
+
+    /// The master keys in use.
+    fn masters(&self) -> Arc<Masters>;
 }
 
 /// Whether requests can be served, and if not, why.

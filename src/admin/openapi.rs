@@ -138,6 +138,10 @@ fn in_path(name: &str) -> Value {
             json!({"type": "integer", "format": "int64", "minimum": 1}),
             "The number of a grant.",
         ),
+        "provider_key" => (
+            json!({"type": "string", "pattern": "^pk-[0-9a-f]{16}$"}),
+            "The id of a stored provider key.",
+        ),
         "request" => (
             json!({"type": "string", "minLength": 1, "maxLength": 100}),
             "The id of a request, as in `Tollgate-Request-Id`.",

@@ -17,6 +17,8 @@ pub enum Verb {
     Post,
     /// Changes.
     Patch,
+    /// Removes.
+    Delete,
 }
 
 impl Verb {
@@ -27,6 +29,7 @@ impl Verb {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
         }
     }
 

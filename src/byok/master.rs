@@ -268,6 +268,15 @@ fn unbase64(text: &str) -> Option<Vec<u8>> {
     decode(&STANDARD).or_else(|| decode(&URL_SAFE))
 }
 
+/// The master keys, and what is wrong with those that cannot be read.
+#[derive(Debug, Default)]
+pub struct Masters {
+    /// Those that are used.
+    pub keys: MasterKeys,
+    /// A line for each that cannot be read.
+    pub problems: Vec<String>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

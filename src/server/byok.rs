@@ -9,7 +9,8 @@ use std::sync::Arc;
 use log::{error, warn};
 
 use crate::byok::keys::StoredKeys;
-use crate::live::{Live, Masters};
+use crate::byok::master::Masters;
+use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
 use crate::store::{Changes, Complaints, POLL, Store, StoreError};

@@ -10,6 +10,7 @@ use super::reload::{self, Cause, Reloader};
 use crate::access::Keyring;
 use crate::admin::{Control, NoRollback, Readiness, Version};
 use crate::byok::keys::StoredKeys;
+use crate::byok::master::Masters;
 use crate::catalog::outline::Outline;
 use crate::snapshot::Snapshot;
 
@@ -91,6 +92,16 @@ impl Control for Status {
             serde_json::to_vec(&outline)
         });
         outlined.await.ok()?.ok()
+    }
+
+    fn provider(&self, name: &str) -> Option<String> {
+        let live = self.reloader.live().pin();
+        let id = live.catalog.provider_by_name(name)?;
+        Some(live.catalog.provider(id).id.to_string())
+    }
+
+    fn masters(&self) -> Arc<Masters> {
+        Arc::clone(&self.reloader.live().pin().masters)
     }
 }
 

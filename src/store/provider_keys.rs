@@ -262,7 +262,11 @@ impl Store {
         Ok(usize::from(moved.rows_affected() > 0))
     }
 
-    async fn provider_key(&self, id: &StoredId) -> Result<Stored, StoreError> {
+    /// The key of this id.
+    ///
+    /// # Errors
+    /// [`StoreError::UnknownProviderKey`], or the store fails.
+    pub async fn provider_key(&self, id: &StoredId) -> Result<Stored, StoreError> {
         let row = sqlx::query(SELECT)
             .bind(id.as_str())
             .fetch_optional(&self.pool)

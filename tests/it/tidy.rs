@@ -43,7 +43,15 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("statement", &["access", "money", "store"]),
     (
         "admin",
-        &["access", "metrics", "money", "secret", "statement", "store"],
+        &[
+            "access",
+            "byok",
+            "metrics",
+            "money",
+            "secret",
+            "statement",
+            "store",
+        ],
     ),
     (
         "live",

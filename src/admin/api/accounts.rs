@@ -1,7 +1,7 @@
 //! Accounts: who pays, and how.
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
 use super::account_of;
 use crate::admin::AdminApp;
@@ -132,16 +132,11 @@ pub struct AccountChange {
     /// How it pays.
     billing: Option<Pays>,
     /// How far below zero the balance of a `postpaid` account may go; null: without end.
-    #[serde(default, deserialize_with = "said")]
+    #[serde(default, deserialize_with = "super::said")]
     #[schemars(with = "Option<Credits>")]
     limit: Option<Option<Credits>>,
     /// Closes it. Nothing else can change with it.
     state: Option<Ended>,
-}
-
-/// Tells null from what is absent.
-fn said<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Option<Credits>>, D::Error> {
-    Option::deserialize(from).map(Some)
 }
 
 /// Changes an account.

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 
 use super::accounts::NAME;
 use super::{account_numbered, key_of, to_come};
-use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::access::policy::PolicyEntry;
+use crate::access::{Account, AccountId};
 use crate::admin::AdminApp;
 use crate::admin::fault::{Code, Fault};
 use crate::admin::operation::{Asked, Nothing, Operation};
@@ -38,9 +38,18 @@ pub struct Key {
 
 /// An account, named.
 #[derive(Serialize, JsonSchema)]
-struct Payer {
+pub(super) struct Payer {
     id: i64,
     name: String,
+}
+
+impl Payer {
+    pub(super) fn new(account: &Account) -> Self {
+        Self {
+            id: account.id.0,
+            name: account.name.to_string(),
+        }
+    }
 }
 
 /// Whether an access key can be used.
@@ -65,10 +74,7 @@ impl Key {
             state: state(&row, now),
             id: row.id.to_string(),
             name: row.name,
-            account: Payer {
-                id: row.account.id.0,
-                name: row.account.name.into(),
-            },
+            account: Payer::new(&row.account),
             created: Time(row.created),
             expires: row.expires.map(Time),
             revoked: row.revoked.map(Time),

@@ -4,9 +4,11 @@ mod accounts;
 mod books;
 mod grants;
 mod keys;
+mod provider_keys;
 mod usage;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Deserializer};
 
 use super::fault::{Code, Fault};
 use super::operation::row;
@@ -82,6 +84,42 @@ pub(super) const ROWS: &[Row] = &[
         "changeKey",
         "Disable an access key, enable it again, or revoke it for good",
     ),
+    row::<provider_keys::List>(
+        Verb::Get,
+        "/api/v1/provider-keys",
+        "listProviderKeys",
+        "Provider keys that accounts have stored, in the order of their ids; none is ever shown",
+    ),
+    row::<provider_keys::Create>(
+        Verb::Post,
+        "/api/v1/provider-keys",
+        "createProviderKey",
+        "Store a provider key of an account",
+    ),
+    row::<provider_keys::Get>(
+        Verb::Get,
+        "/api/v1/provider-keys/{provider_key}",
+        "getProviderKey",
+        "A stored provider key",
+    ),
+    row::<provider_keys::Change>(
+        Verb::Patch,
+        "/api/v1/provider-keys/{provider_key}",
+        "changeProviderKey",
+        "Rotate a stored provider key, switch it off or on, or change the rest of it",
+    ),
+    row::<provider_keys::Remove>(
+        Verb::Delete,
+        "/api/v1/provider-keys/{provider_key}",
+        "removeProviderKey",
+        "Remove a stored provider key for good; the answer shows it for the last time",
+    ),
+    row::<provider_keys::Reseal>(
+        Verb::Post,
+        "/api/v1/reseal",
+        "resealProviderKeys",
+        "Seal all stored provider keys anew under the first master key",
+    ),
     row::<usage::Sum>(
         Verb::Get,
         "/api/v1/usage",
@@ -134,6 +172,13 @@ fn key_of(params: &Params) -> Result<KeyId, Fault> {
     id.map_err(|error: crate::access::key::NotAKeyId| {
         Fault::new(Code::UnknownKey, error.to_string())
     })
+}
+
+/// Tells null from what is absent.
+fn said<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
 }
 
 /// The number of an account in a query.

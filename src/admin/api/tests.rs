@@ -266,3 +266,116 @@ async fn a_report_is_compared() {
         );
     }
 }
+
+const SECRET: &str = "sk-0123456789abcdefghijklmnop";
+
+#[tokio::test]
+async fn a_provider_key_is_stored_rotated_switched_and_removed_and_never_shown() {
+    let admin = with_accounts().await;
+    let path = "/api/v1/provider-keys";
+    let new = json!({"account": 1, "provider": "oai", "secret": SECRET, "weight": 3});
+    let (status, made) = admin.send("POST", path, &new.to_string()).await;
+    assert_eq!(status, 201, "{made}");
+    assert!(!made.to_string().contains(SECRET), "{made}");
+    assert_eq!(
+        [
+            &made["provider"],
+            &made["name"],
+            &made["hint"],
+            &made["state"]
+        ],
+        ["openai", "main", "sk-…mnop", "enabled"]
+    );
+    assert_eq!(made["account"], json!({"id": 1, "name": "acme"}));
+    let one = format!("{path}/{}", made["id"].as_str().expect("an id"));
+    assert_eq!(admin.send("GET", &one, "").await, (200, made.clone()));
+    for (change, member, expected) in [
+        (json!({"state": "disabled"}), "state", json!("disabled")),
+        (json!({"weight": null}), "weight", json!(null)),
+        (json!({"weight": 7, "fallback": false}), "weight", json!(7)),
+        (json!({"name": "eu.1"}), "name", json!("eu.1")),
+        (
+            json!({"secret": "sk-zyxwvutsrqponmlkjihgfedcba"}),
+            "hint",
+            json!("sk-…dcba"),
+        ),
+        (json!({}), "fallback", json!(false)),
+    ] {
+        let (status, changed) = patched(&admin, &one, &change).await;
+        assert_eq!(
+            (status, &changed[member]),
+            (200, &expected),
+            "{change}: {changed}"
+        );
+    }
+    let second = json!({"account": 2, "provider": "openai", "secret": SECRET}).to_string();
+    admin.send("POST", path, &second).await;
+    for (query, count) in [
+        ("", 2),
+        ("?account=2", 1),
+        ("?provider=groq", 0),
+        ("?limit=1", 1),
+    ] {
+        let (_, page) = admin.send("GET", &format!("{path}{query}"), "").await;
+        assert_eq!(
+            page["data"].as_array().map(Vec::len),
+            Some(count),
+            "{query}"
+        );
+    }
+    let (status, done) = admin.send("POST", "/api/v1/reseal", "{}").await;
+    assert_eq!(
+        (status, done),
+        (200, json!({"moved": 0, "already": 2, "unusable": []}))
+    );
+    assert_eq!(admin.send("DELETE", &one, "").await.0, 200);
+    for method in ["GET", "DELETE"] {
+        let (status, refused) = admin.send(method, &one, "").await;
+        assert_eq!((status, code(&refused)), (404, "unknown_provider_key"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_provider_key_is_refused_and_not_repeated() {
+    let admin = with_accounts().await;
+    let path = "/api/v1/provider-keys";
+    let good = json!({"account": 1, "provider": "openai", "secret": SECRET});
+    assert_eq!(admin.send("POST", path, &good.to_string()).await.0, 201);
+    for (more, status, expected) in [
+        (json!({}), 409, "provider_key_exists"),
+        (json!({"account": 9}), 404, "unknown_account"),
+        (json!({"provider": "nobody"}), 422, "unprocessable"),
+        (json!({"name": "a b"}), 422, "unprocessable"),
+        (json!({"weight": 0}), 422, "unprocessable"),
+        (json!({"secret": ""}), 422, "unprocessable"),
+        (
+            json!({"secret": format!("{SECRET} {SECRET}")}),
+            422,
+            "unprocessable",
+        ),
+        (json!({"secret": [SECRET]}), 400, "invalid_request"),
+        (json!({"key": SECRET}), 400, "invalid_request"),
+    ] {
+        let mut new = good.clone();
+        let members = more.as_object().expect("an object").clone();
+        new.as_object_mut().expect("an object").extend(members);
+        let (got, refused) = admin.send("POST", path, &new.to_string()).await;
+        assert_eq!(
+            (got, code(&refused)),
+            (status, expected),
+            "{more}: {refused}"
+        );
+        assert!(!refused.to_string().contains("0123456789"), "{refused}");
+    }
+    let both = json!({"secret": SECRET, "name": "b"});
+    let (_, page) = admin.send("GET", path, "").await;
+    let one = format!("{path}/{}", page["data"][0]["id"].as_str().expect("an id"));
+    assert_eq!(patched(&admin, &one, &both).await.0, 422);
+    admin
+        .process
+        .files_are_good
+        .store(false, std::sync::atomic::Ordering::SeqCst);
+    let other = json!({"account": 2, "provider": "openai", "secret": SECRET}).to_string();
+    let (status, refused) = admin.send("POST", path, &other).await;
+    assert_eq!((status, code(&refused)), (409, "no_master_key"));
+}
