@@ -13,6 +13,7 @@ mod plain;
 mod process;
 mod query;
 mod route;
+mod strict;
 mod versions;
 
 use std::sync::Arc;

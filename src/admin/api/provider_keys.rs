@@ -105,7 +105,8 @@ impl JsonSchema for ProviderSecret {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({"type": "string", "pattern": r"^[\x21-\x7e]{1,8000}$", "writeOnly": true})
+        schemars::json_schema!({"type": "string", "pattern": r"^[\x21-\x7e]{1,8000}$", "writeOnly": true,
+            "examples": ["sk-0123456789abcdefghijklmnop"]})
     }
 }
 
@@ -172,6 +173,7 @@ pub struct NewKey {
     #[schemars(range(min = 1))]
     account: i64,
     /// The provider it is for, by its id or an alias.
+    #[schemars(extend("examples" = ["openai"]))]
     provider: String,
     /// What its owner calls it; `main` by default.
     #[schemars(extend("pattern" = NAME))]
@@ -179,6 +181,7 @@ pub struct NewKey {
     /// The key itself. Nobody sees it again.
     secret: ProviderSecret,
     /// Its place among those of its account and provider, smallest first; behind all others by default.
+    #[schemars(range(max = u32::MAX))]
     position: Option<u32>,
     /// Its share of the requests; without one it is used in its turn.
     #[schemars(range(min = 1, max = WEIGHT_MAX))]
@@ -267,6 +270,7 @@ pub struct KeyChange {
     #[schemars(extend("pattern" = NAME))]
     name: Option<String>,
     /// Its place among those of its account and provider.
+    #[schemars(range(max = u32::MAX))]
     position: Option<u32>,
     /// Its share of the requests; null: it has none.
     #[serde(default, deserialize_with = "super::said")]

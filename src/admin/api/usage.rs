@@ -238,9 +238,10 @@ impl Operation for Get {
 #[serde(deny_unknown_fields)]
 pub struct Reported {
     /// The texts of the files or pages: CSV or JSON, as the provider gives them.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), extend("examples" = [["day,model,input,output,cost\n2026-01-31,gpt-4o,1000,50,0.003\n"]]))]
     reports: Vec<String>,
     /// Whose they are, where they do not say so themselves.
+    #[schemars(extend("examples" = ["openai"]))]
     provider: Option<String>,
     /// Attempts with a provider key of this source are compared; `gateway` by default.
     credential: Option<PaidWith>,
