@@ -7,14 +7,23 @@
 /// Tokens that a picture or a file is taken for.
 const THING: u64 = 1_600;
 
-/// How many bytes of each kind a text has. Fed in pieces of any size: where they are cut makes no difference.
+/// How much of each kind a text has. Fed in pieces of any size: where they are cut makes no difference.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Text {
+    bytes: u64,
     letters: u64,
     digits: u64,
     spaces: u64,
-    wide: u64,
-    others: u64,
+    /// Bytes of letters beyond ASCII.
+    beyond: u64,
+    /// Letters of two bytes: Cyrillic, Greek, Arabic, Hebrew, Latin with accents.
+    two: u64,
+    /// Letters of three bytes below U+2000: Devanagari, Thai and their like.
+    three: u64,
+    /// Letters of three bytes from U+2000 on: Chinese, Japanese, Korean, signs.
+    cjk: u64,
+    /// Letters of four bytes: emoji.
+    four: u64,
 }
 
 impl Text {
@@ -22,32 +31,45 @@ impl Text {
     pub fn feed(&mut self, bytes: &[u8]) {
         // One simple loop a kind: each is done on many bytes at a time.
         let count = |is: fn(&u8) -> bool| bytes.iter().filter(|byte| is(byte)).count() as u64;
-        let letters = count(u8::is_ascii_alphabetic);
-        let digits = count(u8::is_ascii_digit);
-        let spaces = count(|byte| *byte == b' ');
-        let wide = count(|byte| *byte >= 0x80);
-        self.letters += letters;
-        self.digits += digits;
-        self.spaces += spaces;
-        self.wide += wide;
-        self.others += bytes.len() as u64 - letters - digits - spaces - wide;
+        self.bytes += bytes.len() as u64;
+        self.letters += count(u8::is_ascii_alphabetic);
+        self.digits += count(u8::is_ascii_digit);
+        self.spaces += count(|byte| *byte == b' ');
+        if bytes.is_ascii() {
+            return;
+        }
+        self.beyond += count(|byte| *byte >= 0x80);
+        self.two += count(|byte| (0xC0..0xE0).contains(byte));
+        self.three += count(|byte| (0xE0..0xE2).contains(byte));
+        self.cjk += count(|byte| (0xE2..0xF0).contains(byte));
+        self.four += count(|byte| *byte >= 0xF0);
     }
 
     /// Bytes so far.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
-        self.letters + self.digits + self.spaces + self.wide + self.others
+        self.bytes
     }
 
     /// Tokens of the text so far, rounded up. None for no text.
     #[must_use]
-    pub fn tokens(&self) -> u64 {
-        let hundredths = self.letters * 25
-            + self.digits * 50
-            + self.spaces * 15
-            + self.wide * 40
-            + self.others * 60;
-        hundredths.div_ceil(100)
+    pub const fn tokens(&self) -> u64 {
+        let others = self.bytes - self.letters - self.digits - self.spaces - self.beyond;
+        // Hundredths of a token.
+        let tokens = self.letters * 40
+            + self.digits * 110
+            + others * 75
+            + self.two * 125
+            + self.three * 115
+            + self.cjk * 85
+            + self.four * 150;
+        let tokens = tokens.div_ceil(100);
+        // Nothing but spaces is something.
+        if tokens == 0 && self.bytes > 0 {
+            1
+        } else {
+            tokens
+        }
     }
 }
 
@@ -66,4 +88,52 @@ pub fn input(body: &[u8], things: u64, file_bytes: u64) -> u64 {
     let tokens = u128::from(text.tokens()) * u128::from(left) / u128::from(bytes);
     let tokens = u64::try_from(tokens).unwrap_or(u64::MAX);
     tokens.saturating_add(things.saturating_mul(THING)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tokens(text: &str) -> u64 {
+        let mut whole = Text::default();
+        whole.feed(text.as_bytes());
+        let mut bytes = Text::default();
+        for byte in text.as_bytes().chunks(1) {
+            bytes.feed(byte);
+        }
+        assert_eq!(bytes, whole, "{text}");
+        assert_eq!(whole.bytes(), text.len() as u64);
+        whole.tokens()
+    }
+
+    #[test]
+    fn each_kind_has_its_weight() {
+        for (text, expected) in [
+            ("", 0),
+            (" ", 1),
+            ("a", 1),
+            ("abcde", 2),
+            ("a b c d e", 2),
+            ("1234567890", 11),
+            ("{}[]", 3),
+            ("\n", 1),
+            ("я".repeat(4).as_str(), 5),
+            ("ก".repeat(20).as_str(), 23),
+            ("漢".repeat(20).as_str(), 17),
+            ("🎉🎉", 3),
+        ] {
+            assert_eq!(tokens(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_never_nothing_and_files_are_no_text() {
+        assert_eq!(input(b"", 0, 0), 1);
+        assert_eq!(input(b"{}", 0, 0), 2);
+        let file = vec![b'A'; 1_000_000];
+        assert_eq!(input(&file, 0, 0), 400_000);
+        assert_eq!(input(&file, 1, 1_000_000), THING);
+        assert_eq!(input(&file, 2, 500_000), 200_000 + 2 * THING);
+        assert_eq!(input(&file, u64::MAX, u64::MAX), u64::MAX);
+    }
 }
