@@ -9,6 +9,9 @@ use super::estimate::Text;
 /// Bytes of the longest key that is looked for.
 const KEY_MAX: usize = 20;
 
+/// Tokens that an answer has beside its text: where a message begins and ends, which tool is called.
+const FRAME: u64 = 16;
+
 /// Finds the text of one answer.
 #[derive(Debug, Default)]
 pub(super) struct Generated {
@@ -92,9 +95,12 @@ fn is_end(key: &[u8]) -> bool {
 }
 
 impl Generated {
-    /// The text so far.
-    pub(super) fn text(&self) -> &Text {
-        &self.text
+    /// Tokens of the text so far, and of what is around it. None where there was no text.
+    pub(super) fn tokens(&self) -> u64 {
+        match self.text.tokens() {
+            0 => 0,
+            tokens => tokens + FRAME,
+        }
     }
 
     /// How many choices have said why they are at their end.
@@ -234,7 +240,7 @@ mod tests {
                 .for_each(|piece| generated.feed(piece));
             generated.reset();
         }
-        generated.text().bytes()
+        generated.text.bytes()
     }
 
     #[test]

@@ -112,10 +112,7 @@ impl Meter {
             usage: counts.usage(),
             flaw,
             ended: self.events.as_ref().is_some_and(Events::ended),
-            generated: self
-                .generated
-                .as_ref()
-                .map_or(0, |generated| generated.text().tokens()),
+            generated: self.generated.as_ref().map_or(0, Generated::tokens),
             finished: self.generated.as_ref().map_or(0, Generated::finished),
         }
     }
