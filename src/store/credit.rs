@@ -120,7 +120,9 @@ mod tests {
 
     fn accounts(store: &Store) -> Vec<StoredAccount> {
         let claimed = LedgerStore::claim(store.file(), 1, Day(0));
-        claimed.unwrap().1.accounts
+        let mut accounts = claimed.unwrap().1.accounts;
+        accounts.sort_by_key(|account| account.id);
+        accounts
     }
 
     async fn store() -> (tempfile::TempDir, Store) {

@@ -22,6 +22,20 @@ use super::write::{self, Mismatch};
 /// below what a client may wait for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
+const HELD: &str = "SELECT id, account, access_key, held, estimate, started FROM usage WHERE state = 0 ORDER BY id";
+
+const LAST: &str = "SELECT MAX(id) FROM usage";
+
+const SPEND: &str = "SELECT day, access_key, amount FROM key_spend WHERE day >= ?";
+
+/// What is left of the grants of the accounts that have changed since a revision.
+const GRANTS: &str = "SELECT g.account, g.id, g.remaining, g.expires FROM accounts a \
+     JOIN grants g ON g.account = a.id AND g.remaining > 0 WHERE a.changed > ?";
+
+/// The accounts that have.
+const ACCOUNTS: &str = "SELECT a.id, a.billing, a.credit_limit, a.closed IS NOT NULL, b.amount \
+     FROM accounts a JOIN balances b ON b.book = a.id WHERE a.changed > ?";
+
 /// An account as the ledger takes it. Amounts are in nano-dollars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredAccount {
@@ -200,8 +214,7 @@ fn beginning(transaction: &Transaction<'_>, since: Day) -> rusqlite::Result<Begi
         .query_map([], |row| row.get::<_, i64>(0))?
         .map(|amount| amount.map(i128::from))
         .sum::<rusqlite::Result<i128>>()?;
-    let last: Option<i64> =
-        transaction.query_row("SELECT MAX(id) FROM usage", [], |row| row.get(0))?;
+    let last: Option<i64> = transaction.query_row(LAST, [], |row| row.get(0))?;
     Ok(Beginning {
         accounts: accounts(transaction, -1)?,
         spend: spend(transaction, since)?,
@@ -214,10 +227,7 @@ fn beginning(transaction: &Transaction<'_>, since: Day) -> rusqlite::Result<Begi
 /// The accounts that have changed since a revision (all since -1), with what is left of their grants.
 fn accounts(transaction: &Transaction<'_>, since: i64) -> rusqlite::Result<Vec<StoredAccount>> {
     let mut left: HashMap<i64, Vec<StoredGrant>> = HashMap::new();
-    let mut grants = transaction.prepare(
-        "SELECT g.account, g.id, g.remaining, g.expires FROM accounts a \
-         JOIN grants g ON g.account = a.id AND g.remaining > 0 WHERE a.changed > ?",
-    )?;
+    let mut grants = transaction.prepare(GRANTS)?;
     let mut rows = grants.query([since])?;
     while let Some(row) = rows.next()? {
         left.entry(row.get(0)?).or_default().push(StoredGrant {
@@ -227,10 +237,7 @@ fn accounts(transaction: &Transaction<'_>, since: i64) -> rusqlite::Result<Vec<S
         });
     }
     transaction
-        .prepare(
-            "SELECT a.id, a.billing, a.credit_limit, a.closed IS NOT NULL, b.amount \
-             FROM accounts a JOIN balances b ON b.book = a.id WHERE a.changed > ? ORDER BY a.id",
-        )?
+        .prepare(ACCOUNTS)?
         .query_map([since], |row| {
             let id = row.get(0)?;
             let limit: Option<i64> = row.get(2)?;
@@ -249,8 +256,7 @@ fn accounts(transaction: &Transaction<'_>, since: i64) -> rusqlite::Result<Vec<S
 }
 
 fn spend(transaction: &Transaction<'_>, since: Day) -> rusqlite::Result<Vec<(Day, KeyId, i64)>> {
-    let mut statement =
-        transaction.prepare("SELECT day, access_key, amount FROM key_spend WHERE day >= ?")?;
+    let mut statement = transaction.prepare(SPEND)?;
     let mut rows = statement.query(params![since.0])?;
     let mut spend = Vec::new();
     while let Some(row) = rows.next()? {
@@ -265,10 +271,7 @@ fn spend(transaction: &Transaction<'_>, since: Day) -> rusqlite::Result<Vec<(Day
 /// Every row that is still held.
 fn held(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<HeldRow>> {
     transaction
-        .prepare(
-            "SELECT id, account, access_key, held, estimate, started FROM usage WHERE state = 0 \
-             ORDER BY id",
-        )?
+        .prepare(HELD)?
         .query_map([], |row| {
             Ok(HeldRow {
                 id: RowId(row.get(0)?),
@@ -281,3 +284,6 @@ fn held(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<HeldRow>> {
         })?
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,12 @@ impl Kept {
         self.ledger.all_written().await.unwrap();
     }
 
+    /// The books agree with the rows.
+    async fn check(&self) {
+        let checked = self.store.check().await.unwrap();
+        assert_eq!(checked.faults, Vec::<String>::new());
+    }
+
     async fn balance(&self, book: Book) -> i64 {
         self.store.balance(book).await.unwrap()
     }
@@ -143,6 +149,7 @@ async fn a_row_is_held_then_settled_and_the_books_balance() {
     assert_eq!(left, 8_250_000_000);
     let spent = kept.one::<i64>("SELECT SUM(amount) FROM key_spend").await;
     assert_eq!(spent, 1_750_000_000);
+    kept.check().await;
 }
 
 #[tokio::test]
@@ -162,6 +169,7 @@ async fn what_the_operator_bears_is_in_his_book() {
     let states =
         "SELECT group_concat(state || ':' || flags) FROM (SELECT * FROM usage ORDER BY id)";
     assert_eq!(kept.one::<String>(states).await, "1:1,1:0,2:0");
+    kept.check().await;
 }
 
 #[tokio::test]
@@ -219,6 +227,17 @@ async fn holds_of_a_process_that_was_killed_are_settled_by_rule() {
         let counted: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [(Estimated::Recovered, 1)]);
     }
+}
+
+#[tokio::test]
+async fn a_hold_of_an_earlier_version_is_settled_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store/v3.db");
+    std::fs::copy(old, folder.path().join(crate::store::FILE)).unwrap();
+    let store = Arc::new(Store::open(folder.path()).await.unwrap());
+    let kept = Kept::open(folder, store, AccountId(1), Settings::default());
+    assert_eq!(kept.standing().balance, dollars("2.75"));
+    kept.check().await;
 }
 
 #[tokio::test]
@@ -371,4 +390,5 @@ async fn of_a_thousand_requests_ten_are_served_and_all_is_written() {
             .await,
         10
     );
+    kept.check().await;
 }
