@@ -59,14 +59,13 @@ impl<'de> de::Deserializer<'de> for Node {
                 (_, Some(number), _) => visitor.visit_i64(number),
                 (_, _, number) => visitor.visit_f64(number.unwrap_or(f64::NAN)),
             },
-            Value::Array(elements) => {
-                return visitor.visit_seq(Elements {
-                    elements: elements.into_iter(),
-                    at: 0,
-                });
-            }
-            Value::Object(members) => return visitor.visit_map(Members::new(members)),
+            Value::Array(elements) => visitor.visit_seq(Elements {
+                elements: elements.into_iter(),
+                at: 0,
+            }),
+            Value::Object(members) => visitor.visit_map(Members::new(members)),
         };
+        // One from further within begins with its path, and is left as it is.
         read.map_err(|error: Error| without_value(&error))
     }
 

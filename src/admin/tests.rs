@@ -493,6 +493,13 @@ async fn a_key_is_shown_once_then_disabled_enabled_and_revoked() {
         (200, page)
     );
 
+    let limits = json!({"requests_minute": 60, "spend_day": "12.5"});
+    let change = json!({"limits": limits}).to_string();
+    let (status, changed) = admin.send("PATCH", &path, &change).await;
+    assert_eq!((status, &changed["policy"]["limits"]), (200, &limits));
+    assert_eq!(changed["policy"]["allow_models"], json!(["gpt-*"]));
+    let wrong = json!({"limits": {"requests_minute": 0}}).to_string();
+    assert_eq!(admin.send("PATCH", &path, &wrong).await.0, 422);
     for (state, expected) in [
         ("disabled", "disabled"),
         ("active", "active"),

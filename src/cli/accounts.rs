@@ -160,14 +160,8 @@ pub async fn run(
         }
         AccountsCommand::Limit { name, in_flight } => {
             let InFlight(limit) = in_flight;
-            let accounts = store.list_accounts().await?;
-            let found = accounts.iter().find(|row| *row.account.name == *name);
-            let row = found.ok_or_else(|| {
-                CliError::Argument(format!(
-                    "there is no account {name:?}; `tollgate accounts list` shows all"
-                ))
-            })?;
-            store.limit_account(row.account.id, limit).await?;
+            let account = store.account_named(&name).await?;
+            store.limit_account(account.account.id, limit).await?;
             match limit {
                 Some(limit) => {
                     writeln!(out, "Account {name} may have {limit} requests under way.")?
@@ -263,6 +257,12 @@ fn show(account: &AccountDetails, out: &mut dyn Write) -> Result<(), CliError> {
         ("balance", dollars(account.balance)),
         ("held", dollars(account.held)),
         ("available", available(account)),
+        (
+            "in flight",
+            account
+                .in_flight
+                .map_or_else(|| "any number".to_owned(), |limit| limit.to_string()),
+        ),
         ("expires", account.expires.map_or_else(never, time)),
         ("keys", account.keys.to_string()),
         ("created", time(account.created)),
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!(shown, listed[0]);
         let expected = json!({
             "id": 2, "name": "acme & co", "billing": "postpaid", "limit": "20.5", "balance": "0", "held": "0",
-            "available": "20.5", "next_expiry": null, "keys": 0, "created": "2027-01-15T08:00:00Z", "closed": null,
+            "available": "20.5", "in_flight": null, "next_expiry": null, "keys": 0, "created": "2027-01-15T08:00:00Z", "closed": null,
         });
         assert_eq!(shown, expected);
         let shown = say(&store, &["show", "zeta"]).await.unwrap();

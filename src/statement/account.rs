@@ -54,6 +54,8 @@ pub struct Account {
     pub held: Credits,
     /// What can be used still; null: without end.
     pub available: Option<Credits>,
+    /// How many requests may be under way at one time, over all its access keys; null: any number.
+    pub in_flight: Option<u32>,
     /// When something of what it has expires.
     pub next_expiry: Option<Time>,
     /// How many of its access keys are not revoked.
@@ -75,6 +77,7 @@ impl From<&AccountDetails> for Account {
             balance: details.balance,
             held: details.held,
             available: details.available(),
+            in_flight: details.in_flight,
             next_expiry: details.expires.map(Time),
             keys: details.keys,
             created: Time(details.created),

@@ -21,6 +21,8 @@ pub struct AccountDetails {
     pub closed: Option<i64>,
     /// How it pays.
     pub billing: Billing,
+    /// Requests under way at one time at the most, over all its keys; `None`: any number.
+    pub in_flight: Option<u32>,
     /// What it has; below zero is what it owes.
     pub balance: Credits,
     /// What is held of it.
@@ -58,6 +60,7 @@ impl FromRow<'_, SqliteRow> for AccountDetails {
             created: row.try_get("created")?,
             closed: row.try_get("closed")?,
             billing: Billing::from_columns(&billing, limit.map(Credits::from_nanos)),
+            in_flight: row.try_get("in_flight")?,
             balance: Credits::from_nanos(row.try_get("balance")?),
             held: Credits::from_nanos(row.try_get("held")?),
             expires: row.try_get("expires")?,
@@ -69,7 +72,7 @@ impl FromRow<'_, SqliteRow> for AccountDetails {
 /// The unary plus keeps SQLite from going through all rows of an account, of which few are held.
 const ACCOUNTS: &str = "\
     WITH holds AS (SELECT +account AS account, SUM(held) AS held FROM usage WHERE state = 0 GROUP BY +account) \
-    SELECT a.id, a.name, a.created, a.closed, a.billing, a.credit_limit, b.amount AS balance, \
+    SELECT a.id, a.name, a.created, a.closed, a.billing, a.credit_limit, a.in_flight, b.amount AS balance, \
     COALESCE(h.held, 0) AS held, \
     (SELECT MIN(g.expires) FROM grants g WHERE g.account = a.id AND g.remaining > 0) AS expires, \
     (SELECT COUNT(*) FROM access_keys k WHERE k.account = a.id AND k.revoked IS NULL) AS keys \

@@ -16,6 +16,9 @@ use crate::store::{AccountDetails, Billing};
 pub(super) const NAME: &str =
     r"^[^\s\x00-\x1f\x7f-\x9f]([^\x00-\x1f\x7f-\x9f]{0,62}[^\s\x00-\x1f\x7f-\x9f])?$";
 
+/// Requests of an account that may be under way: as many as the process may have.
+const IN_FLIGHT_MAX: u32 = 1_000_000;
+
 /// Which accounts.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -135,6 +138,10 @@ pub struct AccountChange {
     #[serde(default, deserialize_with = "super::said")]
     #[schemars(with = "Option<Credits>")]
     limit: Option<Option<Credits>>,
+    /// How many of its requests may be under way at one time, over all its access keys; null: any number.
+    #[serde(default, deserialize_with = "super::said")]
+    #[schemars(with = "Option<u32>", range(min = 1, max = IN_FLIGHT_MAX))]
+    in_flight: Option<Option<u32>>,
     /// Closes it. Nothing else can change with it.
     state: Option<Ended>,
 }
@@ -155,12 +162,21 @@ impl Operation for Change {
         let AccountChange {
             billing: pays,
             limit,
+            in_flight,
             state,
         } = asked.body;
         let bills = pays.is_some() || limit.is_some();
+        if in_flight
+            .flatten()
+            .is_some_and(|limit| !(1..=IN_FLIGHT_MAX).contains(&limit))
+        {
+            let message = format!("`in_flight` must be from 1 to {IN_FLIGHT_MAX}");
+            return Err(Fault::new(Code::Unprocessable, message));
+        }
         match state {
-            Some(Ended::Closed) if bills => {
-                let message = "an account is closed, or it pays in another way, not both at once";
+            Some(Ended::Closed) if bills || in_flight.is_some() => {
+                let message =
+                    "an account is closed, or something else of it changes, not both at once";
                 return Err(Fault::new(Code::Unprocessable, message));
             }
             Some(Ended::Closed) => app.store.close_account(id, asked.now.as_second()).await?,
@@ -172,6 +188,9 @@ impl Operation for Change {
                 app.store.set_billing(id, billing).await?;
             }
             None => {}
+        }
+        if let Some(limit) = in_flight {
+            app.store.limit_account(id, limit).await?;
         }
         Ok(Account::from(&app.store.account(id).await?))
     }

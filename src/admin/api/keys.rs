@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::accounts::NAME;
 use super::{account_numbered, key_of, to_come};
 use crate::access::key::KeyId;
+use crate::access::limits::LimitsEntry;
 use crate::access::policy::PolicyEntry;
 use crate::access::{Account, AccountId};
 use crate::admin::AdminApp;
@@ -13,7 +14,7 @@ use crate::admin::fault::{Code, Fault};
 use crate::admin::operation::{Asked, Nothing, Operation};
 use crate::admin::page::{Limit, Page};
 use crate::statement::time::Time;
-use crate::store::{self, KeyRow, StoreError};
+use crate::store::{self, KeyRow};
 
 /// An access key, without its secret.
 #[derive(Serialize, JsonSchema)]
@@ -213,12 +214,14 @@ enum NewState {
     Revoked,
 }
 
-/// What changes of a key.
+/// What changes of a key; what is absent stays as it is.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KeyChange {
     /// Whether it can be used.
-    state: NewState,
+    state: Option<NewState>,
+    /// What may be used in a time: in place of all the limits that it has.
+    limits: Option<LimitsEntry>,
 }
 
 /// Changes a key.
@@ -230,16 +233,20 @@ impl Operation for Change {
     type Answer = Key;
 
     const HAS_BODY: bool = true;
-    const FAULTS: &'static [Code] = &[Code::UnknownKey, Code::KeyRevoked];
+    const FAULTS: &'static [Code] = &[Code::UnknownKey, Code::KeyRevoked, Code::Unprocessable];
 
     async fn run(app: &AdminApp, asked: Asked<Nothing, KeyChange>) -> Result<Key, Fault> {
         let (id, now) = (key_of(&asked.params)?, asked.now.as_second());
-        let done: Result<(), StoreError> = match asked.body.state {
-            NewState::Active => app.store.set_enabled(id, true).await,
-            NewState::Disabled => app.store.set_enabled(id, false).await,
-            NewState::Revoked => app.store.revoke(id, now).await,
-        };
-        done?;
+        if let Some(limits) = asked.body.limits {
+            let change = |policy: &mut PolicyEntry| policy.limits = limits;
+            app.store.change_policy(id, change).await?;
+        }
+        match asked.body.state {
+            Some(NewState::Active) => app.store.set_enabled(id, true).await?,
+            Some(NewState::Disabled) => app.store.set_enabled(id, false).await?,
+            Some(NewState::Revoked) => app.store.revoke(id, now).await?,
+            None => {}
+        }
         Ok(Key::new(app.store.key(id).await?, now))
     }
 }

@@ -39,7 +39,7 @@ pub(super) const ROWS: &[Row] = &[
         Verb::Patch,
         "/api/v1/accounts/{account}",
         "changeAccount",
-        "Change how an account pays, or close it",
+        "Change how an account pays or what it may use, or close it",
     ),
     row::<grants::List>(
         Verb::Get,
@@ -82,7 +82,7 @@ pub(super) const ROWS: &[Row] = &[
         Verb::Patch,
         "/api/v1/keys/{key}",
         "changeKey",
-        "Disable an access key, enable it again, or revoke it for good",
+        "Disable an access key, enable it again, revoke it for good, or change its limits",
     ),
     row::<provider_keys::List>(
         Verb::Get,

@@ -70,6 +70,16 @@ async fn how_an_account_pays_is_shown_and_changed() {
         let (got, refused) = patched(&admin, path, &change).await;
         assert_eq!(got, status, "{change}: {refused}");
     }
+    for limit in [json!(3), json!(null)] {
+        let (status, account) = patched(&admin, path, &json!({"in_flight": limit})).await;
+        assert_eq!((status, &account["in_flight"]), (200, &limit));
+    }
+    for limit in [0, 1_000_001] {
+        assert_eq!(
+            patched(&admin, path, &json!({"in_flight": limit})).await.0,
+            422
+        );
+    }
     let (status, closed) = patched(&admin, path, &json!({"state": "closed"})).await;
     assert!(status == 200 && closed["closed"].is_string(), "{closed}");
     let grant = json!({"amount": "1"}).to_string();
