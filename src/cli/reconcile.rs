@@ -183,3 +183,7 @@ fn lines(outcome: &Outcome, out: &mut dyn Write) -> Result<(), CliError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests read JSON of their own")]
+mod tests;

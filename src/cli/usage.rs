@@ -192,3 +192,7 @@ fn row(line: &Line) -> [String; 11] {
         line.estimated.to_string(),
     ]
 }
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests read JSON of their own")]
+pub(super) mod tests;
