@@ -3,11 +3,13 @@ use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::access::policy::PolicyEntry;
 use crate::credentials::Source;
-use crate::ledger::{Clock, Closing, Opening, Settings, Writer};
-use crate::store::NewKey;
+use crate::ledger::{Clock, Closing, Ledger, Opening, Settings};
+use crate::store::{FILE, NewKey};
 use crate::usage::Usage;
 use clap::Parser;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// 2027-01-15T08:00:00Z, in milliseconds.
 pub(in crate::cli) const NOW: i64 = 1_800_000_000_000;
@@ -27,9 +29,9 @@ pub(in crate::cli) struct Attempt<'a> {
 }
 
 /// A store with an account, two keys of it, and what they used, all on one day.
-pub(in crate::cli) async fn used() -> (tempfile::TempDir, Arc<Store>, [KeyId; 2]) {
+pub(in crate::cli) async fn used() -> (tempfile::TempDir, Store, [KeyId; 2]) {
     let folder = tempfile::tempdir().unwrap();
-    let store = Arc::new(Store::open(folder.path()).await.unwrap());
+    let store = Store::open(folder.path()).await.unwrap();
     let account = store.create_account("acme", 1).await.unwrap().id;
     let mut keys = Vec::new();
     for name in ["ci", "=cmd"] {
@@ -52,17 +54,14 @@ pub(in crate::cli) async fn used() -> (tempfile::TempDir, Arc<Store>, [KeyId; 2]
         attempt(keys[0], "gpt-4o-mini", 10, "0.005"),
         attempt(keys[1], "gpt-4o", 500, "0.25"),
     ];
-    record(&store, account, &attempts).await;
+    record(&folder.path().join(FILE), account, &attempts).await;
     (folder, store, keys)
 }
 
-async fn record(store: &Arc<Store>, account: AccountId, attempts: &[Attempt<'_>]) {
+async fn record(file: &Path, account: AccountId, attempts: &[Attempt<'_>]) {
     let time = Arc::new(std::sync::atomic::AtomicI64::new(NOW));
     let clock = Clock::manual(time, Arc::default());
-    let (ledger, writer) =
-        Writer::open(Arc::clone(store), Settings::default(), clock, |_| {}).await;
-    let (stop, stopped) = tokio::sync::watch::channel(false);
-    let writing = tokio::spawn(writer.run(stopped));
+    let (ledger, writer) = Ledger::open(file, Settings::default(), clock, |_| {}).unwrap();
     for (number, attempt) in attempts.iter().enumerate() {
         let opening = Opening {
             request: format!("req_{number}").into(),
@@ -90,8 +89,7 @@ async fn record(store: &Arc<Store>, account: AccountId, attempts: &[Attempt<'_>]
         ledger.record(opening, NOW, closing);
     }
     ledger.all_written().await.unwrap();
-    stop.send(true).unwrap();
-    writing.await.unwrap();
+    assert!(writer.finish(Duration::from_secs(5)));
 }
 
 async fn say(store: &Store, arguments: &[&str]) -> Result<String, CliError> {
