@@ -230,17 +230,6 @@ async fn holds_of_a_process_that_was_killed_are_settled_by_rule() {
 }
 
 #[tokio::test]
-async fn a_hold_of_an_earlier_version_is_settled_too() {
-    let folder = tempfile::tempdir().unwrap();
-    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store/v3.db");
-    std::fs::copy(old, folder.path().join(crate::store::FILE)).unwrap();
-    let store = Arc::new(Store::open(folder.path()).await.unwrap());
-    let kept = Kept::open(folder, store, AccountId(1), Settings::default());
-    assert_eq!(kept.standing().balance, dollars("2.75"));
-    kept.check().await;
-}
-
-#[tokio::test]
 async fn caps_go_on_where_they_were() {
     let kept = Kept::with("100").await;
     let caps = Caps {
