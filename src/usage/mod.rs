@@ -1,8 +1,8 @@
 //! What a request used, by the words of the provider that answered it: read from the bytes of the answer as they pass.
 //! Nothing is held back or changed, no tree is built, and no more is kept than the object with the counts.
 //!
-//! Bytes → [`decode`] (compressed answers, on a copy) → [`events`] (server-sent events) → [`find`] (the usage object in
-//! a JSON text) → [`counts`] (numbers by their names) → [`Usage`], which means the same whoever reported it.
+//! Bytes → `decode` (compressed answers, on a copy) → `events` (server-sent events) → `find` (the usage object in
+//! a JSON text) → `counts` (numbers by their names) → [`Usage`], which means the same whoever reported it.
 //!
 //! Knows nothing of HTTP, of providers and of prices.
 

@@ -47,7 +47,7 @@ pub struct Report {
     pub provider: Option<String>,
     /// The days that it is about, those without usage included.
     pub days: Option<RangeInclusive<Date>>,
-    /// By day and model, as [`folded`]; the model is empty for what a day comes to.
+    /// By day and model, as `folded`; the model is empty for what a day comes to.
     pub rows: BTreeMap<(Date, String), Counts>,
     /// How the provider calls each model.
     pub names: BTreeMap<String, String>,
