@@ -87,8 +87,10 @@ def test_chat_streamed(way, llmock, openai_served):
     assert joined(chunks) == said("one two three")
     assert len(chunks) > 5
     assert chunks[-1].choices[0].finish_reason == "stop"
-    assert all(chunk.usage is None for chunk in chunks)
-    assert delivered(llmock)["body"] == {"model": MODEL, "messages": user("one two three"), "stream": True}
+    # The gateway asks for the usage, and takes out the event that tells it: the client did not ask.
+    assert all(chunk.usage is None and chunk.choices for chunk in chunks)
+    asked = {"model": MODEL, "messages": user("one two three"), "stream": True}
+    assert delivered(llmock)["body"] == {**asked, "stream_options": {"include_usage": True}}
 
 
 def test_chat_streamed_with_usage(way, llmock, openai_served):
