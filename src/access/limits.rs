@@ -39,21 +39,13 @@ pub struct LimitsEntry {
     pub in_flight: Option<u64>,
     /// US dollars charged to the account's credit a day (UTC), for what is served on the gateway's credential.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "dollars")]
     pub spend_day: Option<Credits>,
     /// The same in a calendar month (UTC).
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "dollars")]
     pub spend_month: Option<Credits>,
     /// The most that one request may cost.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "dollars")]
     pub max_cost: Option<Credits>,
-}
-
-/// An amount from zero to [`DOLLARS_MAX`], for a schema.
-fn dollars(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "string", "pattern": r"^[0-9]{1,9}(\.[0-9]{1,9})?$"})
 }
 
 impl LimitsEntry {

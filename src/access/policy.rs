@@ -93,7 +93,7 @@ pub struct PolicyEntry {
     pub deny_models: Vec<String>,
     /// Credential steps where no rule below says otherwise; absent: `byok`, `gateway`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "steps")]
+    #[schemars(schema_with = "steps_or_none")]
     pub credential_steps: Option<Vec<Step>>,
     /// Steps by provider; the first rule that matches decides.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -155,9 +155,17 @@ fn steps(schemas: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "minItems": 1,
+        "maxItems": STEPS_MAX,
         "uniqueItems": true,
         "items": schemas.subschema_for::<Step>(),
     })
+}
+
+/// Steps, or null, for a schema.
+fn steps_or_none(schemas: &mut SchemaGenerator) -> Schema {
+    let mut schema = steps(schemas);
+    schema.insert("type".to_owned(), serde_json::json!(["array", "null"]));
+    schema
 }
 
 /// What a policy says of one provider and model.

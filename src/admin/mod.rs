@@ -41,6 +41,9 @@ use route::{Access, Call};
 /// Operations on the store under way at one time; the store has a handful of connections.
 const CALLS_MAX: usize = 32;
 
+/// Of them: those that may go through very many rows. Each keeps a connection for as long, and others need some.
+const HEAVY_MAX: usize = 2;
+
 /// The rest of the process, as the admin listener sees it.
 #[async_trait]
 pub trait Control: Send + Sync {
@@ -99,6 +102,7 @@ pub struct AdminApp {
     store: Arc<Store>,
     guard: Guard,
     calls: Semaphore,
+    heavy: Semaphore,
 }
 
 impl AdminApp {
@@ -117,6 +121,7 @@ impl AdminApp {
             store,
             guard,
             calls: Semaphore::new(CALLS_MAX),
+            heavy: Semaphore::new(HEAVY_MAX),
         }
     }
 

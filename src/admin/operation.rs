@@ -33,6 +33,8 @@ pub trait Operation {
     const HAS_BODY: bool = false;
     /// Bytes of its body at the most.
     const BODY_MAX: usize = body::BODY_MAX;
+    /// Whether it may go through very many rows: few of them run at one time, and others wait.
+    const IS_HEAVY: bool = false;
     /// What it may refuse, beside what every operation does.
     const FAULTS: &'static [Code] = &[];
 
@@ -123,6 +125,12 @@ async fn attempt<O: Operation>(app: &AdminApp, call: Call<'_>) -> Result<O::Answ
             query::read(None)?
         },
         now: app.now(),
+    };
+    // It is never closed.
+    let _turn = if O::IS_HEAVY {
+        app.heavy.acquire().await.ok()
+    } else {
+        None
     };
     O::run(app, asked).await
 }

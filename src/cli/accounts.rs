@@ -263,13 +263,13 @@ fn show(account: &AccountDetails, out: &mut dyn Write) -> Result<(), CliError> {
                 .in_flight
                 .map_or_else(|| "any number".to_owned(), |limit| limit.to_string()),
         ),
-        ("expires", account.expires.map_or_else(never, time)),
+        ("next expiry", account.expires.map_or_else(never, time)),
         ("keys", account.keys.to_string()),
         ("created", time(account.created)),
         ("closed", account.closed.map_or_else(never, time)),
     ];
     for (name, value) in lines {
-        writeln!(out, "{name:9}  {value}")?;
+        writeln!(out, "{name:11}  {value}")?;
     }
     Ok(())
 }
@@ -340,8 +340,8 @@ mod tests {
         });
         assert_eq!(shown, expected);
         let shown = say(&store, &["show", "zeta"]).await.unwrap();
-        assert!(shown.contains("billing    prepaid\n"), "{shown}");
-        assert!(shown.contains("closed     never\n"), "{shown}");
+        assert!(shown.contains("billing      prepaid\n"), "{shown}");
+        assert!(shown.contains("closed       never\n"), "{shown}");
     }
 
     #[tokio::test]

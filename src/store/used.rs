@@ -31,15 +31,18 @@ pub struct Used {
 }
 
 impl Used {
+    /// As [`Used::push`], for rows that have ended: by that there is an index, and what begins later also ends later.
+    fn push_ended(&self, query: &mut QueryBuilder<Sqlite>) {
+        if let Some(from) = self.from {
+            query.push(" AND u.ended >= ").push_bind(from);
+        }
+        self.push(query);
+    }
+
     /// ` AND …` for each of them.
     fn push(&self, query: &mut QueryBuilder<Sqlite>) {
         if let Some(from) = self.from {
             query.push(" AND u.started >= ").push_bind(from);
-            // By this there is an index: what begins later also ends later.
-            query
-                .push(" AND (u.ended IS NULL OR u.ended >= ")
-                .push_bind(from);
-            query.push(")");
         }
         if let Some(to) = self.to {
             query.push(" AND u.started < ").push_bind(to);

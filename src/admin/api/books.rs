@@ -34,6 +34,8 @@ impl Operation for History {
     type Body = Nothing;
     type Answer = history::History;
 
+    const IS_HEAVY: bool = true;
+
     const FAULTS: &'static [Code] = &[Code::UnknownAccount];
 
     async fn run(app: &AdminApp, asked: Asked<Days, Nothing>) -> Result<Self::Answer, Fault> {
@@ -126,6 +128,8 @@ impl Operation for Journal {
     type Body = Nothing;
     type Answer = Page<Entry>;
 
+    const IS_HEAVY: bool = true;
+
     async fn run(app: &AdminApp, asked: Asked<Which, Nothing>) -> Result<Self::Answer, Fault> {
         let which = asked.query;
         let milliseconds = |when: When| when.0.as_millisecond();
@@ -170,6 +174,8 @@ impl Operation for Check {
     type Query = Nothing;
     type Body = Nothing;
     type Answer = Checked;
+
+    const IS_HEAVY: bool = true;
 
     async fn run(app: &AdminApp, _: Asked<Nothing, Nothing>) -> Result<Checked, Fault> {
         let checked = app.store.check().await?;

@@ -157,6 +157,8 @@ impl Operation for Sum {
     type Body = Nothing;
     type Answer = Usage;
 
+    const IS_HEAVY: bool = true;
+
     async fn run(app: &AdminApp, asked: Asked<Sums, Nothing>) -> Result<Usage, Fault> {
         let (by, limit) = (By::from(asked.query.by), asked.query.limit);
         let used = asked.query.used()?;
@@ -201,6 +203,8 @@ impl Operation for List {
     type Query = Rows;
     type Body = Nothing;
     type Answer = Page<Row>;
+
+    const IS_HEAVY: bool = true;
 
     async fn run(app: &AdminApp, asked: Asked<Rows, Nothing>) -> Result<Self::Answer, Fault> {
         let (used, limit) = (asked.query.used()?, asked.query.limit);
@@ -259,6 +263,7 @@ impl Operation for Reconcile {
     type Body = Reported;
     type Answer = Outcome;
 
+    const IS_HEAVY: bool = true;
     const HAS_BODY: bool = true;
     /// A month of a large organisation, by day and model.
     const BODY_MAX: usize = 4 << 20;

@@ -130,7 +130,7 @@ impl Store {
             "SELECT s.*, k.name AS key_name, a.name AS account_name FROM (SELECT ",
         );
         query.push(columns).push(", ").push(SUMS);
-        used.push(&mut query);
+        used.push_ended(&mut query);
         query.push(" GROUP BY ").push(groups);
         query.push(
             ") s LEFT JOIN access_keys k ON k.id = s.key LEFT JOIN accounts a ON a.id = s.account \
