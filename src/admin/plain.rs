@@ -72,3 +72,37 @@ impl<'de> Visitor<'de> for Document {
         Ok(Value::Object(members))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Value {
+        let Plain(value) = serde_json::from_str(text).expect("JSON");
+        value
+    }
+
+    #[test]
+    fn a_whole_number_is_one_however_it_is_written() {
+        for (text, number) in [
+            ("7.0", 7_i64),
+            ("-7e0", -7),
+            // Read carelessly it is not whole.
+            ("3757704259408306.0", 3_757_704_259_408_306),
+            ("9007199254740992.0", 9_007_199_254_740_992),
+        ] {
+            assert_eq!(read(text), Value::from(number), "{text}");
+        }
+        assert_eq!(read("7.5"), Value::from(7.5));
+        assert!(read("9007199254740994.0").is_f64());
+    }
+
+    #[test]
+    fn a_member_stands_once() {
+        assert!(serde_json::from_str::<Plain>(r#"{"a":[{"b":1,"b":2}]}"#).is_err());
+        assert_eq!(
+            read(r#"{"a":[1.0,{"b":null}]}"#),
+            serde_json::json!({"a":[1,{"b":null}]})
+        );
+    }
+}
