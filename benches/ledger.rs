@@ -190,6 +190,7 @@ fn opening(account: AccountId, number: u64) -> Opening {
         catalog: "0123456789ab".into(),
         hold: Credits::from_nanos(1_000_000),
         estimate: Credits::from_nanos(500_000),
+        strict: true,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::config::{self, Config, KeysUse};
 use crate::credentials::{Key, KeyHealth, Keys, Reason, Scheme};
 use crate::discover::known::Known;
 use crate::metrics::{Metrics, ProviderMetrics};
+use crate::money::Terms;
 use crate::routing::failover::{Mode, Rules};
 use crate::secret::SecretRef;
 use crate::snapshot::Snapshot;
@@ -53,6 +54,8 @@ pub struct Live {
     pub client_patience: Duration,
     /// How often a provider is asked for its models.
     pub discover: Duration,
+    /// On what terms requests are charged.
+    pub terms: Terms,
     /// What opens the provider keys that accounts have stored.
     pub masters: Arc<Masters>,
     upstreams: Arc<[Ready]>,
@@ -262,6 +265,7 @@ fn assemble(
         version: catalog.version().into(),
         catalog: Arc::new(lasting.found.beside(&catalog)),
         discover: config.catalog.discover,
+        terms: config.credit.terms,
         masters,
         rules: Rules {
             mode: mode(config.failover.mode),

@@ -23,6 +23,8 @@ use http::Method;
 use jiff::Timestamp;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use schemars::JsonSchema;
+use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::byok::master::Masters;
@@ -70,6 +72,18 @@ pub trait Control: Send + Sync {
     fn masters(&self) -> Arc<Masters>;
 }
 
+/// Whether what requests cost is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LedgerState {
+    /// It is.
+    Up,
+    /// It cannot be: the store fails.
+    Down,
+    /// The ledger is another process's, or could not be read yet.
+    Waiting,
+}
+
 /// Whether requests can be served, and if not, why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readiness {
@@ -81,6 +95,9 @@ pub struct Readiness {
     pub provider_keys_unusable: u64,
     /// Whether the store answers.
     pub store: bool,
+    /// Whether what requests cost is written down. Where it is not, requests on the operator's keys are refused, and others
+    /// go on, so that this process is ready.
+    pub ledger: LedgerState,
     /// Whether the process is ending, and takes no new requests.
     pub draining: bool,
     /// Endpoints that are not ready: `PROVIDER/ENDPOINT`. Requests go elsewhere meanwhile, so that this process is ready.

@@ -9,7 +9,7 @@ use super::fault::{Code, Fault};
 use super::openapi::{Schemas, Shape};
 use super::operation::Nothing;
 use super::route::{Access, Row, Verb, plain};
-use super::{Readiness, openapi};
+use super::{LedgerState, Readiness, openapi};
 use crate::metrics;
 
 pub(super) const ROWS: &[Row] = &[
@@ -138,6 +138,8 @@ struct Details<'a> {
     provider_keys_unusable: u64,
     /// Whether the store answers.
     store: bool,
+    /// Whether what requests cost is written down; where it is not, requests on the operator's keys are refused.
+    ledger: LedgerState,
     /// Whether the process is ending.
     draining: bool,
     /// Endpoints that are not ready.
@@ -156,6 +158,7 @@ fn ready(readiness: &Readiness, in_full: bool) -> Answer {
         access_keys: readiness.access_keys,
         provider_keys_unusable: readiness.provider_keys_unusable,
         store: readiness.store,
+        ledger: readiness.ledger,
         draining: readiness.draining,
         ejected: &readiness.ejected,
     });

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{AdminApp, Control, Guard, NoRollback, Readiness, Version};
+use super::{AdminApp, Control, Guard, LedgerState, NoRollback, Readiness, Version};
 use crate::byok::master::{MasterKey, MasterKeys, Masters};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
@@ -35,6 +35,7 @@ impl Control for Process {
             access_keys: 3,
             provider_keys_unusable: 0,
             store: self.store.load(Ordering::SeqCst),
+            ledger: LedgerState::Up,
             draining: false,
             ejected: Vec::new(),
         }
@@ -187,7 +188,7 @@ async fn readiness_follows_what_it_depends_on() {
     assert_eq!(status, 200);
     assert_eq!(
         body,
-        "{\"ready\":true,\"catalog\":\"c0ffee\",\"access_keys\":3,\"store\":true,\"draining\":false}\n"
+        "{\"ready\":true,\"catalog\":\"c0ffee\",\"access_keys\":3,\"store\":true,\"ledger\":\"up\",\"draining\":false}\n"
     );
     admin.process.store.store(false, Ordering::SeqCst);
     let (status, body) = admin.get("/readyz").await;
@@ -204,6 +205,7 @@ fn each_thing_that_is_missing_makes_it_unready() {
         access_keys: 0,
         provider_keys_unusable: 2,
         store: true,
+        ledger: LedgerState::Up,
         draining: false,
         ejected: vec!["one/a".to_owned()],
     };

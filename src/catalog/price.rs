@@ -13,6 +13,16 @@ const DECIMALS: usize = 12;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PicoDollars(pub u64);
 
+impl PicoDollars {
+    /// The amount as people write it: dollars, with up to twelve decimals.
+    ///
+    /// # Errors
+    /// What is wrong with the text and what to write.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        parse(&Decimal(text.into())).map(Self)
+    }
+}
+
 /// A factor on prices in 10⁻¹².
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Factor(pub u64);

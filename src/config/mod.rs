@@ -6,6 +6,7 @@
 
 mod address;
 mod byok;
+mod credit;
 mod file;
 mod health;
 mod keys;
@@ -31,6 +32,7 @@ use crate::log::access::Target;
 use crate::secret::SecretRef;
 
 pub use byok::Byok;
+pub use credit::Credit;
 pub use health::Health;
 pub use keys::{KeysUse, ProviderKey};
 pub use problem::{Place, Problem};
@@ -49,6 +51,8 @@ pub struct Config {
     pub admin: Option<Admin>,
     /// `[store]`
     pub store: Store,
+    /// `[credit]`
+    pub credit: Credit,
     /// `[byok]`
     pub byok: Byok,
     /// `[catalog]`
@@ -321,6 +325,7 @@ impl Default for Config {
             listen: vec![Listen::default()],
             admin: Some(Admin::default()),
             store: Store::default(),
+            credit: Credit::default(),
             byok: Byok::default(),
             catalog: CatalogFiles::default(),
             limits: Limits::default(),

@@ -12,6 +12,7 @@ use ::log::LevelFilter;
 
 use super::address::{base_url, dns_server, free, is_provider_id, overlap, socket_address};
 use super::byok::byok;
+use super::credit::credit;
 use super::file::{Report, Section, Value};
 use super::health::health;
 use super::keys;
@@ -140,6 +141,7 @@ impl Reader<'_> {
             },
             listen,
             store: self.store(top.section("store"), default.store),
+            credit: top.section("credit").map_or(default.credit, credit),
             byok: top.section("byok").map_or(default.byok, |section| {
                 byok(section, |value| self.reference(value))
             }),

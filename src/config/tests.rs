@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use super::*;
+use crate::ledger::Recovered;
+use crate::money::{Fee, Rule, Size, Terms};
 
 /// The file that is shipped.
 const DOCUMENTED: &str = include_str!("../../conf/tollgate.toml");
@@ -329,6 +331,53 @@ fn master_keys_are_one_or_several() {
         let told = mistake(text);
         assert!(told.starts_with(expected), "{told}");
         assert!(!told.contains("00112233"), "{told}");
+    }
+}
+
+#[test]
+fn credit_is_charged_on_the_terms_that_are_written() {
+    let credit = good(
+        "[credit]\ncharge = false\nhold = \"expected\"\nexpected_output = 7\noutput_unknown = 8\n\
+         recovered = \"void\"\nunpriced = \"allow\"\nbyok_without_store = false\n\
+         fee = { per_million_tokens = \"0.05\", per_request = \"0.000000000001\" }\n",
+    )
+    .credit;
+    let fee = Fee {
+        per_million_tokens: Fee::part("0.05").expect("a price"),
+        per_request: Fee::part("0.000000000001").expect("a price"),
+    };
+    let rule = Rule {
+        fee,
+        size: Size::Expected,
+        expected_output: 7,
+        output_unknown: 8,
+    };
+    let terms = Terms {
+        charge: false,
+        rule,
+        unpriced: true,
+        byok_without_store: false,
+    };
+    assert_eq!(
+        credit,
+        Credit {
+            terms,
+            recovered: Recovered::Void
+        }
+    );
+    for (fee, reason) in [
+        ("\"-1\"", "`-1` is negative"),
+        ("\"0.0000000000001\"", "13 decimals"),
+        ("\"99999999\"", "too large"),
+        ("\"\"", "must not be empty"),
+        ("1", "must be a text in quotes"),
+    ] {
+        let text = format!("[credit]\nfee = {{ per_request = {fee} }}\n");
+        let told = mistake(&text);
+        assert!(
+            told.contains("credit.fee.per_request") && told.contains(reason),
+            "{told}"
+        );
     }
 }
 

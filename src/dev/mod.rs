@@ -11,6 +11,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use crate::access::AccountId;
 use crate::access::policy::PolicyEntry;
 use crate::byok::master::MasterKey;
 use crate::catalog::{Catalog, Files, Overrides, Provider};
@@ -19,10 +20,11 @@ use crate::config::{self, AdminAddress, Config};
 use crate::echo;
 use crate::log::access::Target;
 use crate::log::logger;
+use crate::money::Credits;
 use crate::secret::SecretRef;
 use crate::server;
 use crate::server::reload::{self, Loaded};
-use crate::store::{self, NewKey, Store};
+use crate::store::{self, NewGrant, NewKey, Store};
 use crate::surface::Surface;
 use local::Found;
 
@@ -35,6 +37,9 @@ const MASTER_FILE: &str = "master-key";
 
 /// The account it belongs to.
 const ACCOUNT: &str = "default";
+
+/// What that account has at first: $100.
+const FIRST_CREDIT: Credits = Credits::from_nanos(100_000_000_000);
 
 /// Providers that run on this machine, if at all.
 const LOCAL: [&str; 3] = ["ollama", "vllm", "lmstudio"];
@@ -92,6 +97,7 @@ fn access_key(data: &Path) -> Result<String, Vec<String>> {
         }
         let now = jiff::Timestamp::now().as_second();
         let (account, _) = store.ensure_account(ACCOUNT, now).await?;
+        store.grant(&first_credit(account.id), now).await?;
         let new = NewKey {
             name: KEY_NAME.to_owned(),
             expires: None,
@@ -103,6 +109,18 @@ fn access_key(data: &Path) -> Result<String, Vec<String>> {
         Ok(())
     })?;
     Ok(key)
+}
+
+/// Credit to begin with, so that a request on the keys of this machine's environment needs no further command.
+fn first_credit(account: AccountId) -> NewGrant {
+    NewGrant {
+        account,
+        amount: FIRST_CREDIT,
+        expires: None,
+        note: "to begin with".to_owned(),
+        // Given once, however often a key is made.
+        idempotency: Some("dev".to_owned()),
+    }
 }
 
 /// The key in `file`, if the store still takes it.
@@ -395,5 +413,23 @@ mod tests {
             .permissions()
             .mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_account_begins_with_a_hundred_dollars_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = access_key(folder.path()).unwrap();
+        assert_eq!(access_key(folder.path()).unwrap(), first);
+        // The key's file is lost: another key is made, of the same account.
+        fs::remove_file(folder.path().join(KEY_FILE)).unwrap();
+        assert_ne!(access_key(folder.path()).unwrap(), first);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let grants = runtime.block_on(async {
+            let store = Store::open(folder.path()).await.unwrap();
+            let (account, _) = store.ensure_account(ACCOUNT, 0).await.unwrap();
+            store.grants(account.id).await.unwrap()
+        });
+        let amounts: Vec<_> = grants.iter().map(|row| row.grant.amount).collect();
+        assert_eq!(amounts, [FIRST_CREDIT]);
     }
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::account::{Account, Grant, Part, Taken};
 use super::charge::{CHARGE_MAX, Charge};
 use super::spend::Spend;
-use super::{Bound, Caps, Estimated, Flags, Recovered, Refused, Standing};
+use super::{Caps, Estimated, Flags, Recovered, Refused, Standing};
 use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::money::Credits;
@@ -80,6 +80,7 @@ pub struct Held {
     pub(super) key: KeyId,
     pub(super) day: Day,
     pub(super) part: Part,
+    strict: bool,
     /// The event that it is.
     pub(super) event: u64,
     generation: u32,
@@ -176,6 +177,7 @@ impl Books {
         }
         self.open += 1;
         self.urgent = true;
+        let strict = opening.strict;
         let row = self.open_row(opening, now);
         Ok(Held {
             row,
@@ -183,6 +185,7 @@ impl Books {
             key,
             day,
             part,
+            strict,
             event: self.events,
             generation: self.generation,
         })
@@ -190,14 +193,7 @@ impl Books {
 
     /// Ends a hold: charges what `closing` says, or nothing. Returns what the account was charged, in nano-dollars;
     /// `None`: the hold is not known any more.
-    pub fn end(
-        &mut self,
-        held: &Held,
-        mut closing: Closing,
-        void: bool,
-        bound: Bound,
-        now: i64,
-    ) -> Option<i64> {
+    pub fn end(&mut self, held: &Held, mut closing: Closing, void: bool, now: i64) -> Option<i64> {
         if held.generation != self.generation {
             return None;
         }
@@ -209,9 +205,9 @@ impl Books {
             spend.release(held.part.amount(), held.day);
         }
         let mut charge = Charge::of(&closing, void);
-        let most = match bound {
-            Bound::Strict => held.part.amount(),
-            Bound::Expected => CHARGE_MAX,
+        let most = match held.strict {
+            true => held.part.amount(),
+            false => CHARGE_MAX,
         };
         if charge.keep_to(most) {
             closing.flags = closing.flags.with(Flags::BOUNDED);

@@ -67,8 +67,6 @@ pub const WAIT_MAX: Duration = Duration::from_secs(5);
 /// How a ledger is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// How holds are kept to.
-    pub bound: Bound,
     /// What becomes of the holds that a process left open that was ended by force.
     pub recovered: Recovered,
 }
@@ -83,16 +81,6 @@ pub enum Recovered {
     Hold,
     /// Nothing.
     Void,
-}
-
-/// How holds are kept to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Bound {
-    /// A charge is never above what was held; the operator bears the rest.
-    #[default]
-    Strict,
-    /// A charge may be above what was held, and take a balance below zero.
-    Expected,
 }
 
 /// What an access key may be charged; `None`: without end.
@@ -179,8 +167,8 @@ struct Written {
 impl Ledger {
     /// A ledger that writes nothing down.
     #[must_use]
-    pub fn in_memory(accounts: Vec<StoredAccount>, settings: Settings, clock: Clock) -> Arc<Self> {
-        let ledger = Self::new(settings, clock);
+    pub fn in_memory(accounts: Vec<StoredAccount>, clock: Clock) -> Arc<Self> {
+        let ledger = Self::new(Settings::default(), clock);
         let beginning = Beginning {
             accounts,
             next_row: 1,
@@ -295,9 +283,9 @@ impl Ledger {
 
     fn end(&self, held: &Held, closing: Closing, void: bool) {
         let estimated = closing.estimated.filter(|_| !void);
-        let (bound, now) = (self.settings.bound, self.now());
+        let now = self.now();
         let mut books = self.books();
-        let charged = books.end(held, closing, void, bound, now);
+        let charged = books.end(held, closing, void, now);
         self.wake(books);
         self.count(charged, estimated);
     }

@@ -4,6 +4,7 @@
 
 mod family;
 mod labels;
+mod ledger;
 mod process;
 mod provider;
 mod pulled;
@@ -21,6 +22,7 @@ use prometheus::{
 pub use labels::{
     AttemptOutcome, CredentialLabel, KeyFailure, Label, ReplayLost, StatusClass, TokenKind,
 };
+pub use ledger::LedgerMetrics;
 pub use provider::ProviderMetrics;
 pub use states::InState;
 
@@ -51,6 +53,7 @@ pub struct Metrics {
     ignored_headers: IntCounter,
     discoveries: IntCounterVec,
     discovered: IntGaugeVec,
+    ledger: LedgerMetrics,
     /// By name. Asked when a catalog is published, never by a request.
     providers: Mutex<BTreeMap<Box<str>, Arc<ProviderMetrics>>>,
     none: Arc<ProviderMetrics>,
@@ -147,6 +150,7 @@ impl Metrics {
                 "Models in the last list that a provider gave.",
                 &["provider"],
             )?,
+            ledger: LedgerMetrics::new(&add)?,
             none: Arc::new(ProviderMetrics::new(NONE, families.clone())),
             providers: Mutex::default(),
             families,
@@ -253,6 +257,30 @@ impl Metrics {
         self.discovered.with_label_values(&[provider]).set(count);
     }
 
+    /// The families of the ledger's transactions.
+    #[must_use]
+    pub const fn ledger(&self) -> &LedgerMetrics {
+        &self.ledger
+    }
+
+    /// Adds a counter of US dollars without labels (`tollgate_` + `name`) that is `read`, in nano-dollars, at each scrape.
+    ///
+    /// # Errors
+    /// The name is taken, or no name of a metric.
+    pub fn dollars_of(
+        &self,
+        name: &str,
+        help: &str,
+        read: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        self.pulled(
+            &format!("{PREFIX}{name}"),
+            help,
+            MetricType::COUNTER,
+            move || Some(float(read()) / 1e9),
+        )
+    }
+
     /// Adds a counter without labels (`tollgate_` + `name`) that is `read` at each scrape.
     ///
     /// # Errors
@@ -320,7 +348,23 @@ impl Metrics {
         read: impl Fn() -> Vec<([String; N], f64)> + Send + Sync + 'static,
     ) -> prometheus::Result<()> {
         let name = format!("{PREFIX}{name}");
-        let series = PulledSeries::new(&name, help, labels, read)?;
+        let series = PulledSeries::new(&name, help, MetricType::GAUGE, labels, read)?;
+        self.registry.register(Box::new(series))
+    }
+
+    /// As [`Metrics::gauges_of`], with counters.
+    ///
+    /// # Errors
+    /// The name is taken, or no name of a metric.
+    pub fn counters_of<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &'static [&'static str; N],
+        read: impl Fn() -> Vec<([String; N], f64)> + Send + Sync + 'static,
+    ) -> prometheus::Result<()> {
+        let name = format!("{PREFIX}{name}");
+        let series = PulledSeries::new(&name, help, MetricType::COUNTER, labels, read)?;
         self.registry.register(Box::new(series))
     }
 

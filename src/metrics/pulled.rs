@@ -43,16 +43,7 @@ where
         let Some(value) = (self.read)() else {
             return Vec::new();
         };
-        let mut metric = Metric::default();
-        if self.kind == MetricType::COUNTER {
-            let mut counter = Counter::default();
-            counter.set_value(value);
-            metric.set_counter(counter);
-        } else {
-            let mut gauge = Gauge::default();
-            gauge.set_value(value);
-            metric.set_gauge(gauge);
-        }
+        let metric = of_value(self.kind, value);
         let mut family = MetricFamily::default();
         family.set_name(self.desc.fq_name.clone());
         family.set_help(self.desc.help.clone());
@@ -62,9 +53,10 @@ where
     }
 }
 
-/// A gauge with labels, all series of which are `read` at each scrape.
+/// A gauge or counter with labels, all series of which are `read` at each scrape.
 pub(super) struct PulledSeries<F, const N: usize> {
     desc: Desc,
+    kind: MetricType,
     labels: &'static [&'static str; N],
     read: F,
 }
@@ -73,10 +65,11 @@ impl<F, const N: usize> PulledSeries<F, N>
 where
     F: Fn() -> Vec<([String; N], f64)> + Send + Sync,
 {
-    /// A family whose series have these labels.
+    /// A family of `kind` (counter or gauge) whose series have these labels.
     pub(super) fn new(
         name: &str,
         help: &str,
+        kind: MetricType,
         labels: &'static [&'static str; N],
         read: F,
     ) -> prometheus::Result<Self> {
@@ -86,7 +79,12 @@ where
             labels.iter().map(ToString::to_string).collect(),
             std::collections::HashMap::new(),
         )?;
-        Ok(Self { desc, labels, read })
+        Ok(Self {
+            desc,
+            kind,
+            labels,
+            read,
+        })
     }
 
     fn series(&self, values: [String; N], value: f64) -> Metric {
@@ -96,11 +94,8 @@ where
             pair.set_value(value);
             pair
         };
-        let mut gauge = Gauge::default();
-        gauge.set_value(value);
-        let mut metric = Metric::default();
+        let mut metric = of_value(self.kind, value);
         metric.set_label(self.labels.iter().zip(values).map(label).collect());
-        metric.set_gauge(gauge);
         metric
     }
 }
@@ -124,8 +119,22 @@ where
         let mut family = MetricFamily::default();
         family.set_name(self.desc.fq_name.clone());
         family.set_help(self.desc.help.clone());
-        family.set_field_type(MetricType::GAUGE);
+        family.set_field_type(self.kind);
         family.set_metric(series);
         vec![family]
     }
+}
+
+fn of_value(kind: MetricType, value: f64) -> Metric {
+    let mut metric = Metric::default();
+    if kind == MetricType::COUNTER {
+        let mut counter = Counter::default();
+        counter.set_value(value);
+        metric.set_counter(counter);
+    } else {
+        let mut gauge = Gauge::default();
+        gauge.set_value(value);
+        metric.set_gauge(gauge);
+    }
+    metric
 }

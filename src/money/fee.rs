@@ -12,6 +12,14 @@ pub struct Fee {
 }
 
 impl Fee {
+    /// A part of it as people write it: dollars, such as `0.05`, with up to twelve decimals.
+    ///
+    /// # Errors
+    /// What is wrong with the text and what to write.
+    pub fn part(text: &str) -> Result<PicoDollars, String> {
+        PicoDollars::parse(text)
+    }
+
     /// No fee.
     pub const NONE: Self = Self {
         per_million_tokens: PicoDollars(0),

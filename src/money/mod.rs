@@ -14,6 +14,7 @@ mod marks;
 mod rates;
 mod refused;
 mod shape;
+mod terms;
 mod tools;
 
 pub use bound::{Bound, Offer, Rule, Size, Unbounded};
@@ -23,3 +24,4 @@ pub use fee::Fee;
 pub use marks::Marks;
 pub use refused::{CHOICES_MAX, Refused, Why};
 pub use shape::{Asked, AskedTier};
+pub use terms::Terms;

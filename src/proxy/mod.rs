@@ -54,6 +54,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::access::Keyring;
 use crate::byok::keys::StoredKeys;
+use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::log::access::AccessLog;
 use crate::metrics::Metrics;
@@ -80,12 +81,18 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Where each request is written down.
     pub access_log: Arc<AccessLog>,
+    /// Accounts, and what is charged to them.
+    pub ledger: Arc<Ledger>,
     ids: RequestIds,
 }
 
 impl Gateway {
     /// A gateway; `seed` is random and makes its request ids differ from other processes'.
     #[must_use]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "each is another thing, and it is called once"
+    )]
     pub fn new(
         live: Arc<Snapshot<Live>>,
         keys: Arc<Snapshot<Keyring>>,
@@ -93,6 +100,7 @@ impl Gateway {
         memory: Arc<ReplayMemory>,
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
+        ledger: Arc<Ledger>,
         seed: [u64; 2],
     ) -> Self {
         Self {
@@ -102,6 +110,7 @@ impl Gateway {
             memory,
             metrics,
             access_log,
+            ledger,
             ids: RequestIds::new(seed),
         }
     }

@@ -11,6 +11,7 @@ mod health;
 mod history;
 mod jitter;
 mod lane;
+mod ledger;
 mod listen;
 pub mod reload;
 mod signals;
@@ -34,6 +35,7 @@ use tokio::sync::watch as channel;
 use crate::admin::{AdminApp, Guard};
 use crate::config::{AdminAddress, Config};
 use crate::credentials::Reason;
+use crate::ledger::Settings;
 use crate::live::{Lasting, Live};
 use crate::log::access::AccessLog;
 use crate::metrics::Metrics;
@@ -45,6 +47,7 @@ use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
 use crate::upstream::dns::{Resolver, Ways};
 use connections::{BeforeTls, Connections, Limited};
+use ledger::Books;
 use listen::{Bound, Sockets};
 use reload::{Load, Reloader};
 use signals::Signals;
@@ -71,6 +74,7 @@ pub struct Running {
     access_log: Arc<AccessLog>,
     stop: channel::Sender<bool>,
     drain: Duration,
+    books: Option<Books>,
     control: Option<tokio::runtime::Runtime>,
     workers: Option<Runtime>,
     signals: Option<Signals>,
@@ -99,6 +103,10 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let keys = Arc::new(Snapshot::new(keyring));
     let stored = byok::Follower::start(Arc::clone(&store), Arc::clone(&live));
     let stored = control.block_on(stored).map_err(one)?;
+    let settings = Settings {
+        recovered: config.credit.recovered,
+    };
+    let books = Books::open(&store, settings, &metrics)?;
     let access_log = Arc::new(AccessLog::open(&config.log.access).map_err(one)?);
     let memory = ReplayMemory::new(config.limits.replay_total);
     watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
@@ -124,10 +132,17 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
             Arc::clone(&memory),
             Arc::clone(&metrics),
             Arc::clone(&access_log),
+            Arc::clone(&books.ledger),
             seed().map_err(one)?,
         ))
     };
-    let status = Status::new(&keys, stored.keys(), &reloader, stop.subscribe());
+    let status = Status::new(
+        &keys,
+        stored.keys(),
+        &books.ledger,
+        &reloader,
+        stop.subscribe(),
+    );
     let public = assembly.serve_public(gateway)?;
     let admin = assembly.serve_admin(&control, &metrics, &store, status)?;
     let workers = assembly.workers;
@@ -162,6 +177,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         access_log,
         stop,
         drain: config.server.drain,
+        books: Some(books),
         control: Some(control),
         workers: Some(workers),
         signals: Some(signals),
@@ -415,6 +431,10 @@ impl Drop for Running {
         let _ = self.stop.send(true);
         if let Some(workers) = self.workers.take() {
             workers.shutdown_timeout(STOP_TIME);
+        }
+        // Requests that were cut have told it by now what they cost.
+        if let Some(books) = self.books.take() {
+            books.close();
         }
         if let Some(control) = self.control.take() {
             control.shutdown_timeout(STOP_TIME);

@@ -8,16 +8,18 @@ use tokio::sync::watch;
 use super::health;
 use super::reload::{self, Cause, Reloader};
 use crate::access::Keyring;
-use crate::admin::{Control, NoRollback, Readiness, Version};
+use crate::admin::{Control, LedgerState, NoRollback, Readiness, Version};
 use crate::byok::keys::StoredKeys;
 use crate::byok::master::Masters;
 use crate::catalog::outline::Outline;
+use crate::ledger::{Ledger, State};
 use crate::snapshot::Snapshot;
 
 /// A view on the running gateway.
 pub struct Status {
     keys: Arc<Snapshot<Keyring>>,
     stored: Arc<Snapshot<StoredKeys>>,
+    ledger: Arc<Ledger>,
     reloader: Arc<Reloader>,
     stopping: watch::Receiver<bool>,
 }
@@ -28,12 +30,14 @@ impl Status {
     pub fn new(
         keys: &Arc<Snapshot<Keyring>>,
         stored: &Arc<Snapshot<StoredKeys>>,
+        ledger: &Arc<Ledger>,
         reloader: &Arc<Reloader>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         Self {
             keys: Arc::clone(keys),
             stored: Arc::clone(stored),
+            ledger: Arc::clone(ledger),
             reloader: Arc::clone(reloader),
             stopping,
         }
@@ -50,6 +54,11 @@ impl Control for Status {
             provider_keys_unusable: self.stored.pin().unusable().len() as u64,
             // The keys come from the store, and stay in memory when it fails: requests go on.
             store: true,
+            ledger: match self.ledger.state() {
+                State::Up | State::InMemory => LedgerState::Up,
+                State::Down => LedgerState::Down,
+                State::Waiting => LedgerState::Waiting,
+            },
             draining: *self.stopping.borrow(),
             ejected: health::ejected(&self.reloader.live().pin()),
         }

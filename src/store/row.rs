@@ -39,6 +39,9 @@ pub struct Opening {
     pub hold: Credits,
     /// What it is taken to have cost when nobody can say; not negative, at most `hold`.
     pub estimate: Credits,
+    /// Whether it is never charged more than what is held: the operator bears the rest. Otherwise it may take the balance
+    /// below zero.
+    pub strict: bool,
 }
 
 /// How an attempt has ended.

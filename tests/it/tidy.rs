@@ -17,7 +17,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("explain", &[]),
     ("access", &["money", "snapshot", "secret"]),
     ("catalog", &["surface"]),
-    ("config", &["log", "secret"]),
+    ("config", &["ledger", "log", "money", "secret"]),
     ("credentials", &[]),
     (
         "store",
@@ -62,6 +62,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "credentials",
             "discover",
             "metrics",
+            "money",
             "routing",
             "secret",
             "snapshot",

@@ -75,6 +75,7 @@ async fn record(file: &Path, account: AccountId, attempts: &[Attempt<'_>]) {
             catalog: "1".into(),
             hold: Credits::ZERO,
             estimate: Credits::ZERO,
+            strict: true,
         };
         let closing = Closing {
             usage: Usage {

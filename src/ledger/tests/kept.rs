@@ -205,10 +205,7 @@ async fn holds_of_a_process_that_was_killed_are_settled_by_rule() {
         };
         let hold = kept.ledger.hold(opening, &Caps::default()).unwrap();
         hold.durable().await.unwrap();
-        let settings = Settings {
-            recovered,
-            ..Settings::default()
-        };
+        let settings = Settings { recovered };
         let kept = kept.crash(settings).await;
         // It ends in a process that is gone.
         drop(hold);
@@ -227,6 +224,40 @@ async fn holds_of_a_process_that_was_killed_are_settled_by_rule() {
         let counted: Vec<_> = counted.filter(|(_, count)| *count > 0).collect();
         assert_eq!(counted, [(Estimated::Recovered, 1)]);
     }
+}
+
+/// A grant of $5, a request that was charged $1.25, and one that was under way with an estimate of $1.
+const IN_USE: &str = "
+    UPDATE accounts SET billing = 'prepaid' WHERE id = 1;
+    INSERT INTO grants (account, amount, remaining, created, note) VALUES (1, 5000000000, 3750000000, 1760000100, '');
+    INSERT INTO transfers (debit, credit, amount, of_grant, at) VALUES (-1, 1, 5000000000, 1, 1760000100);
+    UPDATE balances SET amount = -5000000000 WHERE book = -1;
+    UPDATE balances SET amount = 3750000000 WHERE book = 1;
+    UPDATE balances SET amount = 1250000000 WHERE book = -3;
+    INSERT INTO usage (id, state, request, attempt, account, access_key, provider, model, surface, credential, catalog,
+        held, estimate, started, ended, outcome, charged)
+        VALUES (1, 1, 'req_1', 1, 1, '0123456789AB', 'openai', 'gpt', 'chat', 'gateway', '1', 2000000000, 1000000000,
+        1760000200000, 1760000201000, 'success', 1250000000);
+    INSERT INTO usage (id, state, request, attempt, account, access_key, provider, model, surface, credential, catalog,
+        held, estimate, started)
+        VALUES (2, 0, 'req_2', 1, 1, '0123456789AB', 'openai', 'gpt', 'chat', 'gateway', '1', 2000000000, 1000000000,
+        1760000202000);
+    INSERT INTO key_spend (day, access_key, amount) VALUES (20370, '0123456789AB', 1250000000);
+";
+
+#[tokio::test]
+async fn a_hold_of_an_earlier_version_is_settled_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join(crate::store::FILE);
+    let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/store/v2.db");
+    std::fs::copy(old, &file).unwrap();
+    let connection = rusqlite::Connection::open(&file).unwrap();
+    connection.execute_batch(IN_USE).unwrap();
+    drop(connection);
+    let store = Arc::new(Store::open(folder.path()).await.unwrap());
+    let kept = Kept::open(folder, store, AccountId(1), Settings::default());
+    assert_eq!(kept.standing().balance, dollars("2.75"));
+    kept.check().await;
 }
 
 #[tokio::test]

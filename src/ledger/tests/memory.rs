@@ -9,19 +9,17 @@ struct Story {
     ledger: Arc<Ledger>,
     time: Arc<AtomicI64>,
     open: HashMap<String, Hold>,
+    strict: bool,
 }
 
 impl Story {
-    fn of(account: StoredAccount, bound: Bound) -> Self {
+    fn of(account: StoredAccount) -> Self {
         let (clock, time) = clock_at(NOW);
-        let settings = Settings {
-            bound,
-            ..Settings::default()
-        };
         Self {
-            ledger: Ledger::in_memory(vec![account], settings, clock),
+            ledger: Ledger::in_memory(vec![account], clock),
             time,
             open: HashMap::new(),
+            strict: true,
         }
     }
 
@@ -64,7 +62,11 @@ impl Story {
     }
 
     fn hold(&mut self, amount: &str, name: &str) -> Result<(), Refused> {
-        let hold = self.ledger.hold(opening(amount), &Caps::default())?;
+        let opening = Opening {
+            strict: self.strict,
+            ..opening(amount)
+        };
+        let hold = self.ledger.hold(opening, &Caps::default())?;
         self.open.insert(name.to_owned(), hold);
         Ok(())
     }
@@ -82,10 +84,7 @@ impl Story {
 
 #[test]
 fn what_is_held_is_not_there_for_others_and_what_is_not_charged_comes_back() {
-    let mut story = Story::of(
-        account(Billing::Prepaid, &[(1, "100", None)]),
-        Bound::Strict,
-    );
+    let mut story = Story::of(account(Billing::Prepaid, &[(1, "100", None)]));
     story.play(
         "hold 30 as L1   -> 70 left, 30 held
          hold 71 as L2   -> refused
@@ -101,7 +100,7 @@ fn what_is_held_is_not_there_for_others_and_what_is_not_charged_comes_back() {
 
 #[test]
 fn a_refusal_says_what_is_needed_and_what_is_there() {
-    let story = Story::of(account(Billing::Prepaid, &[(1, "1", None)]), Bound::Strict);
+    let story = Story::of(account(Billing::Prepaid, &[(1, "1", None)]));
     let refused = story.ledger.hold(opening("1.5"), &Caps::default()).err();
     assert_eq!(
         refused,
@@ -114,15 +113,13 @@ fn a_refusal_says_what_is_needed_and_what_is_there() {
 
 #[test]
 fn a_charge_above_what_was_held_is_the_operators() {
-    let mut story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]), Bound::Strict);
+    let mut story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]));
     story.play(
         "hold 4 as L1  -> 6 left, 4 held
          settle L1 9   -> 6 left, 0 held",
     );
-    let mut story = Story::of(
-        account(Billing::Prepaid, &[(1, "10", None)]),
-        Bound::Expected,
-    );
+    let mut story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]));
+    story.strict = false;
     story.play(
         "hold 4 as L1  -> 6 left, 4 held
          hold 4 as L2  -> 2 left, 8 held
@@ -137,14 +134,14 @@ fn a_postpaid_account_goes_down_to_its_limit_or_without_end() {
     let limit = |limit: Option<&str>| Billing::Postpaid {
         limit: limit.map(dollars),
     };
-    let mut story = Story::of(account(limit(Some("5")), &[(1, "1", None)]), Bound::Strict);
+    let mut story = Story::of(account(limit(Some("5")), &[(1, "1", None)]));
     story.play(
         "hold 6 as L1  -> 0 left, 6 held
          hold 1 as L2  -> refused
          settle L1 6   -> 0 left, 0 held",
     );
     assert_eq!(story.standing().balance, dollars("-5"));
-    let mut story = Story::of(account(limit(None), &[]), Bound::Strict);
+    let mut story = Story::of(account(limit(None), &[]));
     story.play(
         "hold 1000000 as L1    -> all left, 1000000 held
          settle L1 1000000     -> all left, 0 held",
@@ -155,7 +152,7 @@ fn a_postpaid_account_goes_down_to_its_limit_or_without_end() {
 #[test]
 fn credit_expires_but_for_what_was_held_before() {
     let grants = [(1, "10", Some(NOW / 1_000 + 60)), (2, "20", None)];
-    let mut story = Story::of(account(Billing::Prepaid, &grants), Bound::Strict);
+    let mut story = Story::of(account(Billing::Prepaid, &grants));
     story.play(
         "hold 4 as L1   -> 26 left, 4 held
          at 59          -> 26 left, 4 held
@@ -174,7 +171,7 @@ fn what_expires_first_is_spent_first() {
         (2, "10", Some(soon + 1)),
         (3, "10", Some(soon)),
     ];
-    let mut story = Story::of(account(Billing::Prepaid, &grants), Bound::Strict);
+    let mut story = Story::of(account(Billing::Prepaid, &grants));
     story.play(
         "hold 12 as L1  -> 18 left, 12 held
          settle L1 12   -> 18 left, 0 held
@@ -189,7 +186,7 @@ fn a_closed_account_and_an_unknown_one_hold_nothing() {
         closed: true,
         ..account(Billing::Postpaid { limit: None }, &[])
     };
-    let story = Story::of(closed, Bound::Strict);
+    let story = Story::of(closed);
     let ask = |account| {
         let opening = Opening {
             account,
@@ -204,7 +201,7 @@ fn a_closed_account_and_an_unknown_one_hold_nothing() {
 
 #[test]
 fn a_fee_without_a_hold_is_charged_whatever_there_is() {
-    let story = Story::of(account(Billing::Prepaid, &[(1, "1", None)]), Bound::Strict);
+    let story = Story::of(account(Billing::Prepaid, &[(1, "1", None)]));
     let closing = Closing {
         fee: dollars("1.5"),
         ..Closing::default()
@@ -219,7 +216,7 @@ fn a_fee_without_a_hold_is_charged_whatever_there_is() {
 
 #[test]
 fn what_the_operator_bears_costs_the_account_nothing() {
-    let mut story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]), Bound::Strict);
+    let mut story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]));
     story.hold("4", "L1").unwrap();
     let closing = Closing {
         fee: dollars("1"),
@@ -239,10 +236,7 @@ fn caps(day: Option<&str>, month: Option<&str>) -> Caps {
 
 #[test]
 fn a_cap_counts_what_is_held_and_what_was_charged() {
-    let story = Story::of(
-        account(Billing::Postpaid { limit: None }, &[]),
-        Bound::Strict,
-    );
+    let story = Story::of(account(Billing::Postpaid { limit: None }, &[]));
     let ask = |amount, caps| story.ledger.hold(opening(amount), &caps);
     let day = caps(Some("10"), None);
     let first = ask("6", day).unwrap();
@@ -276,10 +270,7 @@ fn a_cap_counts_what_is_held_and_what_was_charged() {
 
 #[test]
 fn a_request_over_midnight_counts_for_the_day_it_began_on() {
-    let story = Story::of(
-        account(Billing::Postpaid { limit: None }, &[]),
-        Bound::Strict,
-    );
+    let story = Story::of(account(Billing::Postpaid { limit: None }, &[]));
     let day = caps(Some("10"), Some("100"));
     let over = story.ledger.hold(opening("10"), &day).unwrap();
     story.at(NOW + DAY);
@@ -294,10 +285,7 @@ fn a_request_over_midnight_counts_for_the_day_it_began_on() {
 
 #[test]
 fn a_clock_that_is_set_back_opens_no_window_again() {
-    let story = Story::of(
-        account(Billing::Postpaid { limit: None }, &[]),
-        Bound::Strict,
-    );
+    let story = Story::of(account(Billing::Postpaid { limit: None }, &[]));
     let day = caps(Some("10"), None);
     story
         .ledger
@@ -312,7 +300,7 @@ fn a_clock_that_is_set_back_opens_no_window_again() {
 #[test]
 fn of_a_thousand_at_once_those_are_served_for_whom_there_is_credit() {
     for _ in 0..20 {
-        let story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]), Bound::Strict);
+        let story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]));
         let ledger = &story.ledger;
         let served: usize = std::thread::scope(|scope| {
             let ask = || {

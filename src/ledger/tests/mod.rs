@@ -52,6 +52,7 @@ fn opening(hold: &str) -> Opening {
         catalog: "1".into(),
         hold: dollars(hold),
         estimate: dollars(hold),
+        strict: true,
     }
 }
 
