@@ -38,6 +38,7 @@ mod writer;
 
 use std::fmt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
@@ -150,6 +151,8 @@ pub struct Ledger {
     clock: Clock,
     settings: Settings,
     counts: Counts,
+    /// Whether the writer is to look for changes.
+    look: AtomicBool,
     /// What writes it down.
     writer: OnceLock<Thread>,
     written: watch::Sender<Written>,
@@ -206,6 +209,7 @@ impl Ledger {
             clock,
             settings,
             counts: Counts::default(),
+            look: AtomicBool::new(false),
             writer: OnceLock::new(),
             written: watch::Sender::new(nothing),
         }
@@ -241,6 +245,15 @@ impl Ledger {
         let charged = books.record(opening, started, closing, now);
         self.wake(books);
         self.count(charged, estimated);
+    }
+
+    /// Has the writer look now for what an operator has changed, and not within the quarter of a second in which it would
+    /// anyway.
+    pub fn look(&self) {
+        self.look.store(true, Ordering::Release);
+        if let Some(writer) = self.writer.get() {
+            writer.unpark();
+        }
     }
 
     /// How an account stands; `None` where there is none.

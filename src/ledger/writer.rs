@@ -162,7 +162,7 @@ impl Task {
                 }
                 continue;
             }
-            if look <= Instant::now() {
+            if look <= Instant::now() || self.ledger.look.swap(false, Ordering::AcqRel) {
                 self.look();
                 look = Instant::now() + POLL;
             }
@@ -326,7 +326,7 @@ impl Task {
             self.ledger.books().sleep();
             let due = self.due().map_or(look, |due| due.min(look));
             let left = due.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.ledger.look.load(Ordering::Acquire) {
                 break;
             }
             thread::park_timeout(left);

@@ -38,6 +38,12 @@ impl Store {
             .ok_or(StoreError::UnknownAccount(book.0))
     }
 
+    /// The rows that `sql` selects.
+    #[cfg(test)]
+    pub(crate) async fn rows(&self, sql: &'static str) -> Vec<sqlx::sqlite::SqliteRow> {
+        sqlx::query(sql).fetch_all(&self.pool).await.unwrap()
+    }
+
     /// The only value of the only row that `sql` selects.
     #[cfg(test)]
     pub(crate) async fn scalar<T>(&self, sql: &'static str) -> T

@@ -6,18 +6,18 @@ use super::*;
 use crate::store::{Book, NewGrant, Store};
 
 /// A store with a ledger, both of this process.
-struct Kept {
-    folder: TempDir,
-    store: Arc<Store>,
-    account: AccountId,
-    ledger: Arc<Ledger>,
+pub struct Kept {
+    pub folder: TempDir,
+    pub store: Arc<Store>,
+    pub account: AccountId,
+    pub ledger: Arc<Ledger>,
     time: Arc<AtomicI64>,
     writer: Writer,
 }
 
 impl Kept {
     /// An account with `amount`.
-    async fn with(amount: &str) -> Self {
+    pub async fn with(amount: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let store = Arc::new(Store::open(folder.path()).await.unwrap());
         let account = store.create_account("acme", NOW / 1_000).await.unwrap().id;
@@ -27,7 +27,12 @@ impl Kept {
         Self::open(folder, store, account, Settings::default())
     }
 
-    fn open(folder: TempDir, store: Arc<Store>, account: AccountId, settings: Settings) -> Self {
+    pub fn open(
+        folder: TempDir,
+        store: Arc<Store>,
+        account: AccountId,
+        settings: Settings,
+    ) -> Self {
         let (clock, time) = clock_at(NOW);
         let (ledger, writer) = open(&store, settings, clock);
         Self {
@@ -41,43 +46,43 @@ impl Kept {
     }
 
     /// Ends the process as `kill -9` would: nothing more is written, and the lock is free.
-    async fn crash(self, settings: Settings) -> Self {
+    pub async fn crash(self, settings: Settings) -> Self {
         self.writer.abandon();
         let store = Arc::new(Store::open(self.folder.path()).await.unwrap());
         Self::open(self.folder, store, self.account, settings)
     }
 
-    fn opening(&self, hold: &str) -> Opening {
+    pub fn opening(&self, hold: &str) -> Opening {
         Opening {
             account: self.account,
             ..opening(hold)
         }
     }
 
-    fn hold(&self, amount: &str) -> Result<Hold, Refused> {
+    pub fn hold(&self, amount: &str) -> Result<Hold, Refused> {
         self.ledger.hold(self.opening(amount), &Caps::default())
     }
 
     /// Waits until everything that has happened is on the disk.
-    async fn written(&self) {
+    pub async fn written(&self) {
         self.ledger.all_written().await.unwrap();
     }
 
     /// The books agree with the rows.
-    async fn check(&self) {
+    pub async fn check(&self) {
         let checked = self.store.check().await.unwrap();
         assert_eq!(checked.faults, Vec::<String>::new());
     }
 
-    async fn balance(&self, book: Book) -> i64 {
+    pub async fn balance(&self, book: Book) -> i64 {
         self.store.balance(book).await.unwrap()
     }
 
-    fn standing(&self) -> Standing {
+    pub fn standing(&self) -> Standing {
         self.ledger.standing(self.account).unwrap()
     }
 
-    async fn one<T>(&self, sql: &'static str) -> T
+    pub async fn one<T>(&self, sql: &'static str) -> T
     where
         T: Send + Unpin + for<'r> sqlx::Decode<'r, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
     {
@@ -89,7 +94,12 @@ fn open(store: &Store, settings: Settings, clock: Clock) -> (Arc<Ledger>, Writer
     Ledger::open(store.file(), settings, clock, |_| {}).unwrap()
 }
 
-async fn grant(store: &Store, account: AccountId, amount: &str, expires: Option<i64>) -> GrantId {
+pub async fn grant(
+    store: &Store,
+    account: AccountId,
+    amount: &str,
+    expires: Option<i64>,
+) -> GrantId {
     let new = NewGrant {
         account,
         amount: dollars(amount),
@@ -101,7 +111,7 @@ async fn grant(store: &Store, account: AccountId, amount: &str, expires: Option<
 }
 
 /// Waits for something that another task does, for five seconds at the most.
-async fn until(what: impl Fn() -> bool) {
+pub async fn until(what: impl Fn() -> bool) {
     let waiting = async {
         while !what() {
             tokio::time::sleep(Duration::from_millis(2)).await;

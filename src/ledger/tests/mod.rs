@@ -1,10 +1,11 @@
 //! What the tests of the ledger share.
 
+mod crashes;
+mod failing;
 mod kept;
 mod memory;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::AtomicI64;
 
 use super::*;
 use crate::credentials::Source;

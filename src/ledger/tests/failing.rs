@@ -1,0 +1,120 @@
+//! A store that cannot be written: nothing is held, nobody waits without end, nothing is lost, and it mends itself.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::kept::{Kept, until};
+use super::*;
+use crate::store::Book;
+
+/// Every write of a usage row fails, as on a disk that has no room.
+const FAIL: &str =
+    "CREATE TRIGGER broken BEFORE INSERT ON usage BEGIN SELECT RAISE(FAIL, 'broken'); END";
+
+const MEND: &str = "DROP TRIGGER broken";
+
+fn connect(kept: &Kept) -> Connection {
+    Connection::open(kept.store.file()).unwrap()
+}
+
+#[tokio::test]
+async fn who_waits_is_told_and_nothing_more_is_held() {
+    let kept = Kept::with("10").await;
+    let before = kept.hold("2").unwrap();
+    before.durable().await.unwrap();
+    let store = connect(&kept);
+    store.execute_batch(FAIL).unwrap();
+
+    let hold = kept.hold("4").unwrap();
+    assert_eq!(hold.durable().await, Err(StoreDown));
+    assert_eq!(kept.ledger.state(), State::Down);
+    assert_eq!(kept.hold("1").err(), Some(Refused::StoreDown));
+    assert_eq!(hold.durable().await, Err(StoreDown), "still");
+    hold.void(cost("0"));
+    before.settle(cost("1"));
+    kept.ledger.record(kept.opening("0"), NOW, cost("0"));
+    assert_eq!(kept.ledger.all_written().await, Err(StoreDown));
+
+    store.execute_batch(MEND).unwrap();
+    until(|| kept.ledger.state() == State::Up).await;
+    kept.written().await;
+    let states = "SELECT group_concat(state) FROM (SELECT * FROM usage ORDER BY id)";
+    assert_eq!(kept.one::<String>(states).await, "1,2,1");
+    assert_eq!(kept.balance(Book::of(kept.account)).await, 9_000_000_000);
+    kept.hold("9").unwrap().durable().await.unwrap();
+    kept.check().await;
+}
+
+#[tokio::test]
+async fn a_store_that_another_process_has_locked_is_waited_for_within_bounds() {
+    let kept = Kept::with("10").await;
+    let mut other = connect(&kept);
+    let lock = other
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap();
+    let began = std::time::Instant::now();
+    let hold = kept.hold("4").unwrap();
+    assert_eq!(hold.durable().await, Err(StoreDown));
+    assert!(began.elapsed() <= WAIT_MAX, "{:?}", began.elapsed());
+    assert_eq!(kept.hold("1").err(), Some(Refused::StoreDown));
+    hold.void(cost("0"));
+
+    lock.rollback().unwrap();
+    until(|| kept.ledger.state() == State::Up).await;
+    kept.hold("10").unwrap().durable().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_short_lock_is_not_noticed() {
+    let kept = Kept::with("10").await;
+    let mut other = connect(&kept);
+    let lock = other
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .unwrap();
+    let hold = kept.hold("4").unwrap();
+    let (written, ()) = tokio::join!(hold.durable(), async {
+        tokio::task::yield_now().await;
+        lock.rollback().unwrap();
+    });
+    assert_eq!(written, Ok(()));
+    hold.void(cost("0"));
+}
+
+#[tokio::test]
+async fn rows_that_nobody_has_room_for_are_counted_and_cost_nothing() {
+    let kept = Kept::with("10").await;
+    connect(&kept).execute_batch(FAIL).unwrap();
+    let hold = kept.hold("1").unwrap();
+    assert_eq!(hold.durable().await, Err(StoreDown));
+    let fee = Closing {
+        fee: dollars("0.0001"),
+        ..Closing::default()
+    };
+    let most = super::super::books::QUEUE_MAX as u64;
+    for _ in 0..most + 10 {
+        kept.ledger.record(kept.opening("0"), NOW, fee.clone());
+    }
+    // A row that begins and ends is two that wait.
+    let lost = kept.ledger.counts().lost();
+    assert_eq!(lost, most / 2 + 10);
+    let charged = kept.ledger.counts().charged();
+    assert_eq!(charged, (most + 10 - lost) * 100_000);
+    // There is always room for what was held.
+    hold.settle(cost("1"));
+    assert_eq!(kept.ledger.counts().lost(), lost);
+}
+
+#[tokio::test]
+async fn a_process_that_ends_while_the_store_fails_leaves_holds_to_the_next() {
+    let kept = Kept::with("10").await;
+    let hold = kept.hold("4").unwrap();
+    hold.durable().await.unwrap();
+    connect(&kept).execute_batch(FAIL).unwrap();
+    let unwritten = kept.hold("2").unwrap();
+    assert_eq!(unwritten.durable().await, Err(StoreDown));
+    hold.settle(cost("1"));
+    drop(unwritten);
+    connect(&kept).execute_batch(MEND).unwrap();
+    let kept = kept.crash(Settings::default()).await;
+    assert_eq!(kept.standing().balance, dollars("6"), "by its estimate");
+    kept.check().await;
+}
