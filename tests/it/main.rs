@@ -45,6 +45,7 @@ mod health_seen;
 mod key_limits;
 mod keys_credit;
 mod keys_health;
+mod ledger;
 mod limits;
 mod limits_bodies;
 mod models;
