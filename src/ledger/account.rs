@@ -173,7 +173,8 @@ impl Account {
         times.find(|expires| *expires > self.expired_until)
     }
 
-    fn balance_grants(&mut self) -> Vec<Taken> {
+    /// Takes from the grants what they have above the balance: what a grant was given for that pays a debt.
+    pub fn balance_grants(&mut self) -> Vec<Taken> {
         self.take(self.left - self.balance.max(0))
     }
 

@@ -89,15 +89,20 @@ pub struct Held {
 impl Books {
     /// Begins, or begins anew, with what the store has.
     pub fn begin(&mut self, from: Beginning, now: i64) {
-        let accounts = from.accounts.into_iter();
         *self = Self {
-            accounts: accounts.map(|stored| (stored.id, of(&stored))).collect(),
             next_row: from.next_row,
             events: self.events,
             generation: self.generation.wrapping_add(1),
             state: self.state,
             ..Self::default()
         };
+        for stored in from.accounts {
+            let mut account = of(&stored);
+            // The process before may have ended before it had seen a grant to an account that owed something.
+            let taken = account.balance_grants();
+            self.note(&taken);
+            self.accounts.insert(stored.id, account);
+        }
         for (day, key, amount) in from.spend {
             let spend = self.keys.entry(key);
             let spend = spend.or_insert_with(|| Spend::new(today(now)));
@@ -161,7 +166,7 @@ impl Books {
         if state.closed {
             return Err(Refused::Closed);
         }
-        let needed = opening.hold.nanos().max(0);
+        let needed = opening.hold.nanos();
         let insufficient = |available| Refused::Insufficient {
             needed: opening.hold,
             available: Credits::from_nanos(available),

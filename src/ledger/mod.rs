@@ -226,6 +226,7 @@ impl Ledger {
     /// # Errors
     /// See [`Refused`]; nothing is held then.
     pub fn hold(self: &Arc<Self>, mut opening: Opening, caps: &Caps) -> Result<Hold, Refused> {
+        opening.hold = opening.hold.max(Credits::ZERO);
         opening.estimate = opening.estimate.max(Credits::ZERO).min(opening.hold);
         let estimate = opening.estimate;
         let now = self.now();

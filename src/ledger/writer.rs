@@ -119,6 +119,10 @@ pub(super) fn start(
         observe: Box::new(observe),
     };
     task.take();
+    let alive = Alive {
+        ledger: Arc::clone(&ledger),
+        _ended: alive,
+    };
     let running = thread::Builder::new()
         .name("ledger".to_owned())
         .spawn(move || task.run(alive))?;
@@ -132,6 +136,22 @@ pub(super) fn start(
             ended,
         },
     ))
+}
+
+/// Dropped when the thread has ended, also by a panic: nothing is held from then on, and nobody waits.
+struct Alive {
+    ledger: Arc<Ledger>,
+    _ended: Sender<()>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            log::error!("the ledger's thread has failed; nothing is held until the next start");
+        }
+        self.ledger.books().replace_state(State::Waiting);
+        self.ledger.failed();
+    }
 }
 
 /// What the thread has.
@@ -152,8 +172,7 @@ struct Task {
 }
 
 impl Task {
-    /// `_alive` is dropped when it has ended.
-    fn run(mut self, _alive: Sender<()>) {
+    fn run(mut self, _alive: Alive) {
         let mut look = Instant::now();
         while self.stopped() == GO_ON {
             if self.owned.is_none() {
@@ -357,8 +376,6 @@ impl Task {
                  start"
             );
         }
-        self.ledger.books().replace_state(State::Waiting);
-        self.ledger.failed();
     }
 
     fn complain(&mut self, what: &str) {

@@ -104,6 +104,29 @@ async fn rows_that_nobody_has_room_for_are_counted_and_cost_nothing() {
 }
 
 #[tokio::test]
+async fn nothing_is_held_once_the_thread_that_writes_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = crate::store::Store::open(folder.path()).await.unwrap();
+    let account = store.create_account("acme", NOW / 1_000).await.unwrap().id;
+    super::kept::grant(&store, account, "10", None).await;
+    let (clock, _) = clock_at(NOW);
+    let failing = |commit: Commit| assert_eq!(commit.rows, 0, "on purpose");
+    let (ledger, _writer) =
+        Ledger::open(store.file(), Settings::default(), clock, failing).unwrap();
+    let ask = || {
+        let opening = Opening {
+            account,
+            ..opening("1")
+        };
+        ledger.hold(opening, &Caps::default())
+    };
+    let hold = ask().unwrap();
+    assert_eq!(hold.durable().await, Err(StoreDown));
+    assert_eq!(ask().err(), Some(Refused::StoreDown));
+    assert_eq!(ledger.state(), State::Waiting);
+}
+
+#[tokio::test]
 async fn a_process_that_ends_while_the_store_fails_leaves_holds_to_the_next() {
     let kept = Kept::with("10").await;
     let hold = kept.hold("4").unwrap();

@@ -393,6 +393,22 @@ async fn credit_that_is_owed_is_paid_by_the_next_grant() {
     assert_eq!(left, 3_000_000_000);
 }
 
+#[tokio::test]
+async fn a_grant_that_was_not_seen_before_a_crash_pays_what_is_owed_at_the_next_start() {
+    let kept = Kept::with("0").await;
+    kept.ledger.record(kept.opening("0"), NOW, cost("3"));
+    kept.written().await;
+    // As it is when the charge was written after the grant, and not seen to exceed it.
+    let new = grant(&kept.store, kept.account, "2", None).await;
+    let connection = rusqlite::Connection::open(kept.store.file()).unwrap();
+    connection
+        .execute("UPDATE grants SET remaining = amount WHERE id = ?", [new.0])
+        .unwrap();
+    let kept = kept.crash(Settings::default()).await;
+    assert_eq!(kept.standing().balance, dollars("-1"));
+    kept.check().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_a_thousand_requests_ten_are_served_and_all_is_written() {
     let kept = Kept::with("10").await;
