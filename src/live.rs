@@ -37,7 +37,7 @@ pub struct Live {
     /// What is served. Shared with those who keep it for later.
     pub catalog: Arc<Catalog>,
     /// The catalog's version as a header or label.
-    pub version: Box<str>,
+    pub version: Arc<str>,
     /// When something else is tried.
     pub rules: Rules,
     /// Attempts of one request at the most.

@@ -91,6 +91,8 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Vec<Strin
         own_key: None,
         stored: &stored,
         mode: caller.policy.failover().unwrap_or(live.rules.mode),
+        // How the account pays is not looked up.
+        unpriced: live.terms.unpriced,
         measured: false,
     };
     let told = question

@@ -166,7 +166,7 @@ pub struct Dropped {
     pub model: String,
     /// The name that led to it.
     pub asked_as: String,
-    /// `provider_disabled`, `surface`, `policy`, `repeated`, `no_credential`, `too_many`.
+    /// `provider_disabled`, `surface`, `policy`, `repeated`, `no_credential`, `not_on_credit`, `too_many`.
     pub reason: &'static str,
     /// The reason in words.
     pub because: String,

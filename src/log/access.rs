@@ -70,6 +70,8 @@ pub struct Entry<'a> {
     pub bytes_out: u64,
     /// What the request used, and how well that is known.
     pub usage: Option<(&'static str, Usage)>,
+    /// What was charged for the attempt that answered, or was tried last.
+    pub cost: Option<Cost>,
     /// From the first byte of the request to the last of the response.
     pub duration: Duration,
     /// What of it the provider took.
@@ -78,6 +80,17 @@ pub struct Entry<'a> {
     pub overhead: Option<Duration>,
     /// Version of the catalog that the request was served from.
     pub catalog: Option<&'a str>,
+}
+
+/// What a request has cost its account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// What was charged, in nano-dollars.
+    pub charged: i64,
+    /// What was held before, in nano-dollars; none where nothing is held.
+    pub held: Option<i64>,
+    /// Why the charge is an estimate, if it is one.
+    pub estimated: Option<&'static str>,
 }
 
 /// What a thread keeps from line to line.

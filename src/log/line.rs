@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::access::Entry;
+use super::access::{Cost, Entry};
 use super::clock::Clock;
 use super::json;
 use crate::usage::Usage;
@@ -87,6 +87,9 @@ fn outcome(out: &mut Vec<u8>, entry: &Entry<'_>) {
     if let Some((word, usage)) = &entry.usage {
         used(out, word, usage);
     }
+    if let Some(cost) = &entry.cost {
+        charged(out, cost);
+    }
     milliseconds(out, ",\"duration_ms\":", entry.duration);
     if let Some(upstream) = entry.upstream {
         milliseconds(out, ",\"upstream_ms\":", upstream);
@@ -96,6 +99,17 @@ fn outcome(out: &mut Vec<u8>, entry: &Entry<'_>) {
     }
     if let Some(catalog) = entry.catalog {
         plain(out, ",\"catalog\":\"", catalog);
+    }
+}
+
+/// What it has cost.
+fn charged(out: &mut Vec<u8>, cost: &Cost) {
+    number(out, ",\"cost_nano\":", cost.charged);
+    if let Some(held) = cost.held {
+        number(out, ",\"hold_nano\":", held);
+    }
+    if let Some(reason) = cost.estimated {
+        plain(out, ",\"estimated\":\"", reason);
     }
 }
 
@@ -198,6 +212,11 @@ mod tests {
                     ..Usage::default()
                 },
             )),
+            cost: Some(Cost {
+                charged: 14_500,
+                held: Some(1_234_567),
+                estimated: Some("cut"),
+            }),
             duration: Duration::from_micros(815_042),
             upstream: Some(Duration::from_micros(7)),
             overhead: Some(Duration::from_micros(61)),
@@ -215,7 +234,8 @@ mod tests {
              \"upstream_model\":\"gpt-4o-2024-08-06\",\"credential\":\"gateway\",\"status\":200,\
              \"attempts\":\"openai:gpt-4o;ok;812\",\"stream\":true,\"bytes_in\":1024,\
              \"bytes_out\":18446744073709551615,\"usage\":\"reported\",\"tokens_in\":30,\"tokens_out\":5,\
-             \"tokens_cached\":10,\"duration_ms\":815.042,\"upstream_ms\":0.007,\"overhead_us\":61,\
+             \"tokens_cached\":10,\"cost_nano\":14500,\"hold_nano\":1234567,\"estimated\":\"cut\",\
+             \"duration_ms\":815.042,\"upstream_ms\":0.007,\"overhead_us\":61,\
              \"catalog\":\"c0ffee\"}\n"
         );
     }

@@ -123,6 +123,10 @@ pub enum AttemptOutcome {
     Canceled,
     /// None was made: the provider has as many requests under way as it may.
     Full,
+    /// None was made: the account has no credit for it.
+    NoCredit,
+    /// None was made: what it may cost cannot be written down.
+    NoStore,
 }
 
 impl Label for AttemptOutcome {
@@ -137,6 +141,8 @@ impl Label for AttemptOutcome {
         Self::Broken,
         Self::Canceled,
         Self::Full,
+        Self::NoCredit,
+        Self::NoStore,
     ];
 
     fn label(self) -> &'static str {
@@ -151,6 +157,8 @@ impl Label for AttemptOutcome {
             Self::Broken => "broken",
             Self::Canceled => "canceled",
             Self::Full => "full",
+            Self::NoCredit => "no_credit",
+            Self::NoStore => "no_store",
         }
     }
 

@@ -24,6 +24,7 @@ use crate::access::{Caller, presented, times};
 use crate::byok::keys::StoredKeys;
 use crate::catalog::ProviderId;
 use crate::credentials::Payer;
+use crate::ledger::Billing;
 use crate::live::Live;
 use crate::money::{Credits, NotAnAmount};
 use crate::routing::failover::{Mode, Rules};
@@ -155,7 +156,10 @@ impl Gateway {
         let lost = body.lost;
         let headers = &session.req_header().headers;
         let stored = self.stored.pin();
-        let mut routed = route(ctx, surface, &controls, &stored, headers, body, &bounds)?;
+        let unpriced = self.serves_unpriced(ctx);
+        let mut routed = route(
+            ctx, surface, &controls, &stored, headers, body, &bounds, unpriced,
+        )?;
         quota::reserve(admitted, surface, &mut routed)?;
         if let Some(reason) = lost {
             self.metrics.replay_lost(reason);
@@ -163,6 +167,15 @@ impl Gateway {
         replay::install(session, routed.replay.clone());
         ctx.routed = Some(routed);
         Ok(())
+    }
+
+    /// Whether the caller may use models that have no price.
+    pub(super) fn serves_unpriced(&self, ctx: &RequestContext) -> bool {
+        let Some(caller) = ctx.caller.as_deref().filter(|_| ctx.live.terms.unpriced) else {
+            return false;
+        };
+        let standing = self.ledger.standing(caller.account.id);
+        standing.is_some_and(|standing| standing.billing == Billing::Postpaid { limit: None })
     }
 
     /// Refuses when as many requests are under way as may be.
@@ -226,6 +239,7 @@ fn route(
     headers: &HeaderMap,
     body: Body,
     bounds: &Bounds,
+    unpriced: bool,
 ) -> Result<Box<Routed>, Rejection> {
     let live = &*ctx.live;
     let Some(caller) = ctx.caller.as_deref() else {
@@ -238,11 +252,14 @@ fn route(
         pinned: controls.pinned,
         own_key: controls.own_key.as_deref(),
         stored: stored.of(caller.account.id),
+        body: &body,
+        unpriced,
     };
-    let Decision { names, found } = decide::decide(&ask, &body, &mut ())?;
+    let Decision { names, found } = decide::decide(&ask, &mut ())?;
     let Found {
         mut candidates,
         rejected,
+        asked: shape,
     } = found;
     let probe = order::by_health(&mut candidates, live, caller, std::time::Instant::now());
     let total = times::narrowed(
@@ -260,7 +277,8 @@ fn route(
         ));
     };
     let affinity = session_hash(live, &plan, caller, ctx.seen, headers, &body);
-    let tail = (!body.whole).then(|| Box::new(Tail::of(&body, bounds)));
+    let charged = shape.is_some();
+    let tail = (!body.whole).then(|| Box::new(Tail::of(&body, bounds, charged)));
     let deadlines = Deadlines {
         first_byte: bounds.client,
         idle: bounds.client,
@@ -285,6 +303,8 @@ fn route(
         withheld_at: None,
         fault: None,
         overhead: None,
+        shape,
+        charged: None,
         meter: None,
         stream_open: None,
         quota: None,

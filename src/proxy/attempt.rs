@@ -16,6 +16,7 @@ pub use open::open;
 
 use super::attempts::Attempt;
 use super::blame::{self, End};
+use super::charge::{self, How};
 use super::context::{RequestContext, Routed};
 use super::reject::{Code, Rejection};
 use super::replay::Cause;
@@ -96,6 +97,8 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     routed.current.permit = None;
     let cause = routed.replay.cause();
     if let Some(verdict) = routed.current.verdict.take() {
+        // A failure, which costs nothing.
+        charge::close(routed, &live, ctx.surface, How::Cut, false);
         close(routed);
         // Nobody is left to hear of another attempt.
         return cause != Some(Cause::ClientGone) && advance(routed, verdict, Failed::Endpoint);
@@ -116,6 +119,8 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         record(routed, &live, outcome_without(cause, ended), 0, now);
     }
     let Some(happened) = happened else {
+        let how = how(cause, ended);
+        charge::close(routed, &live, ctx.surface, how, false);
         close(routed);
         return false;
     };
@@ -140,6 +145,8 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     if let Some(sign) = blame::of_end(end).filter(|_| !routed.current.blameless) {
         report::attempt(routed, &live, sign, now);
     }
+    let again = !matches!(verdict, Verdict::Answer | Verdict::Fail);
+    charge::close(routed, &live, ctx.surface, how(cause, ended), again);
     close(routed);
     debug!("{happened:?} with {left:?}: {verdict:?}");
     if happened == Happened::Refused {
@@ -150,6 +157,18 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         metrics.failover(outcome_without(cause, ended));
     }
     again
+}
+
+/// How an attempt that was given up ended, for what it costs.
+fn how(cause: Option<Cause>, ended: Ended) -> How {
+    match (cause, ended) {
+        (Some(Cause::ClientGone | Cause::BadTail), _) => How::ClientGone,
+        (Some(Cause::FirstByte | Cause::Idle | Cause::Total), _) => How::TimedOut,
+        (_, Ended::NotConnected | Ended::Refused | Ended::Stale) => How::Unseen,
+        (_, Ended::Downstream) => How::ClientGone,
+        (_, Ended::TimedOut) => How::TimedOut,
+        (_, Ended::Lost) => How::Cut,
+    }
 }
 
 /// Whether an attempt that ended so says that its address cannot be reached.
@@ -186,9 +205,9 @@ fn is_hurried(routed: &Routed, happened: Happened, now: Instant) -> bool {
     }
 }
 
-/// Writes down that a candidate was passed over, because it has as many requests under way as it may.
-pub fn note_full(routed: &mut Routed, live: &Live) {
-    record(routed, live, AttemptOutcome::Full, 0, Instant::now());
+/// Writes down that a candidate was passed over, for this reason.
+pub fn note_unmade(routed: &mut Routed, live: &Live, why: AttemptOutcome) {
+    record(routed, live, why, 0, Instant::now());
 }
 
 /// Adds the attempt's time to that of all attempts, and gives back what it took.

@@ -17,7 +17,7 @@ use tokio::time::error::Elapsed;
 use super::memory::{ReplayMemory, Reservation};
 use super::reject::{Code, Rejection};
 use crate::metrics::ReplayLost;
-use crate::model::scan::{Malformed, Member, Scanner};
+use crate::model::scan::{Malformed, Member, Members, Scanner};
 
 /// What is read of a body that may not be kept, before its model must have been found, in bytes.
 /// It is no more than the buffers that every connection has anyway, so it needs no share of the
@@ -427,13 +427,16 @@ pub struct Tail {
     pace: Pace,
     ended: bool,
     fault: Option<Rejection>,
+    /// The members by which it was priced, where it is charged.
+    known: Option<Box<Members>>,
 }
 
 impl Tail {
-    /// The rest of `body`, under the same bounds.
+    /// The rest of `body`, under the same bounds. `charged`: it must not change what the request can cost.
     #[must_use]
-    pub fn of(body: &Body, bounds: &Bounds) -> Self {
+    pub fn of(body: &Body, bounds: &Bounds, charged: bool) -> Self {
         Self {
+            known: charged.then(|| Box::new(body.scanner.members().clone())),
             scanner: body.scanner.clone(),
             length: body.bytes.len() as u64,
             limit: bounds.body,
@@ -502,6 +505,9 @@ impl Tail {
             .feed(piece)
             .map_err(|fault| malformed(&fault))?;
         super::members::unambiguous(self.scanner.members())?;
+        if let Some(known) = &self.known {
+            super::members::costs_no_more(known, self.scanner.members())?;
+        }
         if !had_list && self.scanner.members().get(Member::Models).is_some() {
             return Err(Rejection::new(
                 Code::InvalidRequest,

@@ -10,6 +10,9 @@ use std::time::Instant;
 
 use http::HeaderValue;
 
+use super::body::Body;
+use super::charge::offers::{Offers, Unpaid};
+use super::members;
 use super::reject::{Code, Rejection};
 use super::response;
 use super::steps::{self, Barred, Sources, Way};
@@ -17,9 +20,10 @@ use crate::access::Caller;
 use crate::access::policy::{Judged, Rule, Step, Verdict};
 use crate::byok::keys::{AccountKeys, ProviderKeys};
 use crate::catalog::{Form, ProviderId, Target, Targets, Unresolved};
-use crate::credentials::{Key, KeyHealth, Payer};
+use crate::credentials::{Key, KeyHealth, Payer, Source};
 use crate::live::Live;
-use crate::routing::plan::{Candidate, Candidates, UpstreamModel};
+use crate::money::{Asked, Bound};
+use crate::routing::plan::{Candidate, Candidates, Credential, Credentials, UpstreamModel};
 use crate::surface::Surface;
 
 /// Candidates of one request at the most. Names that expand to more are cut; ten attempts are made
@@ -43,6 +47,10 @@ pub struct Ask<'a> {
     pub own_key: Option<&'a str>,
     /// The provider keys that the account has stored.
     pub stored: Option<&'a AccountKeys>,
+    /// What it sends.
+    pub body: &'a Body,
+    /// Whether its account may use models that have no price.
+    pub unpriced: bool,
 }
 
 /// Is told of a decision while it is made. Nothing of it changes what is decided.
@@ -71,6 +79,8 @@ pub enum Dropped<'a> {
     Repeated,
     /// None of these steps has a credential for it, or one that may be used.
     NoCredential(&'a [Step], Option<Barred>),
+    /// Only the operator's keys are left for it, and they do not pay for this.
+    Unpaid(Unpaid),
     /// There are as many candidates as there may be.
     TooMany,
 }
@@ -88,6 +98,8 @@ pub struct Kept<'a> {
     pub stored: Option<&'a ProviderKeys>,
     /// Why the operator's keys are not among the credentials, although a step names them.
     pub barred: Option<Barred>,
+    /// The same, where they do not pay for this.
+    pub unpaid: Option<Unpaid>,
 }
 
 /// What came of it: candidates, and what the caller may not use.
@@ -97,6 +109,8 @@ pub struct Found {
     pub candidates: Candidates,
     /// `Tollgate-Rejected-Models`.
     pub rejected: Option<HeaderValue>,
+    /// What the request asks for, where any of it may be charged.
+    pub asked: Option<Asked>,
 }
 
 /// Finds the candidates for `names`.
@@ -121,6 +135,9 @@ pub fn find(
         denied: None,
         mute: Vec::new(),
         keyless: None,
+        offers: Offers::new(ask.live, ask.surface, ask.body, ask.unpriced),
+        ambiguous: None,
+        unpaid: None,
         unknown: None,
     };
     for name in names {
@@ -143,6 +160,11 @@ struct Search<'a, W> {
     mute: Vec<ProviderId>,
     /// A provider without a key.
     keyless: Option<ProviderId>,
+    offers: Offers<'a>,
+    /// Whether what is charged by is said in one way only, where that was looked at.
+    ambiguous: Option<Result<(), Rejection>>,
+    /// The first refusal to pay, and of which model.
+    unpaid: Option<(Unpaid, String)>,
     /// A name that means nothing.
     unknown: Option<String>,
 }
@@ -221,17 +243,24 @@ impl<W: Watch> Search<'_, W> {
             keyless: live.upstream(provider).keyless,
             payer: Payer(ask.caller.account.id.0),
         };
-        let (credentials, barred) = steps::walk(steps, &sources, &mut self.way, Instant::now());
+        let (mut credentials, barred) = steps::walk(steps, &sources, &mut self.way, Instant::now());
         if credentials.is_empty() {
             self.watch
                 .dropped(provider, id, Dropped::NoCredential(steps, barred));
             self.keyless.get_or_insert(provider);
             return Ok(());
         }
+        let (bound, unpaid) = self.bound(provider, &model, &mut credentials);
+        if let Some(why) = unpaid.filter(|_| credentials.is_empty()) {
+            self.watch.dropped(provider, id, Dropped::Unpaid(why));
+            self.unpaid.get_or_insert((why, format!("{name}:{id}")));
+            return Ok(());
+        }
         let candidate = Candidate {
             provider,
             model,
             credentials,
+            bound,
         };
         let why = Kept {
             allowed: judged.rule,
@@ -239,10 +268,42 @@ impl<W: Watch> Search<'_, W> {
             steps_rule,
             stored,
             barred,
+            unpaid,
         };
         self.watch.kept(id, &candidate, why);
         self.candidates.push(candidate);
         Ok(())
+    }
+
+    /// What is held for a model on the operator's keys, if any is among its credentials. Those are taken out where they do
+    /// not pay for it.
+    fn bound(
+        &mut self,
+        provider: ProviderId,
+        model: &UpstreamModel,
+        credentials: &mut Credentials,
+    ) -> (Option<Bound>, Option<Unpaid>) {
+        let is_ours = |credential: &Credential| credential.source == Source::Gateway;
+        if !credentials.iter().any(is_ours) {
+            return (None, None);
+        }
+        // A body that can be read in two ways is refused as a whole, once everything is looked at.
+        if self.ambiguous.is_none() {
+            self.ambiguous = Some(members::chargeable(
+                self.ask.body.scanner.members(),
+                &self.ask.body.bytes,
+            ));
+        }
+        if self.ambiguous.as_ref().is_some_and(Result::is_err) {
+            return (None, None);
+        }
+        match self.offers.bound(provider, model) {
+            Ok(bound) => (bound, None),
+            Err(why) => {
+                credentials.retain(|credential| !is_ours(credential));
+                (None, Some(why))
+            }
+        }
     }
 
     fn has(&self, provider: ProviderId, model: &UpstreamModel) -> bool {
@@ -272,7 +333,10 @@ impl<W: Watch> Search<'_, W> {
         Ok(bound.map(|(_, key)| Arc::clone(key)))
     }
 
-    fn finish(self) -> Result<Found, Rejection> {
+    fn finish(mut self) -> Result<Found, Rejection> {
+        if let Some(Err(ambiguous)) = self.ambiguous.take() {
+            return Err(ambiguous);
+        }
         if self.candidates.is_empty() {
             return Err(self.reason());
         }
@@ -283,6 +347,7 @@ impl<W: Watch> Search<'_, W> {
         Ok(Found {
             candidates: self.candidates,
             rejected,
+            asked: self.offers.into_asked(),
         })
     }
 
@@ -290,6 +355,9 @@ impl<W: Watch> Search<'_, W> {
         let live = self.ask.live;
         if let Some((verdict, name)) = self.denied {
             return denied(verdict, &name);
+        }
+        if let Some((why, model)) = self.unpaid {
+            return why.rejection(&model);
         }
         if let Some(provider) = self.keyless {
             return no_credential(&live.upstream(provider).id);

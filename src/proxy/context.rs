@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::attempts::Attempts;
 use super::body::Body;
+use super::charge::{Charged, Open};
 use super::edits::Made;
 use super::error_answer::Watch;
 use super::id::RequestId;
@@ -21,7 +22,7 @@ use crate::access::allowance::Admitted;
 use crate::credentials::Payer;
 use crate::live::Live;
 use crate::metrics::Counted;
-use crate::money::Credits;
+use crate::money::{Asked, Credits};
 use crate::routing::failover::{Rules, Verdict};
 use crate::routing::plan::{Plan, UpstreamModel};
 use crate::surface::{Dialect, Surface};
@@ -95,6 +96,10 @@ pub struct Routed {
     pub fault: Option<Rejection>,
     /// What the gateway itself took until the answer began.
     pub overhead: Option<Duration>,
+    /// What it asks for that bears on its price, where it may be charged.
+    pub shape: Option<Asked>,
+    /// What the last attempt cost that has ended.
+    pub charged: Option<Charged>,
     /// Reads from the answer what was used.
     pub meter: Option<Box<Meter>>,
     /// Counts the stream as long as it lasts.
@@ -159,6 +164,14 @@ pub struct Current {
     pub verdict: Option<Verdict>,
     /// How long to wait before the next attempt.
     pub wait: Option<Duration>,
+    /// The status of its response, once that has come.
+    pub status: Option<u16>,
+    /// Whether its answer is nothing but an error, whatever its status says.
+    pub error_only: bool,
+    /// What the ledger is told when it has ended.
+    pub open: Option<Box<Open>>,
+    /// Whether what is held for it cannot be written down, so that the client does not get its answer.
+    pub unwritable: bool,
     /// The edits that were made to the body, and are made to its answer.
     pub edits: Made,
     /// The length of the body as it goes upstream, in bytes, where it is known.

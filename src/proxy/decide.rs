@@ -1,11 +1,9 @@
 //! What becomes of a request whose body has been read, up to the point where something is sent: the names that it asks
 //! for, and the candidates for them. A request goes on with it; an explanation stops here.
 
-use super::body::Body;
 use super::candidates::{self, Ask, Found, Watch};
 use super::members;
 use super::reject::Rejection;
-use crate::credentials::Source;
 
 /// What was decided.
 pub struct Decision<'b> {
@@ -19,21 +17,11 @@ pub struct Decision<'b> {
 ///
 /// # Errors
 /// The refusal that the client gets.
-pub fn decide<'b>(
-    ask: &Ask<'_>,
-    body: &'b Body,
-    watch: &mut impl Watch,
-) -> Result<Decision<'b>, Rejection> {
+pub fn decide<'b>(ask: &Ask<'b>, watch: &mut impl Watch) -> Result<Decision<'b>, Rejection> {
+    let body = ask.body;
     let read = body.scanner.members();
     members::unambiguous(read)?;
     let names = members::names(read, &body.bytes)?;
     let found = candidates::find(ask, &names, watch)?;
-    let mut credentials = found
-        .candidates
-        .iter()
-        .flat_map(|candidate| &*candidate.credentials);
-    if credentials.any(|credential| credential.source == Source::Gateway) {
-        members::chargeable(read, &body.bytes)?;
-    }
     Ok(Decision { names, found })
 }

@@ -51,6 +51,8 @@ pub struct Question<'a> {
     pub stored: &'a StoredKeys,
     /// When something else is tried.
     pub mode: Mode,
+    /// Whether the caller's account may use models that have no price.
+    pub unpriced: bool,
     /// Whether the health of keys is known: only the process that sends requests measures it.
     pub measured: bool,
 }
@@ -73,6 +75,8 @@ impl Question<'_> {
             pinned: self.pinned,
             own_key: self.own_key,
             stored: self.stored.of(self.caller.account.id),
+            body,
+            unpriced: self.unpriced,
         };
         let mut told = Explanation {
             catalog: live.version.to_string(),
@@ -90,7 +94,7 @@ impl Question<'_> {
             body,
             told: &mut told,
         };
-        let decided = decide::decide(&ask, body, &mut recorder);
+        let decided = decide::decide(&ask, &mut recorder);
         if self.measured {
             self.sort(&mut told.candidates);
         }
@@ -352,6 +356,7 @@ impl Gateway {
             own_key: controls.own_key.as_deref(),
             stored: &stored,
             mode: controls.rules.mode,
+            unpriced: self.serves_unpriced(ctx),
             measured: true,
         };
         let told = serde_json::to_vec(&question.explain(&body));

@@ -38,6 +38,47 @@ pub fn unambiguous(members: &Members) -> Result<(), Rejection> {
 /// # Errors
 /// [`Code::InvalidRequest`].
 pub fn chargeable(members: &Members, body: &[u8]) -> Result<(), Rejection> {
+    said_once(members)?;
+    stream_options::check(body, members).map_err(|unclear| {
+        let words = format!("{unclear}. Write it once, in plain lower-case letters.");
+        Rejection::new(Code::InvalidRequest, words)
+    })
+}
+
+/// Refuses a body of which more has come, if that could change what it costs: it is under way already.
+///
+/// # Errors
+/// [`Code::InvalidRequest`].
+pub fn costs_no_more(before: &Members, now: &Members) -> Result<(), Rejection> {
+    said_once(now)?;
+    let came = |member: &&Member| now.get(**member).is_some() && before.get(**member).is_none();
+    let weighty = Member::ALL.iter().filter(|member| !is_light(**member));
+    match weighty.clone().find(came) {
+        None => Ok(()),
+        Some(member) => Err(Rejection::new(
+            Code::InvalidRequest,
+            format!(
+                "In a body this large, on the gateway's credential, `{}` must come before the rest.",
+                member.name()
+            ),
+        )),
+    }
+}
+
+/// Whether a member can come late: of itself it costs nothing.
+fn is_light(member: Member) -> bool {
+    matches!(
+        member,
+        Member::Model
+            | Member::Models
+            | Member::Stream
+            | Member::StreamOptions
+            | Member::PromptCacheKey
+            | Member::SessionId
+    )
+}
+
+fn said_once(members: &Members) -> Result<(), Rejection> {
     // All that are looked for are read for routing or money.
     for member in Member::ALL {
         if let Some(how) = twofold(members, member) {
@@ -50,10 +91,7 @@ pub fn chargeable(members: &Members, body: &[u8]) -> Result<(), Rejection> {
             ));
         }
     }
-    stream_options::check(body, members).map_err(|unclear| {
-        let words = format!("{unclear}. Write it once, in plain lower-case letters.");
-        Rejection::new(Code::InvalidRequest, words)
-    })
+    Ok(())
 }
 
 fn twofold(members: &Members, member: Member) -> Option<&'static str> {

@@ -9,16 +9,22 @@ use crate::surface::Surface;
 use crate::usage::{Flaw, Form, Meter, Report};
 
 /// The meter of an answer with these headers; none where a request of the surface uses nothing, or the answer is
-/// written in a way that is not read.
+/// written in a way that is not read. `estimates`: it is charged even where it does not say what was used.
 #[must_use]
-pub fn of(surface: Option<Surface>, status: u16, headers: &HeaderMap) -> Option<Box<Meter>> {
+pub fn of(
+    surface: Option<Surface>,
+    status: u16,
+    headers: &HeaderMap,
+    estimates: bool,
+) -> Option<Box<Meter>> {
     // An answer to the question how many tokens there are.
     if surface == Some(Surface::CountTokens) || !(200..300).contains(&status) {
         return None;
     }
     let form = form(headers.get(CONTENT_TYPE)?.as_bytes())?;
     let coding = decoded::coding(headers)?;
-    Some(Box::new(Meter::new(form, coding)))
+    let meter = Meter::new(form, coding);
+    Some(Box::new(if estimates { meter.estimating() } else { meter }))
 }
 
 fn form(kind: &[u8]) -> Option<Form> {
@@ -60,7 +66,7 @@ mod tests {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-        of(Some(surface), status, &headers.collect()).is_some()
+        of(Some(surface), status, &headers.collect(), false).is_some()
     }
 
     #[test]

@@ -8,6 +8,7 @@ mod attempts;
 mod blame;
 mod body;
 mod candidates;
+mod charge;
 mod context;
 mod decide;
 mod decoded;
@@ -62,6 +63,7 @@ use crate::snapshot::Snapshot;
 use crate::surface::Dialect;
 use crate::upstream::peer;
 use body::Unread;
+use charge::How;
 use context::{RequestContext, Routed};
 use id::RequestIds;
 use memory::ReplayMemory;
@@ -163,7 +165,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Box<HttpPeer>> {
         fault::injected(session, "upstream_peer");
-        attempt::open(session, ctx, &self.metrics).await
+        attempt::open(session, ctx, self).await
     }
 
     async fn connected_to_upstream(
@@ -254,6 +256,9 @@ impl ProxyHttp for Gateway {
         if response.status.is_informational() || attempt::is_withheld(ctx) {
             return Ok(());
         }
+        if response.status.is_success() {
+            charge::written(ctx).await?;
+        }
         let now = Instant::now();
         response::decorate(response, ctx, now)?;
         if !look::is_held(ctx) {
@@ -337,11 +342,15 @@ impl ProxyHttp for Gateway {
     ) {
         fault::injected(session, "logging");
         self.looked(ctx, None);
-        self.record(session, ctx);
         if error.is_none() {
             // A body may end without a last piece of its own.
             report::body(ctx, None, true);
         }
+        if let Some(routed) = ctx.routed.as_deref_mut() {
+            // What failed has been closed before.
+            charge::close(routed, &ctx.live, ctx.surface, How::Whole, false);
+        }
+        self.record(session, ctx);
         if let Some(routed) = &ctx.routed {
             replay::uninstall(session, &routed.replay);
         }

@@ -8,11 +8,14 @@ use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::Gateway;
+use super::charge::{self, Charged};
 use super::context::{RequestContext, Routed};
 use super::{meter, quota, response};
 use crate::credentials::Source;
-use crate::log::access::Entry;
+use crate::ledger::Estimated;
+use crate::log::access::{Cost, Entry};
 use crate::metrics::CredentialLabel;
+use crate::money::Credits;
 use crate::usage::Report;
 
 /// A client's own id for its request, logged beside ours.
@@ -34,7 +37,9 @@ impl Gateway {
             return;
         };
         routed.events = response::is_event_stream(response);
-        routed.meter = meter::of(ctx.surface, response.status.as_u16(), &response.headers);
+        let estimates = charge::estimates(routed, &live.terms);
+        let status = response.status.as_u16();
+        routed.meter = meter::of(ctx.surface, status, &response.headers, estimates);
         if routed.events {
             routed.stream_open = Some(self.metrics.stream_begins());
         }
@@ -118,11 +123,20 @@ impl Gateway {
             bytes_in: routed.map_or(0, Routed::length),
             bytes_out: ctx.sent.saturating_sub(taken_out),
             usage: used.map(|used| (meter::word(used), used.usage)),
+            cost: routed.and_then(|routed| routed.charged).map(cost),
             duration: took,
             upstream: routed.map(|routed| routed.upstream_time_at(now)),
             overhead: routed.and_then(|routed| routed.overhead),
             catalog: Some(&ctx.live.version),
         });
+    }
+}
+
+fn cost(charged: Charged) -> Cost {
+    Cost {
+        charged: charged.cost.nanos(),
+        held: charged.held.map(Credits::nanos),
+        estimated: charged.estimated.map(Estimated::name),
     }
 }
 

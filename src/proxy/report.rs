@@ -40,8 +40,13 @@ pub fn body(ctx: &mut RequestContext, bytes: Option<&[u8]>, ended: bool) {
     let sign = match found {
         Some(Answer::Good) => Sign::Good,
         Some(Answer::Error) => Sign::Bad,
-        Some(Answer::Refusal) | None => return,
+        Some(Answer::Refusal) => {
+            routed.current.error_only = true;
+            return;
+        }
+        None => return,
     };
+    routed.current.error_only = sign == Sign::Bad;
     attempt(routed, &ctx.live, sign, Instant::now());
 }
 

@@ -122,7 +122,7 @@ pub enum Failed {
 pub fn pass_over(routed: &mut Routed, live: &Live, metrics: &Metrics) -> bool {
     let left = routed.plan.left(Duration::ZERO, true);
     let is_left = left.candidate && routed.rules.mode != Mode::Off;
-    super::attempt::note_full(routed, live);
+    super::attempt::note_unmade(routed, live, AttemptOutcome::Full);
     if is_left && routed.plan.advance(Verdict::NextCandidate) {
         metrics.failover(AttemptOutcome::Full);
         return true;

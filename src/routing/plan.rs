@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use crate::catalog::{ModelId, ProviderId};
 use crate::credentials::{Key, Source};
+use crate::money::Bound;
 
 use super::failover::{Left, Verdict};
 
@@ -42,6 +43,8 @@ pub struct Candidate {
     pub model: UpstreamModel,
     /// Its credentials, in the order in which they are tried; at least one.
     pub credentials: Credentials,
+    /// What is held for it where it goes on with the gateway's; none where nothing is charged.
+    pub bound: Option<Bound>,
 }
 
 /// Candidates, of which most requests have one.
@@ -157,6 +160,25 @@ impl Plan {
         }
     }
 
+    /// Goes on behind all credentials of this source, to another candidate only if it `may`; false when there is none.
+    pub fn leave(&mut self, source: Source, may: bool) -> bool {
+        loop {
+            let left = self.left(Duration::ZERO, true);
+            let verdict = match left {
+                Left { key: true, .. } => Verdict::NextKey,
+                Left { step: true, .. } => Verdict::NextStep,
+                Left {
+                    candidate: true, ..
+                } if may => Verdict::NextCandidate,
+                _ => return false,
+            };
+            self.advance(verdict);
+            if verdict == Verdict::NextCandidate || self.credential().source != source {
+                return true;
+            }
+        }
+    }
+
     /// Moves on as the verdict says; true when there is another attempt to make.
     pub fn advance(&mut self, verdict: Verdict) -> bool {
         self.fresh = verdict == Verdict::Resend;
@@ -192,6 +214,7 @@ mod tests {
                     key: None,
                 })
                 .collect(),
+            bound: None,
         });
         Plan::new(candidates.collect(), 10).expect("candidates")
     }
@@ -216,6 +239,21 @@ mod tests {
         assert_eq!(plan.candidate_index(), 1);
         assert_eq!(left(&plan), (false, false, false));
         assert!(!plan.advance(Verdict::Fail));
+    }
+
+    #[test]
+    fn a_source_is_left_with_all_its_keys() {
+        let (gateway, byok) = (Source::Gateway, Source::Byok);
+        let all = [&[gateway, gateway, byok][..], &[gateway, gateway], ONE];
+        let mut plan = plan(&all);
+        assert!(plan.leave(gateway, false));
+        assert_eq!((plan.place(), plan.credential().source), ((0, 2), byok));
+        assert!(!plan.leave(byok, false));
+        assert!(plan.leave(byok, true));
+        assert_eq!(plan.place(), (1, 0));
+        assert!(plan.leave(gateway, true));
+        assert_eq!(plan.place(), (2, 0));
+        assert!(!plan.leave(gateway, true));
     }
 
     #[test]

@@ -70,8 +70,8 @@ impl Place {
     }
 
     fn name(&self) -> Name {
-        let provider = self.live.upstream(self.provider).id.clone();
-        (provider, self.endpoint().name.clone())
+        let provider = &self.live.upstream(self.provider).id;
+        ((**provider).into(), self.endpoint().name.clone())
     }
 }
 

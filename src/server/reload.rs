@@ -195,7 +195,7 @@ impl Reloader {
                 state.history.publish(kept(&next, inputs));
                 state.good = Arc::clone(&state.read);
                 info!("{}", told(&state, &before, &version));
-                Ok(version)
+                Ok((*version).into())
             }
             Ok(None) => Ok(state.history.current().version.clone()),
             Err(problems) => {
@@ -272,7 +272,7 @@ impl Reloader {
         warn!(
             "rolled back from {before}; the catalog is {version} until its files change, or POST /reload takes them up"
         );
-        Ok(version)
+        Ok((*version).into())
     }
 
     /// Publishes what is in use together with what providers have been found to list since.
@@ -315,7 +315,7 @@ impl Reloader {
 
 fn kept(live: &Arc<Live>, inputs: Inputs) -> Kept<Arc<Live>> {
     Kept {
-        version: live.version.clone(),
+        version: (*live.version).into(),
         inputs,
         since: Timestamp::now(),
         value: Arc::clone(live),

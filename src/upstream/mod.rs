@@ -57,7 +57,7 @@ pub struct Times {
 #[derive(Debug)]
 pub struct Upstream {
     /// Its id in the catalog.
-    pub id: Box<str>,
+    pub id: Arc<str>,
     /// Where it is.
     pub endpoints: Box<[Endpoint]>,
     /// How each surface is asked; none: it does not speak it.

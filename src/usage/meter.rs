@@ -98,6 +98,15 @@ impl Meter {
         });
     }
 
+    /// How the answer is written.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        match self.events {
+            None => Form::Json,
+            Some(_) => Form::Events,
+        }
+    }
+
     /// What was used, as of the bytes so far.
     #[must_use]
     pub fn report(&self) -> Report {

@@ -447,9 +447,13 @@ async fn only_what_goes_to_a_provider_is_counted() {
 async fn the_most_that_a_request_may_cost_is_an_amount() {
     let lab = Lab::new(&[]).await;
     let with = |value: &str| lab.request().header("tollgate-max-cost", value);
-    for value in ["0.05", "12", " 0.000000001 "] {
+    for value in ["12", " 12.000000001 "] {
         let response = lab.gateway.send(&with(value)).await;
         assert_eq!(response.status, 200, "{value}: {}", response.text());
+    }
+    for value in ["0.05", "0.000000001"] {
+        let response = lab.gateway.send(&with(value)).await;
+        assert_eq!(code(&response), "spend_cap_reached", "{value}");
     }
     assert_eq!(
         lab.upstream

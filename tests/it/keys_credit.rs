@@ -404,6 +404,10 @@ async fn a_403_says_nothing_of_the_key_unless_its_words_name_it() {
         let (response, reached) = pair.meet(error_with(403, "not this prompt"), "on", 0).await;
         assert_eq!((response.status, reached), (200, Reached(2, 0)));
     }
+    let made = pair
+        .gateway
+        .run(&["accounts", "create", "other", "--postpaid"]);
+    assert_eq!(made.code, Some(0), "{made:?}");
     let other = pair
         .gateway
         .run(&["keys", "create", "--name", "other", "--account", "other"]);

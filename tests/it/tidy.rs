@@ -38,7 +38,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ),
     ("byok", &["access", "credentials", "secret"]),
     ("upstream", &["config", "credentials", "surface"]),
-    ("routing", &["access", "catalog", "credentials"]),
+    ("routing", &["access", "catalog", "credentials", "money"]),
     ("discover", &["catalog", "credentials", "upstream"]),
     ("statement", &["access", "money", "store"]),
     (

@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use http::HeaderValue;
 use pingora::http::ResponseHeader;
 
 use super::{decided, note, outcome_of, record};
@@ -23,6 +24,10 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     let status = response.status.as_u16();
     let now = Instant::now();
     routed.current.answered = true;
+    routed.current.status = Some(status);
+    if let Some(open) = &mut routed.current.open {
+        open.upstream_id = upstream_id(response);
+    }
     let known = Known::of(routed, &live, response);
     let verdict = match known {
         Known::Said(said) => {
@@ -69,6 +74,15 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     routed.withheld_at = Some(routed.plan.place());
     routed.replay.withhold(Box::new(response.clone()));
     false
+}
+
+/// The provider's own id of the request or of what it generates, by the headers that have it.
+fn upstream_id(response: &ResponseHeader) -> Option<HeaderValue> {
+    let names = ["x-request-id", "request-id", "x-generation-id"];
+    names
+        .iter()
+        .find_map(|name| response.headers.get(*name))
+        .cloned()
 }
 
 /// What the catalog knows of an answer, beside what its status means everywhere.

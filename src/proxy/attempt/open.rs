@@ -8,8 +8,9 @@ use pingora_proxy::Session;
 
 use super::{Ended, end};
 use crate::access::times::{TimesEntry, narrowed};
-use crate::metrics::Metrics;
 use crate::model::splice::Pieces;
+use crate::proxy::Gateway;
+use crate::proxy::charge::{self, Asker, How};
 use crate::proxy::context::{Current, Hurry, RequestContext, Routed};
 use crate::proxy::replay::Deadlines;
 use crate::proxy::{edits, report, way};
@@ -24,14 +25,21 @@ use crate::upstream::{Times, peer};
 pub async fn open(
     session: &mut Session,
     ctx: &mut RequestContext,
-    metrics: &Metrics,
+    gateway: &Gateway,
 ) -> Result<Box<HttpPeer>> {
     let live = ctx.live.clone();
-    let Some(routed) = ctx.routed.as_deref_mut() else {
-        return Err(Error::explain(
-            ErrorType::InternalError,
-            "a request without candidates",
-        ));
+    let metrics = &*gateway.metrics;
+    let (Some(routed), Some(caller), Some(surface)) = (
+        ctx.routed.as_deref_mut(),
+        ctx.caller.as_deref(),
+        ctx.surface,
+    ) else {
+        return Err(failed("a request without candidates"));
+    };
+    let asker = Asker {
+        caller,
+        surface,
+        request: ctx.id.as_str(),
     };
     if let Some(wait) = routed.current.wait.take() {
         pause(session, routed, wait).await?;
@@ -47,12 +55,16 @@ pub async fn open(
         let upstream = routed.upstream(&live);
         let candidate = routed.plan.candidate_index();
         match routed.way.next(candidate, upstream).await {
-            Ok(picked) => break (upstream, picked),
+            Ok(picked) => match charge::begin(routed, &live, &gateway.ledger, asker) {
+                Ok(()) => break (upstream, picked),
+                Err(why) => {
+                    if !charge::pass_over(routed, &live, metrics, why) {
+                        return Err(failed("nothing is left that can be paid for"));
+                    }
+                }
+            },
             Err(Nowhere::Full) if way::pass_over(routed, &live, metrics) => {}
-            Err(Nowhere::Full) => {
-                let message = "every limit is reached";
-                return Err(Error::explain(ErrorType::InternalError, message));
-            }
+            Err(Nowhere::Full) => return Err(failed("every limit is reached")),
             Err(Nowhere::NoAddress) => {
                 routed.plan.begin();
                 let lost = report::without_address(upstream, Instant::now());
@@ -66,25 +78,22 @@ pub async fn open(
     routed.plan.begin();
     let mut peer = picked.peer;
     routed.current.endpoint = picked.index;
-    let asks = ctx.surface.is_some_and(|surface| {
-        let provider = live.catalog.provider(routed.plan.candidate().provider);
-        let source = routed.plan.credential().source;
-        edits::asks_for_usage(provider, surface, source, routed.streamed)
-    });
+    let provider = live.catalog.provider(routed.plan.candidate().provider);
+    let source = routed.plan.credential().source;
+    let asks =
+        edits::asks_for_usage(provider, surface, source, routed.streamed) && live.terms.charge;
     let laid = match edits::lay_out(&routed.body, routed.model(&live), asks) {
         Ok(laid) => laid,
         Err(fault) => {
             routed.fault = Some(fault);
-            return Err(Error::explain(
-                ErrorType::InternalError,
-                "the body cannot be edited",
-            ));
+            charge::close(routed, &live, Some(surface), How::Unseen, false);
+            return Err(failed("the body cannot be edited"));
         }
     };
     routed.current.length = laid.length;
     routed.current.edits = laid.made;
-    let own = ctx.caller.as_deref().map(|caller| caller.policy.times());
-    let waits = Waits::of(&upstream.times, own, routed.streamed);
+    let own = caller.policy.times();
+    let waits = Waits::of(&upstream.times, Some(own), routed.streamed);
     let left = routed.deadline.saturating_duration_since(Instant::now());
     let limit = waits.connect.min(left);
     routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
@@ -92,6 +101,10 @@ pub async fn open(
     routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
     set_out(routed, &waits, laid.pieces, &mut peer);
     Ok(peer)
+}
+
+fn failed(message: &'static str) -> Box<Error> {
+    Error::explain(ErrorType::InternalError, message)
 }
 
 /// Waits before the next attempt, unless the client goes away meanwhile.

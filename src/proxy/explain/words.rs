@@ -82,6 +82,10 @@ pub(super) fn dropped(why: Dropped<'_>, surface: Surface) -> (&'static str, Stri
             }
             ("no_credential", because)
         }
+        Dropped::Unpaid(why) => (
+            "not_on_credit",
+            format!("the gateway's keys do not pay for it: {}", why.words()),
+        ),
         Dropped::TooMany => (
             "too_many",
             "there are as many candidates as there may be".to_owned(),
@@ -108,5 +112,8 @@ pub(super) fn notes(kept: &Kept<'_>) -> Vec<String> {
         .iter()
         .map(|name| format!("the stored key {name} cannot be opened: the gateway's log says why"));
     let barred = kept.barred.map(|why| not_on_credit(why).to_owned());
-    unusable.chain(barred).collect()
+    let unpaid = kept
+        .unpaid
+        .map(|why| format!("the gateway's keys do not pay for it: {}", why.words()));
+    unusable.chain(barred).chain(unpaid).collect()
 }

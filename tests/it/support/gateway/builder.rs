@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
+use tollgate::money::Credits;
+use tollgate::store::{Billing, NewGrant, Store};
 use toml::Table;
 
 use super::Gateway;
@@ -32,6 +34,8 @@ pub struct Builder {
     /// What the configuration says once everything is set up.
     last: Vec<(String, toml::Value)>,
     environment: Vec<(String, String)>,
+    /// Accounts that pay beforehand, and what they are granted.
+    prepaid: HashMap<String, Credits>,
     folder: TempDir,
     listeners: usize,
 }
@@ -71,6 +75,7 @@ pub fn gateway() -> Builder {
         stored: Vec::new(),
         last: Vec::new(),
         environment: Vec::new(),
+        prepaid: HashMap::new(),
         folder,
         listeners: 1,
     };
@@ -83,6 +88,7 @@ pub fn gateway() -> Builder {
         .config("store.path", "tollgate.db")
         .config("catalog.paths", vec!["catalog"])
         .config("log.access", "access.log")
+        .config("credit.unpriced", "allow")
 }
 
 impl Builder {
@@ -180,6 +186,13 @@ impl Builder {
         self
     }
 
+    /// Has an account pay beforehand: it is granted so many dollars.
+    pub fn prepaid(mut self, account: &str, dollars: &str) -> Self {
+        let amount = dollars.parse().expect("an amount");
+        self.prepaid.insert(account.to_owned(), amount);
+        self
+    }
+
     /// Makes no access key named `test`.
     pub fn no_key(mut self) -> Self {
         self.keys.retain(|(name, _)| name != "test");
@@ -249,6 +262,7 @@ impl Builder {
     async fn start_by(mut self, mut command: Command) -> Gateway {
         self.write();
         let keys = self.make_keys();
+        self.set_accounts().await;
         for (arguments, secret) in &self.stored {
             let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
             let stored = run_with(self.folder.path(), &arguments, &self.environment, secret);
@@ -292,6 +306,33 @@ impl Builder {
         for (name, file) in &self.catalog {
             catalog::write(&self.folder.path().join("catalog"), name, file);
         }
+    }
+
+    /// Accounts pay afterwards, without limit, but for those that a test wants to be prepaid.
+    async fn set_accounts(&self) {
+        let file = self.folder.path().join("tollgate.db");
+        if !file.exists() {
+            return;
+        }
+        let store = Store::open_file(&file).await.expect("the store");
+        for row in store.list_accounts().await.expect("accounts") {
+            let id = row.account.id;
+            let prepaid = self.prepaid.get(&*row.account.name);
+            let unlimited = Billing::Postpaid { limit: None };
+            let billing = prepaid.map_or(unlimited, |_| Billing::Prepaid);
+            store.set_billing(id, billing).await.expect("a billing");
+            if let Some(amount) = prepaid.filter(|amount| **amount > Credits::ZERO) {
+                let grant = NewGrant {
+                    account: id,
+                    amount: *amount,
+                    expires: None,
+                    note: String::new(),
+                    idempotency: None,
+                };
+                store.grant(&grant, 1_700_000_000).await.expect("a grant");
+            }
+        }
+        store.close().await;
     }
 
     fn make_keys(&self) -> HashMap<String, String> {

@@ -46,7 +46,7 @@ impl CustomProvider {
     /// Adds a model, with a price, that clients know by other names too; `id` is what goes upstream.
     pub fn model_as(mut self, id: &str, aliases: &[&str]) -> Self {
         let price = json!({"input": "1", "output": "2"});
-        self.file["models"][id] = json!({"aliases": aliases, "price": price});
+        self.file["models"][id] = json!({"aliases": aliases, "price": price, "context": 1_000_000});
         self
     }
 }

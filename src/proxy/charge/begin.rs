@@ -1,0 +1,242 @@
+//! Before an attempt is sent: what it may cost is held, and on the disk before the client has a byte of its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pingora::{Error, ErrorType};
+
+use super::offers;
+use super::{Kept, Open};
+use crate::access::Caller;
+use crate::access::allowance::Levels;
+use crate::credentials::Source;
+use crate::ledger::{Caps, Ledger, Opening, Refused, StoreDown, Window};
+use crate::live::Live;
+use crate::metrics::{AttemptOutcome, Metrics};
+use crate::money::{Bound, Credits, Size};
+use crate::proxy::attempt;
+use crate::proxy::context::{RequestContext, Routed};
+use crate::proxy::reject::{Code, Rejection};
+use crate::routing::failover::{Mode, Verdict};
+use crate::routing::plan::UpstreamModel;
+use crate::surface::Surface;
+
+/// Who asks for what.
+#[derive(Clone, Copy)]
+pub struct Asker<'a> {
+    /// Who.
+    pub caller: &'a Caller,
+    /// In which API shape.
+    pub surface: Surface,
+    /// The request's id.
+    pub request: &'a str,
+}
+
+/// Begins to keep the attempt that was opened: holds what it may cost, where that is charged.
+///
+/// # Errors
+/// Why it is not to be sent: what the client is told if nothing else is left to try.
+pub fn begin(
+    routed: &mut Routed,
+    live: &Live,
+    ledger: &Arc<Ledger>,
+    asker: Asker<'_>,
+) -> Result<(), Unheld> {
+    if asker.surface == Surface::CountTokens {
+        return Ok(());
+    }
+    let bound = routed.plan.candidate().bound;
+    let ours = routed.plan.credential().source == Source::Gateway;
+    let bound = bound.filter(|_| ours);
+    let kept = match bound {
+        Some(bound) => {
+            let bound = within_limit(routed, live, bound)?;
+            let opening = opening(routed, live, asker, bound);
+            let hold = ledger.hold(opening, &caps(asker.caller));
+            let hold = hold.map_err(|refused| Unheld::of(refused, ledger.now()))?;
+            Kept::Held(hold, bound)
+        }
+        None => Kept::Noted(opening(routed, live, asker, NOTHING)),
+    };
+    routed.current.open = Some(Box::new(Open {
+        ledger: Arc::clone(ledger),
+        kept,
+        started: ledger.now(),
+        upstream_id: None,
+    }));
+    Ok(())
+}
+
+const NOTHING: Bound = Bound {
+    hold: Credits::ZERO,
+    estimate: Credits::ZERO,
+    input_estimate: 0,
+    input_most: 0,
+    output_most: 0,
+};
+
+/// What an access key may spend.
+fn caps(caller: &Caller) -> Caps {
+    let limits = caller.policy.limits();
+    Caps {
+        day: limits.spend_day,
+        month: limits.spend_month,
+    }
+}
+
+fn opening(routed: &Routed, live: &Live, asker: Asker<'_>, bound: Bound) -> Opening {
+    let candidate = routed.plan.candidate();
+    Opening {
+        request: asker.request.into(),
+        attempt: u32::from(routed.plan.attempts()) + 1,
+        account: asker.caller.account.id,
+        key: asker.caller.key_id,
+        provider: Arc::clone(&live.upstream(candidate.provider).id),
+        model: match &candidate.model {
+            UpstreamModel::Known(model) => Arc::clone(&live.catalog.model(*model).id),
+            UpstreamModel::Written(name) => Arc::from(&**name),
+        },
+        surface: asker.surface.name(),
+        credential: routed.plan.credential().source,
+        catalog: Arc::clone(&live.version),
+        hold: bound.hold,
+        estimate: bound.estimate,
+        strict: live.terms.rule.size == Size::Strict,
+    }
+}
+
+/// The bound under the limit of the request or its key, if it has one. An answer that is no stream cannot be ended where it
+/// reaches the limit, so that it must not be able to.
+fn within_limit(routed: &Routed, live: &Live, bound: Bound) -> Result<Bound, Unheld> {
+    let Some(most) = routed.max_cost.filter(|most| *most < bound.hold) else {
+        return Ok(bound);
+    };
+    if !routed.streamed {
+        return Err(Unheld::of_limit(format!(
+            "This request may cost up to ${}, which is more than Tollgate-Max-Cost or its access key allows (${most}). Bound its output (`max_tokens`), or ask for a stream, which is ended where it reaches the limit.",
+            bound.hold
+        )));
+    }
+    let candidate = routed.plan.candidate();
+    let offer = offers::offer(live, candidate.provider, &candidate.model);
+    let pays = offer
+        .zip(routed.shape.as_ref())
+        .is_none_or(|(offer, asked)| {
+            let (fee, input) = (&live.terms.rule.fee, bound.input_most);
+            let within = offer.output_within(asked, fee, most, input, bound.output_most);
+            !matches!(within, Ok(None))
+        });
+    if !pays {
+        return Err(Unheld::of_limit(format!(
+            "The input of this request alone may cost more than Tollgate-Max-Cost or its access key allows (${most})."
+        )));
+    }
+    Ok(bound.capped(most))
+}
+
+/// Why an attempt is not made.
+pub struct Unheld {
+    outcome: AttemptOutcome,
+    rejection: Rejection,
+}
+
+impl Unheld {
+    fn of_limit(words: String) -> Self {
+        Self {
+            outcome: AttemptOutcome::NoCredit,
+            rejection: Rejection::new(Code::SpendCapReached, words),
+        }
+    }
+
+    /// `now` is the ledger's, in milliseconds.
+    fn of(refused: Refused, now: i64) -> Self {
+        let (outcome, code, words) = match refused {
+            Refused::Insufficient { needed, available } => (
+                AttemptOutcome::NoCredit,
+                Code::InsufficientCredit,
+                format!(
+                    "The account has ${available} of credit available, and up to ${needed} would be needed. Bound the output (`max_tokens`), wait for other requests to end, or ask the operator for credit."
+                ),
+            ),
+            Refused::CapReached { window, cap, .. } => (
+                AttemptOutcome::NoCredit,
+                Code::SpendCapReached,
+                format!(
+                    "The access key may spend ${cap} a {}, and this request could go above it.",
+                    match window {
+                        Window::Day => "day",
+                        Window::Month => "month",
+                    }
+                ),
+            ),
+            Refused::Closed => (
+                AttemptOutcome::NoCredit,
+                Code::InsufficientCredit,
+                "The account is closed.".to_owned(),
+            ),
+            Refused::StoreDown => (
+                AttemptOutcome::NoStore,
+                Code::StoreUnavailable,
+                "The gateway cannot write down what requests cost, and sends nothing that it would have to pay for. Try again shortly."
+                    .to_owned(),
+            ),
+        };
+        let rejection = Rejection::new(code, words);
+        let rejection = match refused {
+            Refused::CapReached { resets, .. } => {
+                let seconds = resets.saturating_sub(now.div_euclid(1_000));
+                let wait = Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1));
+                rejection.waiting(wait, Levels::default())
+            }
+            _ => rejection,
+        };
+        Self { outcome, rejection }
+    }
+
+    fn of_store() -> Self {
+        Self::of(Refused::StoreDown, 0)
+    }
+}
+
+/// Passes over all that would go on with the operator's keys at this candidate; true when something else is left.
+pub fn pass_over(routed: &mut Routed, live: &Live, metrics: &Metrics, why: Unheld) -> bool {
+    attempt::note_unmade(routed, live, why.outcome);
+    routed.way.end();
+    let may = routed.rules.mode != Mode::Off;
+    let place = routed.plan.candidate_index();
+    if may && routed.plan.leave(Source::Gateway, true) {
+        if routed.plan.candidate_index() == place {
+            // Another key of the same provider may go to the same place.
+            routed
+                .way
+                .advance(Verdict::NextKey, crate::proxy::way::Failed::Endpoint);
+        }
+        metrics.failover(why.outcome);
+        return true;
+    }
+    routed.fault = Some(why.rejection);
+    false
+}
+
+/// Waits until what is held for the attempt under way is on the disk.
+///
+/// # Errors
+/// It cannot be written, and the client is not to have the answer.
+pub async fn written(ctx: &mut RequestContext) -> pingora::Result<()> {
+    let Some(routed) = ctx.routed.as_deref_mut() else {
+        return Ok(());
+    };
+    let open = routed.current.open.as_deref();
+    let Some(Kept::Held(hold, _)) = open.map(|open| &open.kept) else {
+        return Ok(());
+    };
+    let Err(StoreDown) = hold.durable().await else {
+        return Ok(());
+    };
+    routed.current.unwritable = true;
+    routed.fault = Some(Unheld::of_store().rejection);
+    Err(Error::explain(
+        ErrorType::InternalError,
+        "what is held cannot be written down",
+    ))
+}

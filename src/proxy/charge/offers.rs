@@ -1,0 +1,162 @@
+//! What a request can cost at each of its candidates, where it goes on with the gateway's credential; and what is not
+//! sent on it, because nobody could say.
+
+use crate::catalog::{Item, ProviderId};
+use crate::live::Live;
+use crate::money::{Asked, Bound, Offer, Refused, Unbounded};
+use crate::proxy::body::Body;
+use crate::proxy::reject::{Code, Rejection};
+use crate::routing::plan::UpstreamModel;
+use crate::surface::Surface;
+
+/// Why the gateway's credential is not used for a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpaid {
+    /// Something in the request.
+    Request(Refused),
+    /// Something of the model.
+    Model(Unbounded),
+}
+
+impl Unpaid {
+    /// The refusal, of `model` as clients name it.
+    #[must_use]
+    pub fn rejection(&self, model: &str) -> Rejection {
+        match self {
+            Self::Request(refused) if refused.is_malformed() => {
+                Rejection::new(Code::InvalidRequest, refused.to_string())
+            }
+            Self::Request(refused) => {
+                Rejection::new(Code::NotOnGatewayCredential, refused.to_string())
+            }
+            Self::Model(why @ Unbounded::NoPrice(_)) => Rejection::new(
+                Code::ModelNotPriced,
+                format!(
+                    "`{model}` is not served on the gateway's credential: {why}. Its operator can add it, or use a provider key of your own."
+                ),
+            ),
+            Self::Model(why) => Rejection::new(
+                Code::NotOnGatewayCredential,
+                format!(
+                    "`{model}` is not served on the gateway's credential: {why}. Use a provider key of your own."
+                ),
+            ),
+        }
+    }
+
+    /// Why, in words.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Request(refused) => refused.to_string(),
+            Self::Model(why) => why.to_string(),
+        }
+    }
+}
+
+/// Says of each model what is held for a request. The body is looked into once, and only if a model asks for it.
+pub struct Offers<'a> {
+    live: &'a Live,
+    surface: Surface,
+    body: &'a Body,
+    /// Whether models without a price are served too.
+    unpriced: bool,
+    asked: Option<Result<Asked, Refused>>,
+}
+
+impl<'a> Offers<'a> {
+    /// For a request of `surface` with this body; `unpriced`: its account may use what has no price.
+    #[must_use]
+    pub fn new(live: &'a Live, surface: Surface, body: &'a Body, unpriced: bool) -> Self {
+        Self {
+            live,
+            surface,
+            body,
+            unpriced,
+            asked: None,
+        }
+    }
+
+    /// What is held for the model; none where nothing is charged for it.
+    ///
+    /// # Errors
+    /// Why it is not served on the gateway's credential.
+    pub fn bound(
+        &mut self,
+        provider: ProviderId,
+        model: &UpstreamModel,
+    ) -> Result<Option<Bound>, Unpaid> {
+        if !self.live.terms.charge || self.surface == Surface::CountTokens {
+            return Ok(None);
+        }
+        let asked = self.asked()?;
+        match of(self.live, provider, model, &asked) {
+            Err(Unbounded::NoPrice(_)) if self.unpriced => Ok(Some(free(&asked))),
+            bound => bound.map(Some).map_err(Unpaid::Model),
+        }
+    }
+
+    fn asked(&mut self) -> Result<Asked, Unpaid> {
+        let asked = self
+            .asked
+            .get_or_insert_with(|| read(self.live, self.surface, self.body));
+        (*asked).map_err(Unpaid::Request)
+    }
+
+    /// What the request asks for, if that was looked into.
+    #[must_use]
+    pub fn into_asked(self) -> Option<Asked> {
+        self.asked?.ok()
+    }
+}
+
+fn of(
+    live: &Live,
+    provider: ProviderId,
+    model: &UpstreamModel,
+    asked: &Asked,
+) -> Result<Bound, Unbounded> {
+    let offer = offer(live, provider, model).ok_or(Unbounded::NoPrice(Item::Input))?;
+    offer.hold(asked, &live.terms.rule)
+}
+
+/// What is offered at a price; none where there is no price.
+#[must_use]
+pub fn offer<'l>(live: &'l Live, provider: ProviderId, model: &UpstreamModel) -> Option<Offer<'l>> {
+    let UpstreamModel::Known(model) = model else {
+        return None;
+    };
+    let model = live.catalog.model(*model);
+    Some(Offer {
+        provider: live.catalog.provider(provider),
+        model,
+        price: model.price.as_deref()?,
+    })
+}
+
+/// Nothing is held for what has no price.
+fn free(asked: &Asked) -> Bound {
+    Bound {
+        hold: crate::money::Credits::ZERO,
+        estimate: crate::money::Credits::ZERO,
+        input_estimate: asked.estimate,
+        input_most: u64::MAX,
+        output_most: u64::MAX,
+    }
+}
+
+/// What a body asks for. Of one that is not kept only the beginning is known: the rest may hold anything that is no
+/// member of weight (see `Tail`), pictures and files too.
+fn read(live: &Live, surface: Surface, body: &Body) -> Result<Asked, Refused> {
+    let mut asked = Asked::read(surface, body.scanner.members(), &body.bytes)?;
+    if !body.whole {
+        let known = body.bytes.len().max(1) as u64;
+        let bytes = body.declared.unwrap_or(live.body_max);
+        asked.bytes = bytes;
+        asked.marks.refers = true;
+        asked.marks.cache = true;
+        asked.marks.hour = true;
+        asked.estimate = asked.estimate.saturating_mul(bytes.div_ceil(known).max(1));
+    }
+    Ok(asked)
+}
