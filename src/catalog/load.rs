@@ -251,8 +251,12 @@ impl Files {
     }
 }
 
-/// The names end in `.json` and do not begin with a dot, as the half-written files of editors do.
+/// The names end in `.json` and do not begin with a dot, as the half-written files of editors do. A file is itself,
+/// whatever its name.
 fn json_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    if folder.is_file() {
+        return Ok(vec![folder.to_owned()]);
+    }
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -67,6 +67,8 @@ pub struct Bound {
     pub input_most: u64,
     /// Output tokens at the most, of all choices together.
     pub output_most: u64,
+    /// What it costs at the most, as long as the catalog says the truth; `hold`, under [`Size::Strict`].
+    pub worst: Credits,
 }
 
 /// Why a request is not sent on the gateway's credential to this model.
@@ -116,11 +118,14 @@ impl From<Uncharged> for Unbounded {
 }
 
 impl Bound {
-    /// The same under a limit of the client's own: no more than `most` is held.
+    /// The same under a limit of the client's own. Where it could cost more, `most` is held, and no more is charged.
     #[must_use]
     pub fn capped(self, most: Credits) -> Self {
+        if most >= self.worst {
+            return self;
+        }
         Self {
-            hold: self.hold.min(most),
+            hold: most,
             estimate: self.estimate.min(most),
             ..self
         }
@@ -154,6 +159,7 @@ impl<'c> Offer<'c> {
             input_estimate,
             input_most,
             output_most,
+            worst,
         })
     }
 }

@@ -59,6 +59,8 @@ pub(super) struct Controls {
     /// The most that the request may cost.
     pub(super) max_cost: Option<Credits>,
     pub(super) own_key: Option<String>,
+    /// Whether models that have no price are served too.
+    pub(super) unpriced: bool,
 }
 
 impl Gateway {
@@ -156,10 +158,7 @@ impl Gateway {
         let lost = body.lost;
         let headers = &session.req_header().headers;
         let stored = self.stored.pin();
-        let unpriced = self.serves_unpriced(ctx);
-        let mut routed = route(
-            ctx, surface, &controls, &stored, headers, body, &bounds, unpriced,
-        )?;
+        let mut routed = route(ctx, surface, &controls, &stored, headers, body, &bounds)?;
         quota::reserve(admitted, surface, &mut routed)?;
         if let Some(reason) = lost {
             self.metrics.replay_lost(reason);
@@ -170,10 +169,10 @@ impl Gateway {
     }
 
     /// Whether the caller may use models that have no price.
-    pub(super) fn serves_unpriced(&self, ctx: &RequestContext) -> bool {
-        let Some(caller) = ctx.caller.as_deref().filter(|_| ctx.live.terms.unpriced) else {
+    fn serves_unpriced(&self, live: &Live, caller: &Caller) -> bool {
+        if !live.terms.unpriced {
             return false;
-        };
+        }
         let standing = self.ledger.standing(caller.account.id);
         standing.is_some_and(|standing| standing.billing == Billing::Postpaid { limit: None })
     }
@@ -217,6 +216,7 @@ impl Gateway {
             total: timeout(header, ctx.seen)?,
             max_cost: narrower(max_cost(header, ctx.seen)?, caller.policy.limits().max_cost),
             own_key,
+            unpriced: self.serves_unpriced(&live, caller),
         })
     }
 }
@@ -239,7 +239,6 @@ fn route(
     headers: &HeaderMap,
     body: Body,
     bounds: &Bounds,
-    unpriced: bool,
 ) -> Result<Box<Routed>, Rejection> {
     let live = &*ctx.live;
     let Some(caller) = ctx.caller.as_deref() else {
@@ -253,7 +252,7 @@ fn route(
         own_key: controls.own_key.as_deref(),
         stored: stored.of(caller.account.id),
         body: &body,
-        unpriced,
+        unpriced: controls.unpriced,
     };
     let Decision { names, found } = decide::decide(&ask, &mut ())?;
     let Found {

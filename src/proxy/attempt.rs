@@ -96,15 +96,17 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     };
     routed.current.permit = None;
     let cause = routed.replay.cause();
+    // Nobody is left to hear of another attempt.
+    let gone = cause == Some(Cause::ClientGone) || routed.replay.has_left();
     if let Some(verdict) = routed.current.verdict.take() {
         // A failure, which costs nothing.
         charge::close(routed, &live, ctx.surface, How::Cut, false);
         close(routed);
-        // Nobody is left to hear of another attempt.
-        return cause != Some(Cause::ClientGone) && advance(routed, verdict, Failed::Endpoint);
+        return !gone && advance(routed, verdict, Failed::Endpoint);
     }
     let happened = match (cause, ended) {
-        (Some(Cause::ClientGone | Cause::BadTail | Cause::Total | Cause::Idle), _) => None,
+        (Some(Cause::BadTail | Cause::Capped | Cause::Total | Cause::Idle), _) => None,
+        _ if gone => None,
         _ if routed.current.answered || routed.current.is_unwritten() => None,
         (Some(Cause::FirstByte), _) => Some(Happened::FirstByteTimeout),
         (_, Ended::NotConnected) => Some(Happened::NotConnected),
@@ -164,6 +166,7 @@ fn how(cause: Option<Cause>, ended: Ended) -> How {
     match (cause, ended) {
         (Some(Cause::ClientGone | Cause::BadTail), _) => How::ClientGone,
         (Some(Cause::FirstByte | Cause::Idle | Cause::Total), _) => How::TimedOut,
+        (Some(Cause::Capped), _) => How::Capped,
         (_, Ended::NotConnected | Ended::Refused | Ended::Stale) => How::Unseen,
         (_, Ended::Downstream) => How::ClientGone,
         (_, Ended::TimedOut) => How::TimedOut,

@@ -1,10 +1,12 @@
 //! What attempts cost: before one is sent on the gateway's credential, what it can cost is held; when it has ended, it is
 //! settled, or void where nothing was served. What goes on with any other credential is written down when it has ended.
 //!
-//! `offers` says what is held, `begin` holds it, `ending` which end costs what, `close` settles. Prices are `money`'s, and
+//! `offers` says what is held, `begin` holds it, `cap` ends a stream at its limit, `ending` which end costs what, `close`
+//! settles. Prices are `money`'s, and
 //! accounts `ledger`'s.
 
 mod begin;
+mod cap;
 mod close;
 mod ending;
 pub mod offers;
@@ -14,17 +16,21 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 pub use begin::{Asker, begin, pass_over, written};
+pub use cap::Cap;
 pub use close::close;
 pub use ending::How;
 
 use super::context::Routed;
 use crate::ledger::{Estimated, Hold, Ledger, Opening};
+use crate::live::Live;
 use crate::money::{Bound, Credits, Terms};
 
 /// An attempt under way that will be written down.
 pub struct Open {
     ledger: Arc<Ledger>,
     kept: Kept,
+    /// Whether no more is charged than was held.
+    strict: bool,
     /// When it began, in the ledger's time.
     started: i64,
     /// The provider's own id of the request or its answer.
@@ -39,6 +45,15 @@ pub fn estimates(routed: &Routed, terms: &Terms) -> bool {
         && open.is_some_and(|open| {
             matches!(open.kept, Kept::Held(..)) || terms.rule.fee.per_million_tokens.0 > 0
         })
+}
+
+/// Whether the answer of the attempt under way is read to its end also when the client leaves: its provider goes on
+/// making it, at the operator's expense.
+#[must_use]
+pub fn reads_on(routed: &Routed, live: &Live) -> bool {
+    let held = |open: &Open| matches!(open.kept, Kept::Held(..));
+    let provider = routed.plan.candidate().provider;
+    routed.current.open.as_deref().is_some_and(held) && live.catalog.provider(provider).generates_on
 }
 
 /// How an attempt is kept until its end.

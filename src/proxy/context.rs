@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::attempts::Attempts;
 use super::body::Body;
-use super::charge::{Charged, Open};
+use super::charge::{Cap, Charged, Open};
 use super::edits::Made;
 use super::error_answer::Watch;
 use super::id::RequestId;
@@ -170,6 +170,8 @@ pub struct Current {
     pub error_only: bool,
     /// What the ledger is told when it has ended.
     pub open: Option<Box<Open>>,
+    /// Where its answer has cost as much as it may, if it is to end there.
+    pub cap: Option<Box<Cap>>,
     /// Whether what is held for it cannot be written down, so that the client does not get its answer.
     pub unwritable: bool,
     /// The edits that were made to the body, and are made to its answer.

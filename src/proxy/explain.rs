@@ -356,7 +356,7 @@ impl Gateway {
             own_key: controls.own_key.as_deref(),
             stored: &stored,
             mode: controls.rules.mode,
-            unpriced: self.serves_unpriced(ctx),
+            unpriced: controls.unpriced,
             measured: true,
         };
         let told = serde_json::to_vec(&question.explain(&body));

@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pingora::protocols::http::ServerSession;
 use pingora::{Error, Result};
@@ -29,7 +28,11 @@ impl Gateway {
         ctx: &mut RequestContext,
     ) -> FailToProxy {
         let cause = ctx.routed.as_ref().and_then(|routed| routed.replay.cause());
-        if cause == Some(Cause::ClientGone) || is_downstream(error, cause) {
+        let left = ctx
+            .routed
+            .as_ref()
+            .is_some_and(|routed| routed.replay.has_left());
+        if left || cause == Some(Cause::ClientGone) || is_downstream(error, cause) {
             return closed(CLIENT_CLOSED);
         }
         if let Some(routed) = &ctx.routed {
@@ -39,7 +42,7 @@ impl Gateway {
         // Pingora closes the connection after this, whatever it is told; the client should know.
         session.set_keepalive(None);
         if session.response_written().is_some() {
-            return self.break_off(session, ctx).await;
+            return self.break_off(session, ctx, broken(cause)).await;
         }
         let withheld = ctx
             .routed
@@ -89,14 +92,20 @@ impl Gateway {
         Ok(status)
     }
 
-    /// Ends a response that broke off: with an error event where the client reads events, and in
+    /// Ends a response before its end, for this reason: with an error event where the client reads events, and in
     /// any case in a way that is not taken for a good end.
-    async fn break_off(&self, session: &mut Session, ctx: &mut RequestContext) -> FailToProxy {
+    async fn break_off(
+        &self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+        why: Rejection,
+    ) -> FailToProxy {
+        let typed = ctx.surface.is_some_and(|of| of.spec().typed_events);
         let event = ctx
             .routed
             .as_ref()
             .filter(|routed| routed.events)
-            .map(|_| broken(ctx));
+            .map(|_| why.event(ctx.dialect, typed, ctx.id()));
         // The client may be gone as well; then there is nobody left to tell.
         if let ServerSession::H2(stream) = session.as_mut() {
             // The stream is reset next, and loses what is still queued on it.
@@ -107,8 +116,8 @@ impl Gateway {
         } else if let Some(event) = event {
             let _ = session.write_response_body(Some(event), false).await;
         }
-        ctx.refused = Some(Code::AllCandidatesFailed);
-        closed(Code::AllCandidatesFailed.status())
+        ctx.refused = Some(why.code);
+        closed(why.code.status())
     }
 }
 
@@ -123,13 +132,18 @@ fn is_downstream(error: &Error, cause: Option<Cause>) -> bool {
     cause.is_none() && *error.esource() == pingora::ErrorSource::Downstream
 }
 
-fn broken(ctx: &RequestContext) -> Bytes {
-    let rejection = Rejection::new(
+/// Why an answer has no end.
+fn broken(cause: Option<Cause>) -> Rejection {
+    if cause == Some(Cause::Capped) {
+        return Rejection::new(
+            Code::SpendCapReached,
+            "The answer ends here: it has cost as much as Tollgate-Max-Cost or the access key allows. What came before is incomplete.",
+        );
+    }
+    Rejection::new(
         Code::AllCandidatesFailed,
         "The upstream broke off in the middle of its answer. What came before is incomplete.",
-    );
-    let typed = ctx.surface.is_some_and(|of| of.spec().typed_events);
-    rejection.event(ctx.dialect, typed, ctx.id())
+    )
 }
 
 /// Our own words for a request that nobody answered.

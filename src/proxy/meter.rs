@@ -1,6 +1,7 @@
 //! What a request used: read from its answer on the way to the client, and told when the request ends. Nothing of the
 //! answer is held back for it.
 
+use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderMap};
 
 use super::context::Routed;
@@ -39,10 +40,22 @@ fn form(kind: &[u8]) -> Option<Form> {
     }
 }
 
-/// Reads bytes of the answer that go to the client.
-pub fn feed(routed: Option<&mut Routed>, bytes: &[u8]) {
-    if let Some(meter) = routed.and_then(|routed| routed.meter.as_mut()) {
-        meter.feed(bytes);
+/// Reads bytes of the answer that go to the client, as far as they do: a stream that has cost what it may ends.
+pub fn feed(routed: Option<&mut Routed>, bytes: &mut Bytes) {
+    let Some(routed) = routed else {
+        return;
+    };
+    let Some(meter) = routed.meter.as_mut() else {
+        return;
+    };
+    match routed.current.cap.as_deref_mut() {
+        Some(cap) if meter.form() == Form::Events => {
+            bytes.truncate(cap.pass(meter, bytes));
+            if cap.has_ended() {
+                routed.replay.stop();
+            }
+        }
+        _ => meter.feed(bytes),
     }
 }
 

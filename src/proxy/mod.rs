@@ -276,9 +276,9 @@ impl ProxyHttp for Gateway {
     ) -> Result<Option<std::time::Duration>> {
         fault::injected(session, "response_body_filter");
         self.look(ctx, body.as_deref().unwrap_or_default(), end_of_stream);
-        if let Some(data) = body.as_ref().filter(|_| !attempt::is_withheld(ctx)) {
-            ctx.sent += data.len() as u64;
+        if let Some(data) = body.as_mut().filter(|_| !attempt::is_withheld(ctx)) {
             meter::feed(ctx.routed.as_deref_mut(), data);
+            ctx.sent += data.len() as u64;
         }
         report::body(ctx, body.as_deref(), end_of_stream);
         Ok(None)

@@ -101,7 +101,7 @@ impl Gateway {
         let routed = ctx.routed.as_deref();
         let attempts = routed.map(|routed| attempts(ctx, routed));
         let caller = ctx.caller.as_deref();
-        let taken_out = routed.map_or(0, |routed| routed.replay.taken_out());
+        let kept_back = routed.map_or(0, |routed| routed.replay.kept_back());
         self.access_log.record(&Entry {
             time_ms: i64::try_from(ctx.arrived_after_epoch().as_millis()).unwrap_or(i64::MAX),
             request_id: ctx.id(),
@@ -121,7 +121,7 @@ impl Gateway {
             attempts: attempts.as_deref(),
             stream: routed.is_some_and(|routed| routed.streamed),
             bytes_in: routed.map_or(0, Routed::length),
-            bytes_out: ctx.sent.saturating_sub(taken_out),
+            bytes_out: ctx.sent.saturating_sub(kept_back),
             usage: used.map(|used| (meter::word(used), used.usage)),
             cost: routed.and_then(|routed| routed.charged).map(cost),
             duration: took,

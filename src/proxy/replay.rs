@@ -11,9 +11,11 @@
 //!
 //! Not here: reading the body in the first place, choosing attempts, and what an answer says.
 
+mod absence;
 mod clock;
 mod session;
 mod shared;
+mod stop;
 mod usage_out;
 
 use std::pin::Pin;
@@ -93,11 +95,13 @@ impl Replay {
         let flow = shared.flow();
         loop {
             let patience = if idle { None } else { shared.client_patience() };
+            let here = !shared.has_left();
             tokio::select! {
                 biased;
-                read = real.read_body_or_idle(idle) => return match read {
+                read = real.read_body_or_idle(idle), if here => return match read {
                     Ok(data) if idle => Ok(data),
                     Ok(data) => shared.take_tail(data),
+                    Err(_) if shared.leave() => continue,
                     Err(error) => Err(shared.gone(error)),
                 },
                 // Another deadline holds from here on.
@@ -132,6 +136,17 @@ impl Replay {
             }
         }
         Ok(())
+    }
+
+    /// Writes tasks to the client; once it has left, to nobody.
+    async fn write(&mut self, tasks: Vec<HttpTask>, ends: bool) -> Result<bool> {
+        if self.shared.has_left() {
+            return self.shared.let_go(tasks);
+        }
+        match self.real.response_duplex_vec(tasks).await {
+            Err(_) if self.shared.leave() => Ok(ends),
+            written => written,
+        }
     }
 
     /// Keeps the tasks of a failed answer; its end is the end of the attempt.

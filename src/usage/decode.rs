@@ -99,6 +99,12 @@ impl Decoder {
         }
     }
 
+    /// Whether there is something to decode.
+    #[must_use]
+    pub fn is_decoding(&self) -> bool {
+        !matches!(self.with, With::Identity)
+    }
+
     /// Whether nothing more can be told.
     #[must_use]
     pub fn has_failed(&self) -> bool {

@@ -98,6 +98,12 @@ impl Meter {
         });
     }
 
+    /// Whether the answer is compressed, so that what is said where in it cannot be told from outside.
+    #[must_use]
+    pub fn is_decoding(&self) -> bool {
+        self.decoder.is_decoding()
+    }
+
     /// How the answer is written.
     #[must_use]
     pub fn form(&self) -> Form {

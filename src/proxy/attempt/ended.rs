@@ -86,6 +86,8 @@ pub(super) fn outcome_without(cause: Option<Cause>, ended: Ended) -> AttemptOutc
     match (cause, ended) {
         (Some(Cause::ClientGone | Cause::BadTail), _) => AttemptOutcome::Canceled,
         (Some(Cause::FirstByte | Cause::Idle | Cause::Total), _) => AttemptOutcome::Timeout,
+        // It was answered, and has been written down with its header.
+        (Some(Cause::Capped), _) => AttemptOutcome::Ok,
         (_, Ended::NotConnected) => AttemptOutcome::ConnectFailed,
         (_, Ended::TimedOut) => AttemptOutcome::Timeout,
         (_, Ended::Downstream) => AttemptOutcome::Canceled,

@@ -100,6 +100,9 @@ pub async fn open(
     let left = routed.deadline.saturating_duration_since(Instant::now());
     routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
     set_out(routed, &waits, laid.pieces, &mut peer);
+    if charge::reads_on(routed, &live) {
+        routed.replay.read_on();
+    }
     Ok(peer)
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pingora::{Error, ErrorType};
 
 use super::offers;
-use super::{Kept, Open};
+use super::{Cap, Kept, Open};
 use crate::access::Caller;
 use crate::access::allowance::Levels;
 use crate::credentials::Source;
@@ -48,19 +48,23 @@ pub fn begin(
     let bound = routed.plan.candidate().bound;
     let ours = routed.plan.credential().source == Source::Gateway;
     let bound = bound.filter(|_| ours);
+    let mut strict = live.terms.rule.size == Size::Strict;
     let kept = match bound {
         Some(bound) => {
-            let bound = within_limit(routed, live, bound)?;
-            let opening = opening(routed, live, asker, bound);
+            let (bound, cap) = within_limit(routed, live, bound)?;
+            strict |= cap.is_some();
+            routed.current.cap = cap;
+            let opening = opening(routed, live, asker, bound, strict);
             let hold = ledger.hold(opening, &caps(asker.caller));
             let hold = hold.map_err(|refused| Unheld::of(refused, ledger.now()))?;
             Kept::Held(hold, bound)
         }
-        None => Kept::Noted(opening(routed, live, asker, NOTHING)),
+        None => Kept::Noted(opening(routed, live, asker, NOTHING, strict)),
     };
     routed.current.open = Some(Box::new(Open {
         ledger: Arc::clone(ledger),
         kept,
+        strict,
         started: ledger.now(),
         upstream_id: None,
     }));
@@ -73,6 +77,7 @@ const NOTHING: Bound = Bound {
     input_estimate: 0,
     input_most: 0,
     output_most: 0,
+    worst: Credits::ZERO,
 };
 
 /// What an access key may spend.
@@ -84,7 +89,7 @@ fn caps(caller: &Caller) -> Caps {
     }
 }
 
-fn opening(routed: &Routed, live: &Live, asker: Asker<'_>, bound: Bound) -> Opening {
+fn opening(routed: &Routed, live: &Live, asker: Asker<'_>, bound: Bound, strict: bool) -> Opening {
     let candidate = routed.plan.candidate();
     Opening {
         request: asker.request.into(),
@@ -101,37 +106,44 @@ fn opening(routed: &Routed, live: &Live, asker: Asker<'_>, bound: Bound) -> Open
         catalog: Arc::clone(&live.version),
         hold: bound.hold,
         estimate: bound.estimate,
-        strict: live.terms.rule.size == Size::Strict,
+        strict,
     }
 }
 
-/// The bound under the limit of the request or its key, if it has one. An answer that is no stream cannot be ended where it
-/// reaches the limit, so that it must not be able to.
-fn within_limit(routed: &Routed, live: &Live, bound: Bound) -> Result<Bound, Unheld> {
-    let Some(most) = routed.max_cost.filter(|most| *most < bound.hold) else {
-        return Ok(bound);
+/// The bound under the limit of the request or its key, if it has one, and where the answer is ended then. One that cannot
+/// be ended where it reaches the limit must not be able to: an answer that is no stream, or that its provider goes on
+/// making when nobody reads it any more.
+fn within_limit(
+    routed: &Routed,
+    live: &Live,
+    bound: Bound,
+) -> Result<(Bound, Option<Box<Cap>>), Unheld> {
+    let Some(most) = routed.max_cost.filter(|most| *most < bound.worst) else {
+        return Ok((bound, None));
     };
-    if !routed.streamed {
-        return Err(Unheld::of_limit(format!(
-            "This request may cost up to ${}, which is more than Tollgate-Max-Cost or its access key allows (${most}). Bound its output (`max_tokens`), or ask for a stream, which is ended where it reaches the limit.",
-            bound.hold
-        )));
-    }
     let candidate = routed.plan.candidate();
-    let offer = offers::offer(live, candidate.provider, &candidate.model);
-    let pays = offer
-        .zip(routed.shape.as_ref())
-        .is_none_or(|(offer, asked)| {
-            let (fee, input) = (&live.terms.rule.fee, bound.input_most);
-            let within = offer.output_within(asked, fee, most, input, bound.output_most);
-            !matches!(within, Ok(None))
-        });
-    if !pays {
+    let provider = live.catalog.provider(candidate.provider);
+    if !routed.streamed || provider.generates_on {
         return Err(Unheld::of_limit(format!(
-            "The input of this request alone may cost more than Tollgate-Max-Cost or its access key allows (${most})."
+            "This request may cost up to ${}, which is more than Tollgate-Max-Cost or its access key allows (${most}). Bound its output (`max_tokens`), or ask for a stream of a provider that ends one when it is left.",
+            bound.worst
         )));
     }
-    Ok(bound.capped(most))
+    let offer = offers::offer(live, candidate.provider, &candidate.model);
+    let offered = offer.zip(routed.shape.as_ref());
+    let within = offered.map(|(offer, asked)| {
+        let fee = &live.terms.rule.fee;
+        offer.output_within(asked, fee, most, bound.input_most, bound.output_most)
+    });
+    match (within, routed.shape) {
+        (Some(Ok(Some(tokens))), Some(asked)) => {
+            let cap = Cap::new(tokens, asked.choices);
+            Ok((bound.capped(most), Some(Box::new(cap))))
+        }
+        _ => Err(Unheld::of_limit(format!(
+            "The input of this request alone may cost more than Tollgate-Max-Cost or its access key allows (${most})."
+        ))),
+    }
 }
 
 /// Why an attempt is not made.

@@ -7,7 +7,7 @@ use crate::credentials::Source;
 use crate::ledger::{ChargeTo, Closing, Estimated, Flags};
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Label};
-use crate::money::{self, Bound, Charge, Credits, Fee, Size};
+use crate::money::{self, Bound, Charge, Credits, Fee};
 use crate::proxy::context::Routed;
 use crate::surface::Surface;
 use crate::usage::{Flaw, Report, Usage};
@@ -32,7 +32,7 @@ pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: Ho
         closing.charge_to = ChargeTo::Operator;
         closing.flags = closing.flags.with(Flags::GIVEN_UP);
     }
-    routed.charged = Some(charged(&open, &closing, live.terms.rule.size));
+    routed.charged = Some(charged(&open, &closing));
     let Open {
         ledger,
         kept,
@@ -61,7 +61,7 @@ fn end(routed: &Routed, surface: Option<Surface>, how: How) -> End {
 }
 
 /// What the account is charged for it, as the ledger will.
-fn charged(open: &Open, closing: &Closing, size: Size) -> Charged {
+fn charged(open: &Open, closing: &Closing) -> Charged {
     let total = closing.model.checked_add(closing.fee);
     let cost = match closing.charge_to {
         ChargeTo::Account => total.unwrap_or(Credits::MAX),
@@ -71,7 +71,7 @@ fn charged(open: &Open, closing: &Closing, size: Size) -> Charged {
         Kept::Held(hold, _) => Some(hold.amount()),
         Kept::Noted(_) => None,
     };
-    let most = held.filter(|_| size == Size::Strict);
+    let most = held.filter(|_| open.strict);
     Charged {
         held,
         cost: most.map_or(cost, |most| cost.min(most)),

@@ -142,6 +142,7 @@ fn free(asked: &Asked) -> Bound {
         input_estimate: asked.estimate,
         input_most: u64::MAX,
         output_most: u64::MAX,
+        worst: crate::money::Credits::ZERO,
     }
 }
 

@@ -34,6 +34,8 @@ pub enum Cause {
     Answered,
     /// The rest of the body broke a rule that its beginning kept.
     BadTail,
+    /// The answer has cost as much as the request may.
+    Capped,
     /// An answer was held back for as long as may be. This ends no attempt.
     Due,
 }
@@ -101,7 +103,9 @@ impl Shared {
         let kind = match cause {
             Cause::ClientGone => ErrorType::ConnectionClosed,
             Cause::FirstByte | Cause::Idle | Cause::Total => ErrorType::ReadTimedout,
-            Cause::Answered | Cause::BadTail | Cause::Due => ErrorType::InternalError,
+            Cause::Answered | Cause::BadTail | Cause::Capped | Cause::Due => {
+                ErrorType::InternalError
+            }
         };
         Error::explain(kind, message)
     }

@@ -14,7 +14,7 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::l4::socket::SocketAddr;
 
-use super::Replay;
+use super::{Cause, Replay, stop};
 
 #[async_trait]
 impl CustomSession for Replay {
@@ -70,8 +70,16 @@ impl CustomSession for Replay {
             // it has the body; the client should know.
             self.real.set_keepalive(None);
         }
+        let stops = self.shared.is_stopped();
+        let tasks = if stops { stop::unended(tasks) } else { tasks };
         let ends = tasks.last().is_some_and(HttpTask::is_end);
-        let written = self.real.response_duplex_vec(tasks).await;
+        let written = self.write(tasks, ends).await;
+        if stops {
+            written?;
+            return Err(self
+                .shared
+                .end(Cause::Capped, "the answer has cost what it may"));
+        }
         if !ends {
             self.touch();
         }
@@ -122,6 +130,9 @@ impl CustomSession for Replay {
     }
 
     async fn finish(&mut self) -> Result<()> {
+        if self.shared.has_left() {
+            return Ok(());
+        }
         self.real.finish_body().await
     }
 

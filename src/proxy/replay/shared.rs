@@ -9,8 +9,8 @@ use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::{HttpTask, ServerSession};
 
+use super::absence::Absence;
 use super::clock::{Cause, Deadlines};
-
 use crate::model::splice::Pieces;
 use crate::proxy::body::Tail;
 use crate::proxy::flow::{self, Flow};
@@ -57,6 +57,8 @@ pub(super) struct State {
     pub(super) withheld: Option<Withheld>,
     pub(super) held: Option<Box<Held>>,
     pub(super) extra: Option<Box<Extra>>,
+    pub(super) stop: bool,
+    pub(super) absence: Absence,
     pub(super) cause: Option<Cause>,
     pub(super) returned: Option<Box<ServerSession>>,
 }
@@ -81,6 +83,8 @@ impl Shared {
                 withheld: None,
                 held: None,
                 extra: None,
+                stop: false,
+                absence: Absence::default(),
                 cause: None,
                 returned: None,
             }),
@@ -104,6 +108,8 @@ impl Shared {
         state.withhold_until = None;
         state.held = None;
         state.extra = None;
+        state.stop = false;
+        state.absence.read_on = false;
         state.cause = None;
     }
 

@@ -12,9 +12,10 @@ impl Shared {
         self.lock().extra = Some(Box::default());
     }
 
-    /// Bytes of the answer at hand that were taken out.
-    pub fn taken_out(&self) -> u64 {
-        self.lock().extra.as_ref().map_or(0, |extra| extra.taken())
+    /// Bytes of the answer at hand that did not go to the client.
+    pub fn kept_back(&self) -> u64 {
+        let taken_out = self.lock().extra.as_ref().map_or(0, |extra| extra.taken());
+        taken_out + self.unsent()
     }
 
     /// The tasks without the event.
