@@ -42,6 +42,9 @@ pub mod model;
 )]
 pub mod catalog;
 
+// Long work in steps, between which requests go first.
+mod give_way;
+
 // The catalog made ready for requests, as one value that a reload replaces.
 pub mod live;
 

@@ -19,6 +19,7 @@ use crate::catalog::{self, Auth, Catalog, ProviderId};
 use crate::config::{self, Config, KeysUse};
 use crate::credentials::{Key, KeyHealth, Keys, Reason, Scheme};
 use crate::discover::known::Known;
+use crate::give_way::give_way;
 use crate::metrics::{Metrics, ProviderMetrics};
 use crate::money::Terms;
 use crate::routing::failover::{Mode, Rules};
@@ -256,7 +257,10 @@ fn assemble(
         .providers()
         .iter()
         .enumerate()
-        .map(|(at, provider)| builder.ready(provider, settings.get(&at).copied()))
+        .map(|(at, provider)| {
+            give_way();
+            builder.ready(provider, settings.get(&at).copied())
+        })
         .collect();
     if !builder.mistakes.is_empty() {
         return Err(builder.mistakes);

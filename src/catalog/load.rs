@@ -15,6 +15,7 @@ use super::builtin;
 use super::place;
 use super::problem::Problem;
 use super::seen::{Seen, Stamp};
+use crate::give_way::give_way;
 
 /// The largest file that is read. A hundred thousand models are a third of it; what is larger is not a catalog.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -128,7 +129,10 @@ impl Files {
 
     fn add_files(&mut self, folder: &Path, mut add: impl FnMut(&mut Self, &Path)) {
         match json_files(folder) {
-            Ok(paths) => paths.iter().for_each(|path| add(self, path)),
+            Ok(paths) => paths.iter().for_each(|path| {
+                give_way();
+                add(self, path);
+            }),
             Err(error) => self.cannot_read(folder, &error),
         }
         match json_files(&folder.join(PRESETS)) {
@@ -145,6 +149,7 @@ impl Files {
     /// Reads what was left, before it is resolved. The digest is of what was read, should a file have changed meanwhile.
     pub fn fetch(&mut self) {
         for source in std::mem::take(&mut self.sources) {
+            give_way();
             match source.text {
                 Text::Left(path) => {
                     let _ = self.add_file(&path);

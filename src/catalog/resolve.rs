@@ -26,6 +26,7 @@ use super::problem::Problem;
 use super::provider::Preset;
 use super::report::Reports;
 use super::{Catalog, ModelId, ProviderId};
+use crate::give_way::give_way;
 
 /// Models that a catalog can have: a hundred times the largest list there is. Bounds what one file can cost.
 const MODELS_MAX: usize = 1 << 22;
@@ -149,6 +150,7 @@ fn all_models(
     let mut default_for = HashMap::new();
     for (position, draft) in drafts.iter_mut().enumerate() {
         let provider = ProviderId(u16::try_from(position).unwrap_or(u16::MAX));
+        give_way();
         let models = models::models(draft, provider, reports);
         if all.len() + models.len() > MODELS_MAX {
             reports

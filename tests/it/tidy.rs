@@ -16,7 +16,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("echo", &[]),
     ("explain", &[]),
     ("access", &["money", "snapshot", "secret"]),
-    ("catalog", &["surface"]),
+    ("catalog", &["give_way", "surface"]),
     ("config", &["ledger", "log", "money", "secret"]),
     ("credentials", &[]),
     (
@@ -61,6 +61,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "config",
             "credentials",
             "discover",
+            "give_way",
             "metrics",
             "money",
             "routing",

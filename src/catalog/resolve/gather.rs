@@ -12,6 +12,7 @@ use crate::catalog::load::Files;
 use crate::catalog::overlay::{Families, overlay, overlay_families, overlay_lists};
 use crate::catalog::parse;
 use crate::catalog::report::Reports;
+use crate::give_way::give_way;
 
 /// Bytes of the digest that a version shows: enough that two catalogs of one site never share it.
 const VERSION_BYTES: usize = 8;
@@ -46,6 +47,7 @@ pub(super) fn gather(files: &Files, reports: &mut Reports<'_>) -> Layered {
         ..Layered::default()
     };
     for (position, source) in files.sources().iter().enumerate() {
+        give_way();
         let known = reports.list().len();
         match parse::parse(source, reports.list()) {
             Some(file) => layered.add(position, file, reports),
