@@ -53,6 +53,14 @@ pub struct Usage {
     pub us: bool,
 }
 
+impl Usage {
+    /// Whether anything was used.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.input > 0 || self.output > 0 || self.searches > 0
+    }
+}
+
 /// The service tier that a provider says has served a request. Tiers have prices of their own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Tier {

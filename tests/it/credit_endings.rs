@@ -174,6 +174,10 @@ async fn usage_that_cannot_be_read_or_believed() {
 async fn a_whole_answer_without_usage() {
     for answer in [
         Reply::json(200, r#"{"choices":[{"message":{"content":"Hello you"}}]}"#),
+        Reply::json(
+            200,
+            r#"{"choices":[{"message":{"content":"Hello you"}}],"usage":{"prompt_tokens":0,"completion_tokens":0}}"#,
+        ),
         Reply::sse(payload::chat_sse(MODEL, 5, None), Duration::ZERO),
         Reply::status(200)
             .header("content-type", "audio/mpeg")

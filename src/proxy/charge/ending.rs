@@ -75,6 +75,8 @@ impl End {
         match report.flaw {
             Some(Flaw::Unreadable | Flaw::Absurd) => Cost::Estimated(Estimated::Unreadable),
             Some(Flaw::Missing) => Cost::Estimated(self.reason()),
+            // Nothing is served for nothing: as good as not told.
+            None if !report.usage.is_any() => Cost::Estimated(self.reason()),
             // The last event is as good as the end of the connection; so is the object in an answer that has one.
             None if report.ended || form == Form::Json => Cost::Reported,
             None if u64::from(report.finished) >= self.choices.max(1) => Cost::Reported,
@@ -97,15 +99,18 @@ impl End {
     fn reason(&self) -> Estimated {
         match self.how {
             // A stream without its last event broke off, whatever the connection says.
-            How::Whole if self.report.is_some_and(|(report, _)| report.flaw.is_none()) => {
-                Estimated::Cut
-            }
+            How::Whole if self.report.is_some_and(|(report, _)| is_told(&report)) => Estimated::Cut,
             How::Whole => Estimated::Unsent,
             How::Cut | How::Unseen | How::Capped => Estimated::Cut,
             How::ClientGone => Estimated::Cancelled,
             How::TimedOut => Estimated::Timeout,
         }
     }
+}
+
+/// Whether the provider has said, in a way that can be believed, how much was used.
+fn is_told(report: &Report) -> bool {
+    report.flaw.is_none() && report.usage.is_any()
 }
 
 #[cfg(test)]
@@ -134,7 +139,10 @@ mod tests {
 
     fn answered(how: How, status: u16, flaw: Option<Flaw>, ended: bool) -> End {
         let report = Report {
-            usage: Usage::default(),
+            usage: Usage {
+                input: 1,
+                ..Usage::default()
+            },
             flaw,
             ended,
             generated: 0,
@@ -206,6 +214,15 @@ mod tests {
             ..answered(Whole, 200, None, false)
         };
         assert_eq!(unread.cost(), estimated(Unsent));
+    }
+
+    #[test]
+    fn a_usage_of_nothing_is_none() {
+        let mut end = answered(Whole, 200, None, true);
+        let (report, form) = end.report.expect("a report");
+        let usage = Usage::default();
+        end.report = Some((Report { usage, ..report }, form));
+        assert_eq!(end.cost(), estimated(Estimated::Unsent));
     }
 
     #[test]
