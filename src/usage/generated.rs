@@ -24,6 +24,29 @@ pub(super) struct Generated {
     finished: u32,
     /// Whether parts of a text come under `delta`: what is under other keys repeats them (the Responses API).
     in_deltas: bool,
+    /// What all strings are in the container at hand, where that is one of its own kind.
+    all: Option<All>,
+    /// How deep in it the next byte is.
+    depth: u32,
+}
+
+/// A container whose strings are all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum All {
+    /// What the model passes to a tool.
+    Text,
+    /// Thoughts, said again in pieces (OpenRouter).
+    Again,
+}
+
+impl All {
+    fn under(key: &[u8]) -> Option<Self> {
+        match key {
+            b"input" => Some(Self::Text),
+            b"reasoning_details" => Some(Self::Again),
+            _ => None,
+        }
+    }
 }
 
 /// Where the next byte is.
@@ -113,6 +136,8 @@ impl Generated {
         self.place = Place::Between;
         self.last = 0;
         self.key = Key::default();
+        self.all = None;
+        self.depth = 0;
     }
 
     /// The next bytes of the JSON text at hand.
@@ -133,6 +158,9 @@ impl Generated {
     fn between(&mut self, bytes: &[u8]) -> usize {
         let quote = memchr(b'"', bytes);
         let before = &bytes[..quote.unwrap_or(bytes.len())];
+        if self.depth > 0 || All::under(self.key.text()).is_some() {
+            self.brackets(before);
+        }
         if let Some(last) = before.iter().rfind(|byte| !byte.is_ascii_whitespace()) {
             self.last = *last;
         }
@@ -141,6 +169,8 @@ impl Generated {
         };
         let last = self.last;
         self.place = match last {
+            _ if self.all == Some(All::Text) => Place::Text,
+            _ if self.all == Some(All::Again) => Place::Value,
             b':' if self.is_wanted() => Place::Text,
             b':' => {
                 self.finished += u32::from(is_end(self.key.text()));
@@ -153,6 +183,29 @@ impl Generated {
         };
         self.last = 0;
         quote + 1
+    }
+
+    /// Goes into a container of [`All`], and out of it.
+    fn brackets(&mut self, between: &[u8]) {
+        let mut last = self.last;
+        for byte in between.iter().filter(|byte| !byte.is_ascii_whitespace()) {
+            match byte {
+                b'{' | b'[' if self.depth > 0 => self.depth += 1,
+                b'{' | b'[' if last == b':' => {
+                    self.all = All::under(self.key.text());
+                    self.depth = u32::from(self.all.is_some());
+                }
+                b'}' | b']' if self.depth > 0 => {
+                    self.depth -= 1;
+                    if self.depth == 0 {
+                        self.all = None;
+                        self.key = Key::default();
+                    }
+                }
+                _ => {}
+            }
+            last = *byte;
+        }
     }
 
     fn is_wanted(&mut self) -> bool {
@@ -198,7 +251,7 @@ impl Generated {
         1
     }
 
-    /// What is escaped counts as many bytes as it would have in UTF-8, half of a pair as two.
+    /// What is escaped counts as it would in UTF-8, each half of a pair as half of its letter.
     fn digit(&mut self, digit: u8, left: u8, unit: u16) -> usize {
         let value = char::from(digit).to_digit(16).unwrap_or(0);
         let unit = unit << 4 | u16::try_from(value).unwrap_or(0);
@@ -210,10 +263,10 @@ impl Generated {
             return 1;
         }
         self.place = Place::Text;
-        match unit {
-            0..0x80 => self.text.feed(&[unit.to_le_bytes()[0]]),
-            0x80..0x800 | 0xD800..0xE000 => self.text.feed(&[0xC2; 2]),
-            _ => self.text.feed(&[0xE0; 3]),
+        match (char::from_u32(u32::from(unit)), unit) {
+            (Some(letter), _) => self.text.feed(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+            (None, 0xD800..0xDC00) => self.text.feed(&[0xF0, 0x90]),
+            (None, _) => self.text.feed(&[0x80; 2]),
         }
         1
     }
@@ -282,6 +335,19 @@ mod tests {
                 r#"{"candidates":[{"content":{"parts":[{"text":"ab"}]}}]}"#,
                 2,
             ),
+            (
+                r#"{"content":[{"type":"tool_use","id":"t","name":"f","input":{"to":"Rome","days":[{"d":"2"},{}]}},{"type":"text","text":"ab"}]}"#,
+                14,
+            ),
+            (
+                r#"{"content":[{"input" : [ ] ,"text":"ab","x":{"y":"z"}}]}"#,
+                2,
+            ),
+            (r#"{"input":"abc","usage":{"x":"abc"},"text":"ab"}"#, 2),
+            (
+                r#"{"delta":{"reasoning":"abc","reasoning_details":[{"text":"abc","a":[{"text":"b"}]}],"content":"d"}}"#,
+                4,
+            ),
             (r#"{ "content" : "a\"b\\c\n\u0041" }"#, 7),
             (r#"{"content":"\u00e9\u4f60\ud83e\udd80"}"#, 9),
             (r#"{"content":"é你🦀"}"#, 9),
@@ -295,6 +361,23 @@ mod tests {
         ] {
             assert_eq!(bytes(&[text]), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_escaped_counts_as_what_it_is() {
+        let text = "Gr\u{fc}\u{df}e \u{4f60}\u{597d} \u{1f980} \u{915}";
+        let of = |text: &str| {
+            let mut generated = Generated::default();
+            generated.feed(text.as_bytes());
+            generated.text
+        };
+        let escaped: String = text
+            .encode_utf16()
+            .map(|unit| format!("\\u{unit:04x}"))
+            .collect();
+        let plain = of(&format!("{{\"content\":\"{text}\"}}"));
+        assert_eq!(of(&format!("{{\"content\":\"{escaped}\"}}")), plain);
+        assert_eq!(plain.bytes(), text.len() as u64);
     }
 
     #[test]
