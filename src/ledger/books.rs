@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::account::{Account, Grant, Part, Taken};
 use super::charge::{CHARGE_MAX, Charge};
-use super::spend::Spend;
+use super::spend::{Spend, Spent};
 use super::{Caps, Estimated, Flags, Recovered, Refused, Standing};
 use crate::access::AccountId;
 use crate::access::key::KeyId;
@@ -255,6 +255,20 @@ impl Books {
             held: Credits::from_nanos(account.held()),
             available: account.available().map(Credits::from_nanos),
         })
+    }
+
+    /// What a key has used of the day and the month that it is.
+    pub fn spent(&mut self, key: KeyId, now: i64) -> Spent {
+        let day = today(now);
+        match self.keys.get_mut(&key) {
+            Some(spend) => spend.told(day),
+            None => Spend::new(day).told(day),
+        }
+    }
+
+    /// The Unix second at which something of what an account has expires.
+    pub fn next_expiry_of(&self, account: AccountId) -> Option<i64> {
+        self.accounts.get(&account)?.next_expiry()
     }
 
     /// Takes back what has expired, of all accounts.

@@ -46,6 +46,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::access::AccountId;
+use crate::access::key::KeyId;
 use crate::money::Credits;
 use crate::store::{Beginning, HeldRow};
 
@@ -57,7 +58,7 @@ pub use books::State;
 pub use clock::Clock;
 pub use counts::Counts;
 pub use hold::Hold;
-pub use spend::Window;
+pub use spend::{Spent, Window};
 pub use writer::{Commit, Writer};
 
 use books::{Books, Held};
@@ -261,6 +262,18 @@ impl Ledger {
     #[must_use]
     pub fn standing(&self, account: AccountId) -> Option<Standing> {
         self.books().standing(account, self.now())
+    }
+
+    /// What an access key has used of the day and the month that it is.
+    #[must_use]
+    pub fn spent(&self, key: KeyId) -> Spent {
+        self.books().spent(key, self.now())
+    }
+
+    /// The Unix second at which something of what an account has expires; `None`: nothing does.
+    #[must_use]
+    pub fn next_expiry(&self, account: AccountId) -> Option<i64> {
+        self.books().next_expiry_of(account)
     }
 
     /// Whether anything can be held, and is written.

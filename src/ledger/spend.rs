@@ -17,6 +17,16 @@ pub enum Window {
     Month,
 }
 
+/// What an access key has used of its caps: what was charged and is held, and the Unix second at which the next time
+/// begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Of the day, UTC.
+    pub day: (Credits, i64),
+    /// Of the calendar month, UTC.
+    pub month: (Credits, i64),
+}
+
 /// One access key's.
 #[derive(Clone, Debug)]
 pub struct Spend {
@@ -69,6 +79,15 @@ impl Spend {
         }
     }
 
+    /// What is used of the day and the month that it is.
+    pub fn told(&mut self, today: Day) -> Spent {
+        self.turn(today);
+        Spent {
+            day: self.day.told(),
+            month: self.month.told(),
+        }
+    }
+
     /// Begins a new day, and month, if it is one. Days before the one at hand never come again.
     pub fn turn(&mut self, today: Day) {
         if today >= self.day.end {
@@ -100,6 +119,11 @@ impl Sum {
         let first = month_of(today);
         let length = date(today).map_or(1, |date| i64::from(date.days_in_month()));
         Self::new(first, Day(first.0 + length))
+    }
+
+    fn told(&self) -> (Credits, i64) {
+        let used = self.charged.saturating_add(self.held);
+        (Credits::from_nanos(used), self.end.begins())
     }
 
     fn check(&self, amount: i64, cap: Option<Credits>, window: Window) -> Result<(), Refused> {

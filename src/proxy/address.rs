@@ -31,6 +31,13 @@ pub enum Address<'a> {
     },
     /// What would become of a request.
     Explain,
+    /// What the caller's account has.
+    Credit,
+    /// What became of a request of the caller's account.
+    Request {
+        /// Its id, as written.
+        id: &'a str,
+    },
     /// The liveness probe.
     Health,
     /// Nothing that is served here.
@@ -40,13 +47,26 @@ pub enum Address<'a> {
 /// Where a request is explained instead of sent.
 pub const EXPLAIN: &str = "/tollgate/v1/explain";
 
+/// Where callers are told what their account has.
+pub const CREDIT: &str = "/tollgate/v1/credit";
+
+/// Below it, callers are told what became of their requests.
+pub const REQUESTS: &str = "/tollgate/v1/requests/";
+
 /// Reads `path`, which begins with a slash and has no query. `is_provider` knows ids and aliases.
 #[must_use]
 pub fn parse<'a>(path: &'a str, is_provider: impl Fn(&str) -> bool) -> Address<'a> {
     match path {
         "/healthz" => return Address::Health,
         EXPLAIN => return Address::Explain,
+        CREDIT => return Address::Credit,
         _ => {}
+    }
+    if let Some(id) = path.strip_prefix(REQUESTS) {
+        return match id {
+            "" => Address::Unknown,
+            id => Address::Request { id },
+        };
     }
     let (provider, below) = match first_segment(path) {
         Some((first, rest)) if !rest.is_empty() && first != "v1" && is_provider(first) => {
@@ -102,7 +122,7 @@ pub fn nearest(path: &str) -> String {
         .map(|row| row.path)
         .chain(["/models"])
         .map(|path| format!("/v1{path}"))
-        .chain(["/v1beta/models", EXPLAIN].map(str::to_owned));
+        .chain(["/v1beta/models", EXPLAIN, CREDIT, REQUESTS].map(str::to_owned));
     let likeness = |served: &String| strsim::sorensen_dice(served, path);
     let nearest = served.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
     nearest.unwrap_or_default()
@@ -172,8 +192,21 @@ mod tests {
     }
 
     #[test]
+    fn callers_ask_for_their_credit_and_their_requests() {
+        assert_eq!(parsed("/tollgate/v1/credit"), Address::Credit);
+        assert_eq!(
+            parsed("/tollgate/v1/requests/req_1"),
+            Address::Request { id: "req_1" }
+        );
+        assert_eq!(nearest("/tollgate/v1/credits"), "/tollgate/v1/credit");
+    }
+
+    #[test]
     fn everything_else_is_unknown() {
         for path in [
+            "/tollgate/v1/requests/",
+            "/tollgate/v1/requests",
+            "/tollgate/v1/credit/",
             "/",
             "/v1",
             "/v1/",

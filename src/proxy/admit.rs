@@ -95,6 +95,8 @@ impl Gateway {
                 self.models(session, ctx, provider, Some(id)).await
             }
             Address::Explain => self.explain(session, ctx).await,
+            Address::Credit => self.credit(session, ctx).await,
+            Address::Request { id } => self.request(session, ctx, id).await,
             Address::Surface { surface, provider } => {
                 ctx.surface = Some(surface);
                 self.plan(session, ctx, surface, provider).await?;

@@ -27,6 +27,15 @@ impl RequestId {
         std::str::from_utf8(&self.0).unwrap_or("req_")
     }
 
+    /// Whether a text has the form of one.
+    #[must_use]
+    pub fn is_one(text: &str) -> bool {
+        let letters = text.strip_prefix("req_").map(str::as_bytes);
+        letters.is_some_and(|letters| {
+            text.len() == LENGTH && letters.iter().all(|letter| ALPHABET.contains(letter))
+        })
+    }
+
     /// A number that differs from request to request without a pattern.
     #[must_use]
     pub fn chance(&self) -> u64 {

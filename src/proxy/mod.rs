@@ -10,6 +10,7 @@ mod body;
 mod candidates;
 mod charge;
 mod context;
+mod credit_answer;
 mod decide;
 mod decoded;
 mod edits;
@@ -36,6 +37,7 @@ pub mod reject;
 mod replay;
 mod report;
 mod request;
+pub mod request_answer;
 mod response;
 mod seen;
 mod steps;
@@ -67,6 +69,7 @@ use charge::How;
 use context::{RequestContext, Routed};
 use id::RequestIds;
 use memory::ReplayMemory;
+use request_answer::Reads;
 use seen::Seen;
 
 /// The gateway: what every request shares.
@@ -85,6 +88,8 @@ pub struct Gateway {
     pub access_log: Arc<AccessLog>,
     /// Accounts, and what is charged to them.
     pub ledger: Arc<Ledger>,
+    /// What callers are told of their requests.
+    pub reads: Arc<Reads>,
     ids: RequestIds,
 }
 
@@ -103,6 +108,7 @@ impl Gateway {
         metrics: Arc<Metrics>,
         access_log: Arc<AccessLog>,
         ledger: Arc<Ledger>,
+        reads: Arc<Reads>,
         seed: [u64; 2],
     ) -> Self {
         Self {
@@ -113,6 +119,7 @@ impl Gateway {
             metrics,
             access_log,
             ledger,
+            reads,
             ids: RequestIds::new(seed),
         }
     }

@@ -26,6 +26,8 @@ pub enum Code {
     NotOnGatewayCredential,
     /// No provider has a model of this name.
     ModelNotFound,
+    /// The account has made no such request.
+    UnknownRequest,
     /// The path is none that Tollgate serves.
     UnknownPath,
     /// The path is served, with another method.
@@ -88,6 +90,7 @@ rows! {
     ModelNotPriced "model_not_priced" 403 "permission_error" "permission_error" "PERMISSION_DENIED" false
     NotOnGatewayCredential "not_on_gateway_credential" 403 "permission_error" "permission_error" "PERMISSION_DENIED" false
     ModelNotFound "model_not_found" 404 "not_found_error" "not_found_error" "NOT_FOUND" false
+    UnknownRequest "unknown_request" 404 "not_found_error" "not_found_error" "NOT_FOUND" false
     UnknownPath "unknown_path" 404 "not_found_error" "not_found_error" "NOT_FOUND" false
     MethodNotAllowed "method_not_allowed" 405 "invalid_request_error" "invalid_request_error" "INVALID_ARGUMENT" false
     BodyTooLarge "body_too_large" 413 "invalid_request_error" "request_too_large" "INVALID_ARGUMENT" false

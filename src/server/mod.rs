@@ -42,6 +42,7 @@ use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::memory::ReplayMemory;
 use crate::proxy::reject;
+use crate::proxy::request_answer::Reads;
 use crate::secret::SecretRef;
 use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
@@ -124,6 +125,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         connections,
         stopping,
     };
+    let reads = Arc::new(Reads::new(Arc::clone(&store)));
     let gateway = || {
         Ok::<_, Vec<String>>(Gateway::new(
             Arc::clone(&live),
@@ -133,6 +135,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
             Arc::clone(&metrics),
             Arc::clone(&access_log),
             Arc::clone(&books.ledger),
+            Arc::clone(&reads),
             seed().map_err(one)?,
         ))
     };

@@ -54,6 +54,8 @@ mod limits;
 mod limits_bodies;
 mod models;
 mod overload;
+mod own_answers;
+mod own_requests;
 mod pair;
 mod panics;
 mod reload;

@@ -86,6 +86,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "money",
             "routing",
             "snapshot",
+            "statement",
+            "store",
             "surface",
             "upstream",
             "usage",
