@@ -230,6 +230,7 @@ impl Books {
         mut opening: Opening,
         started: i64,
         closing: Closing,
+        void: bool,
         now: i64,
     ) -> Option<i64> {
         if self.queue.len() >= QUEUE_MAX || self.state == State::Waiting {
@@ -238,11 +239,41 @@ impl Books {
         (opening.hold, opening.estimate) = (Credits::ZERO, Credits::ZERO);
         let (account, key, day) = (opening.account, opening.key, today(started));
         let row = self.open_row(opening, started);
-        let mut charge = Charge::of(&closing, false);
+        let mut charge = Charge::of(&closing, void);
         charge.keep_to(CHARGE_MAX);
         let charge = self.charge(account, Some(key), day, charge);
-        self.finish(row, closing, false, charge, now);
+        self.finish(row, closing, void, charge, now);
         Some(charge.total())
+    }
+
+    /// Whether an account can pay so much, within the caps of a key.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    pub fn affords(
+        &mut self,
+        account: AccountId,
+        key: KeyId,
+        amount: Credits,
+        caps: &Caps,
+        now: i64,
+    ) -> Result<(), Refused> {
+        self.expire(account, now);
+        let Some(state) = self.accounts.get(&account) else {
+            return Ok(());
+        };
+        if state.closed {
+            return Err(Refused::Closed);
+        }
+        if let Some(available) = state.available().filter(|it| *it < amount.nanos()) {
+            return Err(Refused::Insufficient {
+                needed: amount,
+                available: Credits::from_nanos(available),
+            });
+        }
+        let day = today(now);
+        let spend = self.keys.entry(key).or_insert_with(|| Spend::new(day));
+        spend.affords(amount.nanos(), day, caps)
     }
 
     pub fn standing(&mut self, account: AccountId, now: i64) -> Option<Standing> {

@@ -241,12 +241,37 @@ impl Ledger {
     /// charge, if any, is taken whether or not the account has as much. While the store fails, as many rows are kept as
     /// there is room for; others are lost with what they would have charged, and counted.
     pub fn record(&self, opening: Opening, started: i64, closing: Closing) {
+        self.note(opening, started, closing, false);
+    }
+
+    /// As [`Ledger::record`], of an attempt by which nothing was served: of `closing` no amount is charged.
+    pub fn record_void(&self, opening: Opening, started: i64, closing: Closing) {
+        self.note(opening, started, closing, true);
+    }
+
+    fn note(&self, opening: Opening, started: i64, closing: Closing, void: bool) {
         let estimated = closing.estimated;
         let now = self.now();
         let mut books = self.books();
-        let charged = books.record(opening, started, closing, now);
+        let charged = books.record(opening, started, closing, void, now);
         self.wake(books);
         self.count(charged, estimated);
+    }
+
+    /// Whether an account can pay `amount` now, within the caps of the key, and no more than that: nothing is held. What
+    /// is not known, because the ledger is another process's, is not denied.
+    ///
+    /// # Errors
+    /// See [`Refused`]; the store's state is no reason.
+    pub fn affords(
+        &self,
+        account: AccountId,
+        key: KeyId,
+        amount: Credits,
+        caps: &Caps,
+    ) -> Result<(), Refused> {
+        let now = self.now();
+        self.books().affords(account, key, amount, caps, now)
     }
 
     /// Has the writer look now for what an operator has changed, and not within the quarter of a second in which it would

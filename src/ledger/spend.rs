@@ -57,12 +57,20 @@ impl Spend {
     /// # Errors
     /// A cap is reached.
     pub fn hold(&mut self, amount: i64, today: Day, caps: &Caps) -> Result<(), Refused> {
-        self.turn(today);
-        self.day.check(amount, caps.day, Window::Day)?;
-        self.month.check(amount, caps.month, Window::Month)?;
+        self.affords(amount, today, caps)?;
         self.day.held = self.day.held.saturating_add(amount);
         self.month.held = self.month.held.saturating_add(amount);
         Ok(())
+    }
+
+    /// Whether there is room for `amount` on `today`.
+    ///
+    /// # Errors
+    /// A cap is reached.
+    pub fn affords(&mut self, amount: i64, today: Day, caps: &Caps) -> Result<(), Refused> {
+        self.turn(today);
+        self.day.check(amount, caps.day, Window::Day)?;
+        self.month.check(amount, caps.month, Window::Month)
     }
 
     /// Ends a hold of `began`.

@@ -2,13 +2,14 @@
 //! settled, or void where nothing was served. What goes on with any other credential is written down when it has ended.
 //!
 //! `offers` says what is held, `begin` holds it, `cap` ends a stream at its limit, `ending` which end costs what, `close`
-//! settles. Prices are `money`'s, and
+//! settles; `fee` is of what is not held. Prices are `money`'s, and
 //! accounts `ledger`'s.
 
 mod begin;
 mod cap;
 mod close;
 mod ending;
+mod fee;
 pub mod offers;
 
 use std::sync::Arc;

@@ -314,35 +314,6 @@ async fn an_attempt_that_fails_costs_nothing_and_the_next_one_is_charged() {
 }
 
 #[tokio::test]
-async fn a_fee_is_for_every_request_that_succeeds_whoever_pays_the_provider() {
-    let till = Till::with(upstream::h1(), |gateway| {
-        gateway
-            .config("credit.fee.per_request", "0.0001")
-            .config("credit.fee.per_million_tokens", "1")
-    })
-    .await;
-    let fee = 100_000 + (31 + 17) * 1_000;
-    assert_eq!(till.send(&till.chat()).await.status, 200);
-    let own = client::post("/v1/chat/completions", bodies::chat(MODEL).build())
-        .header("tollgate-key", till.gateway.key())
-        .bearer("sk-of-the-client");
-    assert_eq!(till.send(&own).await.status, 200);
-    till.upstream.push(crate::pair::error(400));
-    assert_eq!(till.send(&own).await.status, 400);
-    let rows = till.rows(3).await;
-    let told: Vec<_> = rows
-        .iter()
-        .map(|row| (row.cost.charged, row.cost.fee))
-        .collect();
-    let none = Credits::ZERO;
-    assert_eq!(
-        told,
-        [(nanos(COST), nanos(fee)), (none, nanos(fee)), (none, none)]
-    );
-    till.is_charged(COST + 2 * fee).await;
-}
-
-#[tokio::test]
 async fn where_nothing_is_charged_all_is_written_down() {
     let till = Till::with(upstream::h1(), |gateway| {
         gateway

@@ -24,6 +24,7 @@ mod commands;
 mod credit;
 mod credit_cap;
 mod credit_endings;
+mod credit_fee;
 mod credit_leaving;
 mod discover;
 mod dns;

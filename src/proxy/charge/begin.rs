@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use pingora::{Error, ErrorType};
 
-use super::offers;
 use super::{Cap, Kept, Open};
+use super::{fee, offers};
 use crate::access::Caller;
 use crate::access::allowance::Levels;
 use crate::credentials::Source;
@@ -59,7 +59,14 @@ pub fn begin(
             let hold = hold.map_err(|refused| Unheld::of(refused, ledger.now()))?;
             Kept::Held(hold, bound)
         }
-        None => Kept::Noted(opening(routed, live, asker, NOTHING, strict)),
+        None => {
+            let payable = fee::payable(ledger, live, asker.caller, &caps(asker.caller));
+            payable.map_err(|refused| Unheld {
+                source: routed.plan.credential().source,
+                ..Unheld::of(refused, ledger.now())
+            })?;
+            Kept::Noted(opening(routed, live, asker, NOTHING, strict))
+        }
     };
     routed.current.open = Some(Box::new(Open {
         ledger: Arc::clone(ledger),
@@ -148,6 +155,8 @@ fn within_limit(
 
 /// Why an attempt is not made.
 pub struct Unheld {
+    /// With whose keys.
+    source: Source,
     outcome: AttemptOutcome,
     rejection: Rejection,
 }
@@ -155,6 +164,7 @@ pub struct Unheld {
 impl Unheld {
     fn of_limit(words: String) -> Self {
         Self {
+            source: Source::Gateway,
             outcome: AttemptOutcome::NoCredit,
             rejection: Rejection::new(Code::SpendCapReached, words),
         }
@@ -202,7 +212,11 @@ impl Unheld {
             }
             _ => rejection,
         };
-        Self { outcome, rejection }
+        Self {
+            source: Source::Gateway,
+            outcome,
+            rejection,
+        }
     }
 
     fn of_store() -> Self {
@@ -210,13 +224,13 @@ impl Unheld {
     }
 }
 
-/// Passes over all that would go on with the operator's keys at this candidate; true when something else is left.
+/// Passes over all that would go on with such keys at this candidate; true when something else is left.
 pub fn pass_over(routed: &mut Routed, live: &Live, metrics: &Metrics, why: Unheld) -> bool {
     attempt::note_unmade(routed, live, why.outcome);
     routed.way.end();
     let may = routed.rules.mode != Mode::Off;
     let place = routed.plan.candidate_index();
-    if may && routed.plan.leave(Source::Gateway, true) {
+    if may && routed.plan.leave(why.source, true) {
         if routed.plan.candidate_index() == place {
             // Another key of the same provider may go to the same place.
             routed

@@ -42,6 +42,7 @@ pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: Ho
     match (kept, cost) {
         (Kept::Held(hold, _), Cost::Nothing) => hold.void(closing),
         (Kept::Held(hold, _), _) => hold.settle(closing),
+        (Kept::Noted(opening), Cost::Nothing) => ledger.record_void(opening, started, closing),
         (Kept::Noted(opening), _) => ledger.record(opening, started, closing),
     }
 }
