@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::gateway::Keys;
 use crate::request::ModelAt;
 use crate::upstream::Stream;
 
@@ -14,8 +15,28 @@ pub struct Case {
     /// Bytes that the client writes at once.
     pub piece: usize,
     pub work: Work,
+    pub pays: Pays,
     /// The most that the gateway may cost, as a multiple of the bare proxy's CPU time.
     pub bar: Option<f64>,
+}
+
+/// Who pays the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pays {
+    /// The customer, whose own key it is.
+    Customer,
+    /// The operator, who charges the customer's account.
+    Operator,
+}
+
+impl Pays {
+    /// The access key to ask with.
+    pub fn of(self, keys: &Keys) -> &str {
+        match self {
+            Pays::Customer => &keys.own,
+            Pays::Operator => &keys.credit,
+        }
+    }
 }
 
 /// Enough of it that a run takes a proxy some 0.7 s of CPU time, which the kernel counts in steps of
@@ -35,18 +56,15 @@ pub enum Work {
 /// The whole request in one write.
 const WHOLE: usize = usize::MAX;
 
-pub const CASES: [Case; 6] = [
+pub const CASES: [Case; 8] = [
     Case {
         name: "1k-first",
         title: "1 KiB, model first",
         body: 1024,
         model_at: ModelAt::First,
         piece: WHOLE,
-        work: Work::Requests {
-            connections: 16,
-            requests: 30_000,
-            alone: 2_000,
-        },
+        work: REQUESTS_1K,
+        pays: Pays::Customer,
         bar: Some(1.20),
     },
     Case {
@@ -55,11 +73,8 @@ pub const CASES: [Case; 6] = [
         body: 1024,
         model_at: ModelAt::Last,
         piece: WHOLE,
-        work: Work::Requests {
-            connections: 16,
-            requests: 30_000,
-            alone: 2_000,
-        },
+        work: REQUESTS_1K,
+        pays: Pays::Customer,
         bar: Some(1.20),
     },
     Case {
@@ -73,6 +88,7 @@ pub const CASES: [Case; 6] = [
             requests: 10_000,
             alone: 1_000,
         },
+        pays: Pays::Customer,
         bar: Some(1.00),
     },
     Case {
@@ -86,6 +102,7 @@ pub const CASES: [Case; 6] = [
             requests: 10_000,
             alone: 1_000,
         },
+        pays: Pays::Customer,
         bar: Some(1.00),
     },
     Case {
@@ -99,6 +116,7 @@ pub const CASES: [Case; 6] = [
             requests: 1_600,
             alone: 250,
         },
+        pays: Pays::Customer,
         bar: Some(1.00),
     },
     Case {
@@ -112,9 +130,37 @@ pub const CASES: [Case; 6] = [
             interval: Duration::from_millis(10),
             streams: 200,
         }),
+        pays: Pays::Customer,
+        bar: None,
+    },
+    Case {
+        name: "byok-1k",
+        title: "1 KiB, on a customer's own key",
+        body: 1024,
+        model_at: ModelAt::Last,
+        piece: WHOLE,
+        work: REQUESTS_1K,
+        pays: Pays::Customer,
+        bar: None,
+    },
+    Case {
+        name: "credit-1k",
+        title: "1 KiB, charged",
+        body: 1024,
+        model_at: ModelAt::Last,
+        piece: WHOLE,
+        work: REQUESTS_1K,
+        pays: Pays::Operator,
         bar: None,
     },
 ];
+
+/// What is asked at 1 KiB.
+pub const REQUESTS_1K: Work = Work::Requests {
+    connections: 16,
+    requests: 30_000,
+    alone: 2_000,
+};
 
 impl Work {
     /// A tenth of it, for a run that is only to show that all works.

@@ -60,10 +60,10 @@ pub async fn sizes(
     upstream.set_answer(Answer::Json);
     write_catalog(stage, failing.address())?;
     progress("starting gateway");
-    let (gateway, key) = stage.start(Kind::Gateway).await?;
+    let (gateway, keys) = stage.start(Kind::Gateway).await?;
     let lab = Lab {
         gateway,
-        key: key.unwrap_or_default(),
+        key: keys.map(|keys| keys.own).unwrap_or_default(),
         good: upstream,
         failing: &failing,
     };

@@ -17,6 +17,7 @@
 
 mod bare;
 mod cases;
+mod credit;
 mod events;
 mod failover;
 mod gateway;
@@ -116,6 +117,7 @@ async fn measure(options: &Options, pins: Option<Pins>) -> io::Result<()> {
         folder: folder.path(),
         upstream: upstream.address(),
         pins,
+        threads: 1,
     };
     let machine = report::machine(pins);
     let mut text = format!("{machine}\n");
@@ -136,6 +138,10 @@ async fn measure(options: &Options, pins: Option<Pins>) -> io::Result<()> {
         let rounds = swaps::rounds(options, swaps, &upstream, &stage, progress).await?;
         text.push_str(&report::swaps::table(swaps, &rounds));
         report::swaps::json(&machine, swaps, &rounds)
+    } else if options.credit {
+        let measured = credit::measure(options, &upstream, &stage, progress).await?;
+        text.push_str(&report::credit::table(&measured));
+        report::credit::json(&machine, &measured)
     } else if options.failover {
         let measured = failover::sizes(options, &upstream, &stage, progress).await?;
         text.push_str(&report::failover::table(&measured));

@@ -48,7 +48,8 @@ pub async fn turns(
             stream.events,
             kind.name()
         ));
-        let (subject, key) = stage.start(kind).await?;
+        let (subject, keys) = stage.start(kind).await?;
+        let key = keys.map(|keys| keys.own);
         let turn = one(
             &subject,
             key.as_deref().unwrap_or("tg-none"),

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tokio::time::timeout;
 
 use crate::cases::{CASES, Case, Work};
+use crate::gateway::Keys;
 use crate::load::{self, Load, Streams};
 use crate::options::Options;
 use crate::process::Cpu;
@@ -46,13 +47,17 @@ pub async fn cases(
     progress: impl Fn(&str),
 ) -> io::Result<Vec<Measured>> {
     let mut subjects = vec![stage.direct()];
-    let mut key = "tg-".to_owned() + &"0".repeat(60);
+    let nobodys = "tg-".to_owned() + &"0".repeat(60);
+    let mut keys = Keys {
+        own: nobodys.clone(),
+        credit: nobodys,
+    };
     for kind in options.proxies() {
         progress(&format!("starting {}", kind.name()));
-        let (subject, own_key) = stage.start(kind).await?;
+        let (subject, known) = stage.start(kind).await?;
         subjects.push(subject);
-        // All are sent the gateway's key, so that all get the same bytes.
-        key = own_key.unwrap_or(key);
+        // All are sent the gateway's keys, so that all get the same bytes.
+        keys = known.unwrap_or(keys);
     }
     let mut measured = Vec::new();
     for case in CASES.iter().filter(|case| options.wants_case(case.name)) {
@@ -68,7 +73,7 @@ pub async fn cases(
                     upstream,
                     subject,
                     case,
-                    key: &key,
+                    key: case.pays.of(&keys),
                 };
                 let work = if options.quick {
                     case.work.quick()

@@ -22,6 +22,8 @@ Measures the gateway beside a bare Pingora proxy and beside nginx.
     --swaps N          instead of the cases: N swaps of the catalog a second beside requests, for 30 s
     --models N         models that the catalog has then beside the shipped ones (default none)
     --failover         instead of the cases: what it costs when the first candidate fails
+    --credit           instead of the cases: charged requests beside those on a customer's own key, an upstream that takes
+                       50 ms, and as many charged requests as two cores serve
     --gateway FILE     another gateway binary
     --bare FILE        another binary for the bare proxy, called as this one calls itself
     --nginx-gathers-bodies   nginx with `proxy_request_buffering on`
@@ -47,6 +49,8 @@ pub struct Options {
     pub models: u32,
     /// Whether a failover is what is measured.
     pub failover: bool,
+    /// Whether it is what charging costs.
+    pub credit: bool,
     pub gateway: Option<OsString>,
     pub bare: Option<OsString>,
     pub nginx_gathers_bodies: bool,
@@ -67,6 +71,7 @@ impl Default for Options {
             swaps: None,
             models: 0,
             failover: false,
+            credit: false,
             gateway: None,
             bare: None,
             nginx_gathers_bodies: false,
@@ -96,6 +101,7 @@ impl Options {
                 "--unpinned" => options.unpinned = true,
                 "--swaps" => options.swaps = Some(number(&value()?)?),
                 "--failover" => options.failover = true,
+                "--credit" => options.credit = true,
                 "--models" => options.models = number(&value()?)?,
                 "--gateway" => options.gateway = Some(value()?.into()),
                 "--bare" => options.bare = Some(value()?.into()),

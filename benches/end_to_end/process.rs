@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Pins {
     pub proxy: usize,
     pub harness: usize,
+    /// Whether a proxy may use the harness's core too.
+    pub shared: bool,
 }
 
 impl Pins {
@@ -33,7 +35,18 @@ impl Pins {
         (cores > 1).then_some(Pins {
             proxy: 0,
             harness: 1,
+            shared: false,
         })
+    }
+
+    /// The cores of a proxy, as `taskset` wants them.
+    fn of_proxy(self) -> String {
+        let Pins { proxy, harness, .. } = self;
+        if self.shared {
+            format!("{proxy},{harness}")
+        } else {
+            proxy.to_string()
+        }
     }
 
     /// Binds this process, as it is now, to the harness's core.
@@ -100,7 +113,7 @@ impl Process {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "TERM", "--"]);
         if let Some(pins) = pins {
-            command.args(["taskset", "-c", &pins.proxy.to_string()]);
+            command.args(["taskset", "-c", &pins.of_proxy()]);
         }
         command.arg(&launch.program).args(&launch.arguments);
         command.envs(launch.environment.iter().map(|(name, value)| (name, value)));

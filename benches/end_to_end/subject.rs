@@ -6,6 +6,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 
+use crate::gateway::Keys;
 use crate::options::Options;
 use crate::process::{Cpu, Launch, Pins, Process};
 use crate::{gateway, nginx};
@@ -49,6 +50,8 @@ pub struct Stage<'a> {
     pub folder: &'a Path,
     pub upstream: SocketAddr,
     pub pins: Option<Pins>,
+    /// The gateway's worker threads.
+    pub threads: u32,
 }
 
 impl Stage<'_> {
@@ -61,18 +64,14 @@ impl Stage<'_> {
         }
     }
 
-    /// Starts a proxy, with the access key that it wants, if it wants one.
-    pub async fn start(&self, kind: Kind) -> io::Result<(Subject, Option<String>)> {
+    /// Starts a proxy, with the access keys that it knows, if it knows any.
+    pub async fn start(&self, kind: Kind) -> io::Result<(Subject, Option<Keys>)> {
         let address = free_address()?;
-        let (mut key, mut admin) = (None, None);
+        let (mut keys, mut admin) = (None, None);
         let (program, arguments) = match kind {
             Kind::Direct => return Ok((self.direct(), None)),
             Kind::Gateway => {
-                let program = self
-                    .options
-                    .gateway
-                    .clone()
-                    .unwrap_or_else(|| gateway::PROGRAM.into());
+                let program = self.gateway_program();
                 let free = free_address()?;
                 admin = Some(free);
                 let addresses = gateway::Addresses {
@@ -80,8 +79,8 @@ impl Stage<'_> {
                     admin: free,
                     upstream: self.upstream,
                 };
-                let config = gateway::write_config(self.folder, addresses)?;
-                key = Some(gateway::create_key(Path::new(&program), &config)?);
+                let config = gateway::write_config(self.folder, addresses, self.threads)?;
+                keys = Some(gateway::create_keys(Path::new(&program), &config)?);
                 (program, gateway::serve_arguments(&config))
             }
             Kind::Bare => (self.bare_program()?, self.bare_arguments(address)),
@@ -94,7 +93,7 @@ impl Stage<'_> {
         let launch = Launch {
             program,
             arguments,
-            environment: vec![(gateway::KEY_VARIABLE, "sk-bench".to_owned())],
+            environment: gateway::environment(),
             address,
             log: self.folder.join(format!("{}.stderr", kind.name())),
         };
@@ -106,8 +105,14 @@ impl Stage<'_> {
                 admin,
                 process,
             },
-            key,
+            keys,
         ))
+    }
+
+    /// The gateway's binary.
+    pub fn gateway_program(&self) -> OsString {
+        let other = self.options.gateway.clone();
+        other.unwrap_or_else(|| gateway::PROGRAM.into())
     }
 
     fn bare_program(&self) -> io::Result<OsString> {

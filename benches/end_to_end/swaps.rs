@@ -71,8 +71,8 @@ pub async fn rounds(
     upstream.set_answer(Answer::Json);
     let files = Files::write(&stage.folder.join("catalog"), swaps.models)?;
     progress(&format!("starting gateway, {} models more", swaps.models));
-    let (gateway, key) = stage.start(Kind::Gateway).await?;
-    let key = key.unwrap_or_default();
+    let (gateway, keys) = stage.start(Kind::Gateway).await?;
+    let key = keys.map(|keys| keys.own).unwrap_or_default();
     let direct = stage.direct();
     let (rounds, time) = if options.quick {
         (1, Duration::from_secs(1))

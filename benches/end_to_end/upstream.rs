@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{MissedTickBehavior, interval_at};
+use tokio::task::yield_now;
+use tokio::time::{MissedTickBehavior, interval_at, sleep};
 
 use crate::events;
 use crate::http1::Reader;
@@ -52,6 +53,13 @@ pub enum Answer {
     /// next request begins there again.
     Failure,
     Stream(Stream),
+    /// As `Json`, so long after the request has come.
+    Late {
+        after: Duration,
+        /// To the microsecond, by looking at the clock again and again for the last two milliseconds: for requests one by
+        /// one. The runtime's timer goes by whole milliseconds, and would hide what is smaller.
+        exactly: bool,
+    },
 }
 
 /// What has reached the upstream.
@@ -147,10 +155,28 @@ async fn serve(mut stream: TcpStream, shared: &Shared) -> io::Result<()> {
         match answer {
             Answer::Json => write.write_all(&json).await?,
             Answer::Failure => write.write_all(FAILURE.as_bytes()).await?,
+            Answer::Late { after, exactly } => {
+                wait(after, exactly).await;
+                write.write_all(&json).await?;
+            }
             Answer::Stream(stream) => send_stream(&mut write, stream, shared).await?,
         }
     }
     Ok(())
+}
+
+/// Longer than the runtime's timer is late.
+const TIMER: Duration = Duration::from_millis(2);
+
+async fn wait(time: Duration, exactly: bool) {
+    let end = Instant::now() + time;
+    if !exactly {
+        return sleep(time).await;
+    }
+    sleep(time.saturating_sub(TIMER)).await;
+    while Instant::now() < end {
+        yield_now().await;
+    }
 }
 
 fn json_answer() -> Vec<u8> {

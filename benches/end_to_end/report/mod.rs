@@ -1,6 +1,7 @@
 //! The tables that people read, and the JSON that keeps every number.
 
 pub mod cases;
+pub mod credit;
 pub mod failover;
 pub mod streams;
 pub mod swaps;
