@@ -215,6 +215,36 @@ fn a_fee_without_a_hold_is_charged_whatever_there_is() {
 }
 
 #[test]
+fn who_can_pay_is_told_without_a_hold() {
+    let mut story = Story::of(account(Billing::Prepaid, &[(1, "1", None)]));
+    let asks = |ledger: &Ledger, amount, caps| {
+        ledger.affords(ACME, opening("0").key, dollars(amount), &caps)
+    };
+    let lack = |needed, available| {
+        Err(Refused::Insufficient {
+            needed: dollars(needed),
+            available: dollars(available),
+        })
+    };
+    let none = Caps::default();
+    assert_eq!(asks(&story.ledger, "1", none), Ok(()));
+    assert_eq!(asks(&story.ledger, "1", none), Ok(()), "nothing was held");
+    assert_eq!(asks(&story.ledger, "1.5", none), lack("1.5", "1"));
+    story.play("hold 0.75 as L1 -> 0.25 left, 0.75 held");
+    assert_eq!(asks(&story.ledger, "0.5", none), lack("0.5", "0.25"));
+    let capped = asks(&story.ledger, "0.25", caps(Some("0.9"), None));
+    assert!(
+        matches!(capped, Err(Refused::CapReached { .. })),
+        "{capped:?}"
+    );
+    // Of an account that is not known yet nothing is denied.
+    let other = story
+        .ledger
+        .affords(AccountId(2), opening("0").key, dollars("1"), &none);
+    assert_eq!(other, Ok(()));
+}
+
+#[test]
 fn what_the_operator_bears_costs_the_account_nothing() {
     let mut story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]));
     story.hold("4", "L1").unwrap();
