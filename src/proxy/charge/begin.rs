@@ -10,7 +10,7 @@ use super::{fee, offers};
 use crate::access::Caller;
 use crate::access::allowance::Levels;
 use crate::credentials::Source;
-use crate::ledger::{Caps, Ledger, Opening, Refused, StoreDown, Window};
+use crate::ledger::{Caps, Ledger, Opening, Refused, State, StoreDown, Window};
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::money::{Bound, Credits, Size};
@@ -59,6 +59,9 @@ pub fn begin(
             let hold = hold.map_err(|refused| Unheld::of(refused, ledger.now()))?;
             Kept::Held(hold, bound)
         }
+        None if !live.terms.byok_without_store && !is_written(ledger) => {
+            return Err(Unheld::of_rule(routed.plan.credential().source));
+        }
         None => {
             let payable = fee::payable(ledger, live, asker.caller, &caps(asker.caller));
             payable.map_err(|refused| Unheld {
@@ -76,6 +79,11 @@ pub fn begin(
         upstream_id: None,
     }));
     Ok(())
+}
+
+/// Whether what happens now can be written down.
+fn is_written(ledger: &Ledger) -> bool {
+    matches!(ledger.state(), State::Up | State::InMemory)
 }
 
 const NOTHING: Bound = Bound {
@@ -222,13 +230,25 @@ impl Unheld {
     fn of_store() -> Self {
         Self::of(Refused::StoreDown, 0)
     }
+
+    /// `byok_without_store = false`.
+    fn of_rule(source: Source) -> Self {
+        let words = "The gateway cannot write down what is used, and by its operator's rule sends nothing meanwhile. Try again shortly.";
+        Self {
+            source,
+            outcome: AttemptOutcome::NoStore,
+            rejection: Rejection::new(Code::StoreUnavailable, words),
+        }
+    }
 }
 
-/// Passes over all that would go on with such keys at this candidate; true when something else is left.
+/// Passes over all that would go on with such keys at this candidate; true when something else is left. Nothing is where
+/// the ledger cannot be written, and nothing goes on without it.
 pub fn pass_over(routed: &mut Routed, live: &Live, metrics: &Metrics, why: Unheld) -> bool {
     attempt::note_unmade(routed, live, why.outcome);
     routed.way.end();
-    let may = routed.rules.mode != Mode::Off;
+    let stopped = why.outcome == AttemptOutcome::NoStore && !live.terms.byok_without_store;
+    let may = routed.rules.mode != Mode::Off && !stopped;
     let place = routed.plan.candidate_index();
     if may && routed.plan.leave(why.source, true) {
         if routed.plan.candidate_index() == place {
