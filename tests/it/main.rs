@@ -26,6 +26,7 @@ mod credit_cap;
 mod credit_endings;
 mod credit_fee;
 mod credit_leaving;
+mod credit_store;
 mod discover;
 mod dns;
 mod docs;

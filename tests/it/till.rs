@@ -84,8 +84,9 @@ impl Till {
             .prepaid("default", GRANT)
             .trust(&authority)
             .custom(provider(&upstream), &upstream);
-        let gateway = configure(gateway).start().await;
-        let file = gateway.folder().join("tollgate.db");
+        let gateway = configure(gateway);
+        let file = gateway.store_file();
+        let gateway = gateway.start().await;
         let store = Store::open_file(&file).await.expect("the store");
         Self {
             upstream,

@@ -1,5 +1,8 @@
 //! A store that cannot be written: nothing is held, nobody waits without end, nothing is lost, and it mends itself.
 
+use std::io::Write as _;
+use std::process::Command;
+
 use rusqlite::{Connection, TransactionBehavior};
 
 use super::kept::{Kept, until};
@@ -140,4 +143,87 @@ async fn a_process_that_ends_while_the_store_fails_leaves_holds_to_the_next() {
     let kept = kept.crash(Settings::default()).await;
     assert_eq!(kept.standing().balance, dollars("6"), "by its estimate");
     kept.check().await;
+}
+
+/// A file system of one MiB in memory. Gone with the value.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None` where none can be mounted: that takes root.
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=1m", "none"])
+            .arg(folder.path())
+            .output();
+        mounted
+            .is_ok_and(|output| output.status.success())
+            .then_some(Self(folder))
+    }
+
+    /// Takes all the room that is left.
+    fn fill(&self) {
+        let mut ballast = std::fs::File::create(self.ballast()).unwrap();
+        while ballast.write_all(&[0; 4_096]).is_ok() {}
+    }
+
+    fn ballast(&self) -> std::path::PathBuf {
+        self.0.path().join("ballast")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).output();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_is_noticed_and_goes_on_by_itself_when_there_is_room() {
+    let Some(disk) = SmallDisk::mount() else {
+        eprintln!("skipped: no file system can be mounted here");
+        return;
+    };
+    let store = crate::store::Store::open(disk.0.path()).await.unwrap();
+    let account = store.create_account("acme", NOW / 1_000).await.unwrap().id;
+    super::kept::grant(&store, account, "1000", None).await;
+    let (clock, _) = clock_at(NOW);
+    let (ledger, writer) = Ledger::open(store.file(), Settings::default(), clock, |_| {}).unwrap();
+    let ask = || {
+        let opening = Opening {
+            account,
+            ..opening("1")
+        };
+        ledger.hold(opening, &Caps::default())
+    };
+    disk.fill();
+    // What has room in the log's file as it is goes through.
+    let mut held = Vec::new();
+    let unwritten = loop {
+        let hold = ask().unwrap();
+        match hold.durable().await {
+            Ok(()) => held.push(hold),
+            Err(StoreDown) => break hold,
+        }
+    };
+    assert_eq!(ask().err(), Some(Refused::StoreDown));
+    unwritten.void(cost("0"));
+    let served = held.len();
+    held.into_iter().for_each(|hold| hold.settle(cost("0.5")));
+
+    std::fs::remove_file(disk.ballast()).unwrap();
+    until(|| ledger.state() == State::Up).await;
+    ask().unwrap().durable().await.unwrap();
+    ledger.all_written().await.unwrap();
+    let charged = Credits::from_nanos(served as i64 * 500_000_000);
+    let left = dollars("1000").checked_sub(charged).unwrap();
+    let standing = ledger.standing(account).unwrap();
+    assert_eq!(
+        standing.balance.nanos(),
+        left.nanos() - 1_000_000_000,
+        "one was dropped"
+    );
+    assert_eq!(store.check().await.unwrap().faults, Vec::<String>::new());
+    assert!(writer.finish(WAIT_MAX));
+    store.close().await;
 }

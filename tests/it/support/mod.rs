@@ -13,6 +13,7 @@
 
 pub mod bodies;
 pub mod client;
+pub mod disk;
 pub mod dns;
 pub mod edits;
 pub mod gateway;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
@@ -231,6 +231,15 @@ impl Builder {
         self.config("upstream.ca_file", authority.file().display().to_string())
     }
 
+    /// The store's file.
+    ///
+    /// # Panics
+    /// When the configuration names none.
+    pub fn store_file(&self) -> PathBuf {
+        let path = self.config["store"]["path"].as_str();
+        self.folder.path().join(path.expect("a path"))
+    }
+
     /// The folder in which the gateway will run.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -310,7 +319,7 @@ impl Builder {
 
     /// Accounts pay afterwards, without limit, but for those that a test wants to be prepaid.
     async fn set_accounts(&self) {
-        let file = self.folder.path().join("tollgate.db");
+        let file = self.store_file();
         if !file.exists() {
             return;
         }
