@@ -76,9 +76,12 @@ class Gateway:
         # What the last process has said.
         self.said = []
 
+    def file(self):
+        return self._home / "tollgate.db"
+
     def store(self):
         """The store, to be read."""
-        return sqlite3.connect(f"file:{self._home / 'tollgate.db'}?mode=ro", uri=True)
+        return sqlite3.connect(f"file:{self.file()}?mode=ro", uri=True)
 
     def environment(self):
         return {"PATH": os.environ.get("PATH", ""), "FAKE_KEY": "sk-fake", "RUST_BACKTRACE": "1"}

@@ -9,7 +9,7 @@ fake provider has served and what the clients have got:
 * what the provider has never seen is not charged, unless a kill came between its hold and its dispatch (`recovered`);
 * no attempt is there twice, nothing is held after a start, no charge is above its hold;
 * every balance is what was granted without what was charged, never below zero; `tollgate credit check` agrees;
-* the gateway is ready within seconds of each start.
+* the gateway is ready soon after each start, also with a million rows and thousands of open holds in its store.
 
     TOLLGATE_BIN=target/debug/tollgate tests/kill/kill.py [--kills 200] [--seed 1]
 
@@ -29,6 +29,7 @@ import sys
 import tempfile
 import time
 
+import aged
 import compare
 import load
 from gateway import Gateway, binary
@@ -187,11 +188,7 @@ class Proof:
         await self._start(killed_within=None)
         self.gateway.signal(signal.SIGTERM)
         await self.gateway.ended()
-        # Ends with 2 where something does not agree.
-        checked = json.loads(await self.gateway.command("credit", "check", "--json", codes=(0, 2)))
-        self.found.faults += checked["faults"]
-        if checked["open"]:
-            self.found.fault(f"{checked['open']} open holds")
+        checked = await self._check()
         store = self.gateway.store()
         self.rows = compare.rows_after(store, 0)
         self.found.rows(self.rows, self.load.sent.values(), self.provider.book, self.trigger.killed)
@@ -199,8 +196,36 @@ class Proof:
         store.close()
         if checked["rows"] != len(self.rows):
             self.found.fault(f"{checked['rows']} rows and not {len(self.rows)}")
+        await self._age()
         if max(self.ready) > READY_LIMIT:
             self.found.fault(f"ready after {max(self.ready):.2f} s")
+
+    async def _age(self):
+        """Starts once more, with the usage of a long time in the store."""
+        aged.fill(self.gateway.file(), "acme")
+        began = time.monotonic()
+        await self.gateway.spawn()
+        await self.gateway.ready()
+        self.ready.append(time.monotonic() - began)
+        self.gateway.signal(signal.SIGKILL)
+        await self.gateway.ended()
+        checked = await self._check()
+        if checked["rows"] != len(self.rows) + aged.ROWS:
+            self.found.fault(f"{checked['rows']} rows, after {aged.ROWS} were added to {len(self.rows)}")
+        store = self.gateway.store()
+        (recovered,) = store.execute("SELECT COUNT(*) FROM usage WHERE estimated = 'recovered'").fetchone()
+        store.close()
+        if recovered != aged.HELD + sum(1 for row in self.rows if row.is_recovered()):
+            self.found.fault(f"{recovered} rows are recovered, after {aged.HELD} holds were added")
+
+    async def _check(self):
+        """What `tollgate credit check` has counted; what it found is noted."""
+        # Ends with 2 where something does not agree.
+        checked = json.loads(await self.gateway.command("credit", "check", "--json", codes=(0, 2)))
+        self.found.faults += checked["faults"]
+        if checked["open"]:
+            self.found.fault(f"{checked['open']} open holds")
+        return checked
 
     def report(self, seconds, seed):
         under_way = self.trigger.under_way
@@ -215,7 +240,8 @@ class Proof:
         )
         say(
             f"ready after: median {statistics.median(self.ready):.2f} s, longest {max(self.ready):.2f} s, "
-            f"above {READY_AIM:.0f} s: {sum(1 for took in self.ready if took > READY_AIM)} of {len(self.ready)}"
+            f"above {READY_AIM:.0f} s: {sum(1 for took in self.ready if took > READY_AIM)} of {len(self.ready)}; "
+            f"with {aged.ROWS} more rows and {aged.HELD} open holds {self.ready[-1]:.2f} s"
         )
         say(f"{len(self.load.sent)} requests, by status: {counted(statuses)}")
         say(f"charged {charged} nano-dollars in {len(self.rows)} rows:")
