@@ -127,7 +127,9 @@ impl Books {
         let charge = Charge::of(&closing, rule == Recovered::Void);
         let day = today(row.started);
         let charge = self.charge(row.account, row.key, day, charge);
-        self.finish(row.id, closing, rule == Recovered::Void, charge, now);
+        // The clock may have been set back since.
+        let ended = now.max(row.started);
+        self.finish(row.id, closing, rule == Recovered::Void, charge, ended);
         charge.total()
     }
 

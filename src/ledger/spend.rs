@@ -32,6 +32,9 @@ pub struct Spent {
 pub struct Spend {
     day: Sum,
     month: Sum,
+    /// What was charged for days behind the one at hand: of a request after midnight that nothing was held for, or, once a
+    /// clock was set back, of a process before this one.
+    later: Vec<(Day, i64)>,
 }
 
 /// What belongs to the days from `first` up to `end`, in nano-dollars.
@@ -49,6 +52,7 @@ impl Spend {
         Self {
             day: Sum::new(today, Day(today.0 + 1)),
             month: Sum::month(today),
+            later: Vec::new(),
         }
     }
 
@@ -83,7 +87,13 @@ impl Spend {
     /// Counts what was charged for `began`.
     pub fn charge(&mut self, amount: i64, began: Day) {
         for sum in self.of(began) {
-            sum.charged = sum.charged.saturating_add(amount);
+            sum.add(amount);
+        }
+        if began >= self.day.end {
+            match self.later.iter_mut().find(|(day, _)| *day == began) {
+                Some((_, sum)) => *sum = sum.saturating_add(amount),
+                None => self.later.push((began, amount)),
+            }
         }
     }
 
@@ -98,18 +108,21 @@ impl Spend {
 
     /// Begins a new day, and month, if it is one. Days before the one at hand never come again.
     pub fn turn(&mut self, today: Day) {
-        if today >= self.day.end {
-            self.day = Sum::new(today, Day(today.0 + 1));
-        }
         if today >= self.month.end {
             self.month = Sum::month(today);
+            self.month.add_all(&self.later);
+        }
+        if today >= self.day.end {
+            self.day = Sum::new(today, Day(today.0 + 1));
+            self.day.add_all(&self.later);
+            self.later.retain(|(day, _)| *day > today);
         }
     }
 
     fn of(&mut self, began: Day) -> impl Iterator<Item = &mut Sum> {
         [&mut self.day, &mut self.month]
             .into_iter()
-            .filter(move |sum| sum.first <= began && began < sum.end)
+            .filter(move |sum| sum.has(began))
     }
 }
 
@@ -132,6 +145,23 @@ impl Sum {
     fn told(&self) -> (Credits, i64) {
         let used = self.charged.saturating_add(self.held);
         (Credits::from_nanos(used), self.end.begins())
+    }
+
+    fn has(&self, day: Day) -> bool {
+        self.first <= day && day < self.end
+    }
+
+    const fn add(&mut self, amount: i64) {
+        self.charged = self.charged.saturating_add(amount);
+    }
+
+    /// Adds what of `charged` belongs to its days.
+    fn add_all(&mut self, charged: &[(Day, i64)]) {
+        for (day, amount) in charged {
+            if self.has(*day) {
+                self.add(*amount);
+            }
+        }
     }
 
     fn check(&self, amount: i64, cap: Option<Credits>, window: Window) -> Result<(), Refused> {

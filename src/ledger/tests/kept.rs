@@ -286,6 +286,33 @@ async fn caps_go_on_where_they_were() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_before_the_start_opens_no_window_again() {
+    let kept = Kept::with("100").await;
+    let caps = Caps {
+        day: Some(dollars("10")),
+        month: None,
+    };
+    let ask = |kept: &Kept, amount| kept.ledger.hold(kept.opening(amount), &caps);
+    kept.time.store(NOW + DAY, Ordering::Relaxed);
+    ask(&kept, "8").unwrap().settle(cost("8"));
+    let open = ask(&kept, "2").unwrap();
+    kept.written().await;
+    // It begins at `NOW`.
+    let kept = kept.crash(Settings::default()).await;
+    drop(open);
+    kept.written().await;
+    let ended = "SELECT ended - started FROM usage WHERE estimated = 'recovered'";
+    assert_eq!(kept.one::<i64>(ended).await, 0);
+    ask(&kept, "10").unwrap().settle(cost("10"));
+    kept.time.store(NOW + DAY, Ordering::Relaxed);
+    assert!(matches!(ask(&kept, "1"), Err(Refused::CapReached { .. })));
+    kept.time.store(NOW + 2 * DAY, Ordering::Relaxed);
+    ask(&kept, "10").unwrap().void(cost("0"));
+    kept.written().await;
+    kept.check().await;
+}
+
+#[tokio::test]
 async fn one_process_has_the_ledger_and_the_next_takes_over() {
     let first = Kept::with("10").await;
     let (ledger, _writer) = open(&first.store, Settings::default(), clock_at(NOW).0);

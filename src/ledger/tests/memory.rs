@@ -314,6 +314,69 @@ fn a_request_over_midnight_counts_for_the_day_it_began_on() {
 }
 
 #[test]
+fn a_fee_counts_on_a_day_on_which_nothing_was_held_yet() {
+    let story = Story::of(account(Billing::Postpaid { limit: None }, &[]));
+    let caps = caps(Some("10"), Some("30"));
+    let hold = story.ledger.hold(opening("10"), &caps).unwrap();
+    hold.settle(cost("10"));
+    // In the month after: neither the day nor the month has begun for the key.
+    for days in [30, 31] {
+        let day = NOW + days * DAY;
+        story.at(day);
+        let fee = Closing {
+            fee: dollars("7"),
+            ..Closing::default()
+        };
+        story.ledger.record(opening("0"), day, fee);
+        assert!(story.ledger.hold(opening("4"), &caps).is_err());
+        story
+            .ledger
+            .hold(opening("3"), &caps)
+            .unwrap()
+            .settle(cost("3"));
+    }
+    story.at(NOW + 32 * DAY);
+    let refused = story.ledger.hold(opening("10.1"), &caps).err();
+    assert!(matches!(
+        refused,
+        Some(Refused::CapReached {
+            window: Window::Day,
+            ..
+        })
+    ));
+    story
+        .ledger
+        .hold(opening("10"), &caps)
+        .unwrap()
+        .settle(cost("10"));
+    story.at(NOW + 33 * DAY);
+    let refused = story.ledger.hold(opening("1"), &caps).err();
+    assert!(matches!(
+        refused,
+        Some(Refused::CapReached {
+            window: Window::Month,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_store_that_takes_too_long_is_down_for_new_holds() {
+    let story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]));
+    let ledger = &story.ledger;
+    ledger.books().replace_state(State::Up);
+    let since = |seconds| std::time::Instant::now().checked_sub(Duration::from_secs(seconds));
+    ledger.books().set_writing(since(1));
+    drop(ledger.hold(opening("1"), &Caps::default()).unwrap());
+    ledger.books().set_writing(since(3));
+    assert_eq!(ledger.state(), State::Down);
+    let refused = ledger.hold(opening("1"), &Caps::default()).err();
+    assert_eq!(refused, Some(Refused::StoreDown));
+    ledger.books().set_writing(None);
+    assert_eq!(ledger.state(), State::Up);
+}
+
+#[test]
 fn a_clock_that_is_set_back_opens_no_window_again() {
     let story = Story::of(account(Billing::Postpaid { limit: None }, &[]));
     let day = caps(Some("10"), None);
