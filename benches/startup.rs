@@ -4,6 +4,7 @@
 //!     cargo bench --bench startup -- [--runs N] [--gateway FILE]
 
 #[path = "end_to_end/gateway.rs"]
+#[allow(dead_code, reason = "the other benchmark asks for more")]
 mod gateway;
 
 use std::env;
@@ -126,8 +127,8 @@ fn one(program: &OsString, folder: &Path, upstream: SocketAddr) -> io::Result<Du
         admin: free()?,
         upstream,
     };
-    let config = gateway::write_config(folder, addresses)?;
-    let key = gateway::create_key(Path::new(program), &config)?;
+    let config = gateway::write_config(folder, addresses, 1)?;
+    let key = gateway::create_keys(Path::new(program), &config)?.own;
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\n\
          Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{BODY}",
@@ -137,7 +138,7 @@ fn one(program: &OsString, folder: &Path, upstream: SocketAddr) -> io::Result<Du
     let mut command = Command::new(program);
     command
         .args(gateway::serve_arguments(&config))
-        .env(gateway::KEY_VARIABLE, "sk-bench");
+        .envs(gateway::environment());
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
