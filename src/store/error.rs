@@ -237,16 +237,17 @@ impl From<sqlx::Error> for StoreError {
 
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
-        let code = error.sqlite_error().map(|error| error.extended_code & 0xff);
+        let code = error.sqlite_error().map(|error| error.extended_code);
         let known = code.and_then(|code| Self::of_code(code.into()));
         known.unwrap_or(Self::Ledger(error))
     }
 }
 
 impl StoreError {
-    /// By SQLite's primary result code: <https://www.sqlite.org/rescode.html>.
+    /// By SQLite's extended result code, whose low byte is the primary one: <https://www.sqlite.org/rescode.html>.
     const fn of_code(code: i64) -> Option<Self> {
-        match code {
+        match code & 0xff {
+            _ if code == IOERR_SHMSIZE => Some(Self::DiskFull),
             5 | 6 => Some(Self::Busy),
             8 => Some(Self::ReadOnly),
             13 => Some(Self::DiskFull),
@@ -256,17 +257,19 @@ impl StoreError {
     }
 }
 
+/// The file beside the store that its connections share has no room: what a full disk says to who opens the store.
+const IOERR_SHMSIZE: i64 = 4_874;
+
 /// `SQLITE_NOTADB`: the file begins as no SQLite file does.
 const NOT_A_DATABASE: i64 = 26;
 
 pub(super) fn is_not_a_database(error: &sqlx::Error) -> bool {
-    sqlite_code(error) == Some(NOT_A_DATABASE)
+    sqlite_code(error).is_some_and(|code| code & 0xff == NOT_A_DATABASE)
 }
 
-/// The low byte of SQLite's result code is its primary one.
+/// SQLite's extended result code.
 fn sqlite_code(error: &sqlx::Error) -> Option<i64> {
-    let code = error.as_database_error()?.code()?;
-    code.parse::<i64>().ok().map(|code| code & 0xff)
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 /// Did a statement fail because its row is already there?
@@ -291,6 +294,15 @@ mod tests {
         let mut connection = options.connect().await.unwrap();
         connection.execute(pragma).await.unwrap();
         connection
+    }
+
+    #[test]
+    fn result_codes_are_known_by_their_low_byte() {
+        let words = |code| StoreError::of_code(code).map(|error| error.to_string());
+        assert!(words(261).unwrap().starts_with("another process"));
+        assert!(words(1_032).unwrap().starts_with("the store may not"));
+        assert!(words(4_874).unwrap().starts_with("no room is left"));
+        assert_eq!(words(778), None, "an error of the disk");
     }
 
     #[tokio::test]
