@@ -10,7 +10,7 @@ use tollgate::store::{RowState, UsageRow};
 use crate::pair::{MODEL, code};
 use crate::support::bodies;
 use crate::support::client::{self, Request, Response};
-use crate::support::disk::{ReadOnly, SmallDisk};
+use crate::support::disk::{HangingDisk, ReadOnly, SmallDisk};
 use crate::support::upstream::{self, Reply, behave, payload};
 use crate::support::wait;
 use crate::till::{COST, GRANT, Till, USAGE};
@@ -145,6 +145,30 @@ async fn a_disk_that_is_full() {
     is_given_up(&rows[served]);
     let charged = i64::try_from(served + 1).expect("a number") * COST;
     till.is_charged(charged).await;
+}
+
+#[tokio::test]
+async fn a_disk_that_hangs() {
+    let Some(disk) = HangingDisk::mount() else {
+        return;
+    };
+    let file = disk.path().join("tollgate.db");
+    let till = Till::with(upstream::h1(), |gateway| {
+        gateway.config("store.path", file.to_str().expect("UTF-8"))
+    })
+    .await;
+    assert_eq!(till.send(&till.chat()).await.status, 200);
+    till.rows(1).await;
+    // From here on this process must not look into the store.
+    let hanging = disk.hang();
+    // Waits for five seconds.
+    is_unavailable(&till.send(&till.chat()).await);
+    is_down(&till).await;
+    drop(hanging);
+    mends(&till).await;
+    let rows = till.rows(4).await;
+    is_given_up(&rows[1]);
+    till.is_charged(2 * COST).await;
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ import signal
 import sqlite3
 
 import compare
+from provider import PROVIDERS
 
 # Seconds. Past it a start has failed.
 START_LIMIT = 20
@@ -40,18 +41,22 @@ access = "off"
 [health]
 passive = false
 
-[providers.fake]
+[providers.one]
+keys = ["env:FAKE_KEY"]
+
+[providers.two]
 keys = ["env:FAKE_KEY"]
 """
 
 
-def catalog(port):
-    """One provider with one model, whose tokens cost what `compare` knows."""
+def catalog(provider, rank, port):
+    """A provider with the one model, whose tokens cost what `compare` knows."""
     price = {"input": f"{compare.INPUT / 1_000:g}", "output": f"{compare.OUTPUT / 1_000:g}"}
     return {
-        "provider": "fake",
+        "provider": provider,
         "preset": "openai-compatible",
-        "base_url": f"http://127.0.0.1:{port}/v1",
+        "rank": rank,
+        "base_url": f"http://127.0.0.1:{port}/{provider}/v1",
         "surfaces": {"chat": {"path": "/chat/completions", "include_usage": True}},
         "models": {"m": {"price": price, "context": 1_000_000}},
     }
@@ -71,7 +76,8 @@ class Gateway:
         self._config = home / "tollgate.toml"
         self._config.write_text(CONFIG)
         (home / "catalog").mkdir()
-        (home / "catalog" / "fake.json").write_text(json.dumps(catalog(port)))
+        for rank, name in enumerate(PROVIDERS, 2000):
+            (home / "catalog" / f"{name}.json").write_text(json.dumps(catalog(name, rank, port)))
         self._process = None
         # What the last process has said.
         self.said = []

@@ -17,9 +17,9 @@ REFUSED_PAUSE = 0.1
 # The longest that a provider takes for a part of the requests, so that most are under way when the gateway is killed.
 SLOW = 3.0
 
-# Of a hundred requests so many are: answered as a whole, streamed, streamed without a usage, answered with an error,
-# left by the client in the middle of a stream.
-KINDS = {"plain": 40, "stream": 42, "untold": 6, "fails": 4, "left": 8}
+# Of a hundred requests so many are: answered as a whole, streamed, streamed without a usage, answered with an error by
+# both providers, or by the first only, left by the client in the middle of a stream.
+KINDS = {"plain": 36, "stream": 38, "untold": 6, "fails": 4, "over": 8, "left": 8}
 # Of those that can be slow so many are.
 SLOW_SHARE = 0.7
 
@@ -108,7 +108,7 @@ class Load:
         number = len(self.sent)
         account, key = self._chance.choice(self._keys)
         kind = self._chance.choices(list(KINDS), KINDS.values())[0]
-        slow = kind != "fails" and self._chance.random() < SLOW_SHARE
+        slow = kind not in ("fails", "over") and self._chance.random() < SLOW_SHARE
         pause = self._chance.uniform(0.05, SLOW) if slow else 0
         sent = Sent(number, self._life, account, kind, time.monotonic())
         self.sent[number] = sent
@@ -117,7 +117,7 @@ class Load:
             "max_tokens": provider.BOUND_ABOVE + number,
             "messages": [{"role": "user", "content": f"{'stream' if kind == 'left' else kind} {pause:.3f} "}],
         }
-        if kind not in ("plain", "fails"):
+        if kind in ("stream", "untold", "left"):
             body["stream"] = True
         text = json.dumps(body).encode()
         text += b" " * (BODY - len(text))

@@ -1,4 +1,4 @@
-"""The fake provider, and its own book of what it was sent and what it has served."""
+"""Two fake providers on one port, told apart by the path, and their own book of what they were sent and have served."""
 
 import asyncio
 import dataclasses
@@ -31,8 +31,12 @@ def usage(number):
     return 50 + number % 97, 1 + number % 89
 
 
+PROVIDERS = ["one", "two"]
+
+
 class Provider:
-    """Serves chat completions on a port of its own until its block ends. `at(step)` is told of every step."""
+    """Serves chat completions on a port of its own until its block ends. `at(step)` is told of every step. `book` goes
+    by the number of a request and who was sent it."""
 
     def __init__(self, at):
         self.book = {}
@@ -51,36 +55,38 @@ class Provider:
         for task in list(self._serving):
             task.cancel()
 
-    def serve(self, connection, body):
+    def serve(self, connection, target, body):
         asked = json.loads(body)
         number = asked["max_tokens"] - BOUND_ABOVE
+        who = target.split("/")[1]
         kind, pause = asked["messages"][0]["content"].split()[:2]
+        if kind == "over":
+            kind = "fails" if who == "one" else "plain"
         read, written = usage(number)
-        if number in self.book:
-            self.book[number].times += 1
+        if (number, who) in self.book:
+            self.book[number, who].times += 1
         else:
             told = kind != "untold"
-            self.book[number] = Served(time.monotonic(), read, written, told, failed=kind == "fails")
-        task = asyncio.ensure_future(self._answer(connection, number, kind, float(pause)))
+            self.book[number, who] = Served(time.monotonic(), read, written, told, failed=kind == "fails")
+        served = self.book[number, who]
+        task = asyncio.ensure_future(self._answer(connection, number, served, kind, float(pause)))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
         return task
 
-    async def _answer(self, connection, number, kind, pause):
-        served = self.book[number]
+    async def _answer(self, connection, number, served, kind, pause):
         self._at("dispatched")
         if pause and kind == "plain":
             asyncio.get_running_loop().call_later(pause / 4, self._at, "waiting")
             await asyncio.sleep(pause)
         try:
-            await self._send(connection, number, kind, pause)
+            await self._send(connection, number, served, kind, pause)
         except ConnectionError:
             return
         served.whole = time.monotonic()
         self._at("last byte")
 
-    async def _send(self, connection, number, kind, pause):
-        served = self.book[number]
+    async def _send(self, connection, number, served, kind, pause):
         if kind == "fails":
             connection.send(whole(500, number, {"error": {"message": "on purpose", "type": "server_error"}}))
         elif kind == "plain":
@@ -118,8 +124,9 @@ class _Connection(asyncio.Protocol):
     def data_received(self, data):
         self._message.feed(data)
         if self._message.whole:
-            body, self._message = self._message.body, wire.Message()
-            self._task = self._provider.serve(self, body)
+            message, self._message = self._message, wire.Message()
+            target = message.head[0].split()[1]
+            self._task = self._provider.serve(self, target, message.body)
 
     def connection_lost(self, _):
         if self._task:

@@ -1,4 +1,5 @@
-//! Disks that fail: one that is small, and a file that takes no more writing. Both take root, and what the kernel has.
+//! Disks that fail: one that is small, one that hangs, and a file that takes no more writing. All take root, and what the
+//! kernel has.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -45,6 +46,56 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         run("umount", &["--lazy"], self.0.path());
+    }
+}
+
+/// A file system that can be made to hang. Gone with the value.
+pub struct HangingDisk {
+    folder: tempfile::TempDir,
+    _image: tempfile::NamedTempFile,
+}
+
+/// A disk that hangs: whoever writes waits, and cannot be killed. It goes on with the value's end.
+pub struct Hanging<'a>(&'a HangingDisk);
+
+impl HangingDisk {
+    /// `None`, and a line that says so, where none can be made and mounted.
+    pub fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let image = tempfile::NamedTempFile::new().expect("a file");
+        image.as_file().set_len(16 << 20).expect("room");
+        let file = image.path().to_str().expect("UTF-8");
+        let made = run("mkfs.ext4", &["-q"], image.path())
+            && run("mount", &["-o", "loop", file], folder.path());
+        if made {
+            return Some(Self {
+                folder,
+                _image: image,
+            });
+        }
+        eprintln!("skipped: no file system in a file can be made and mounted here");
+        None
+    }
+
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn hang(&self) -> Hanging<'_> {
+        assert!(run("fsfreeze", &["--freeze"], self.path()), "fsfreeze");
+        Hanging(self)
+    }
+}
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        run("fsfreeze", &["--unfreeze"], self.0.path());
+    }
+}
+
+impl Drop for HangingDisk {
+    fn drop(&mut self) {
+        run("umount", &["--lazy"], self.path());
     }
 }
 
