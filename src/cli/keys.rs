@@ -14,8 +14,9 @@ use super::table;
 use crate::access::key::{self, KeyId};
 use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
 use crate::access::times::{self, TimesEntry};
+use crate::money::Credits;
 use crate::statement::time::{NotToCome, Time, until};
-use crate::store::{KeyRow, NewKey, Store, StoreError};
+use crate::store::{Billing, KeyRow, NewKey, Store, StoreError};
 
 /// What can be done with access keys.
 #[derive(Clone, Debug, Subcommand)]
@@ -179,6 +180,12 @@ pub async fn run(
     Ok(())
 }
 
+/// Whether the account pays beforehand, and has nothing to pay with.
+async fn is_without_credit(store: &Store, account: &str) -> Result<bool, CliError> {
+    let account = store.account_named(account).await?;
+    Ok(account.billing == Billing::Prepaid && account.balance <= Credits::ZERO)
+}
+
 async fn create(
     asked: &Create,
     store: &Store,
@@ -224,6 +231,13 @@ async fn create(
     writeln!(out, "account  {}{made}", row.account.name)?;
     writeln!(out, "expires  {}", expires.map_or("never".into(), time))?;
     writeln!(out, "rules    {}", rules(row.policy.as_ref()))?;
+    if is_without_credit(store, &row.account.name).await? {
+        let name = &row.account.name;
+        writeln!(
+            out,
+            "credit   none: `tollgate credit grant {name} 20`, or `tollgate accounts set {name} --postpaid`"
+        )?;
+    }
     writeln!(
         out,
         "\nThe access key, shown this once:\n\n{}",

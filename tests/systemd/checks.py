@@ -53,7 +53,7 @@ HOUSE = {
     "provider": "house",
     "preset": "openai-compatible",
     "base_url": f"http://127.0.0.1:{PORT}/v1",
-    "models": {"small": {}},
+    "models": {"small": {"kind": "chat", "price": {"input": "0.1", "output": "0.2"}}},
 }
 
 
@@ -143,10 +143,13 @@ class Service(unittest.TestCase):
         self.assertEqual(status["Seccomp"], "2", "a filter")
 
     def test_06_the_key_of_a_provider_comes_from_a_credential(self):
-        made = run("runuser", "-u", "tollgate", "--", "tollgate", "keys", "create", "--config",
-                   "/etc/tollgate/tollgate.toml", "--name", "test")  # fmt: skip
+        operator = ("runuser", "-u", "tollgate", "--", "tollgate")
+        config = ("--config", "/etc/tollgate/tollgate.toml")
+        made = run(*operator, "keys", "create", *config, "--name", "test")
         Service.key = re.search(r"^tg-\S+$", made, re.MULTILINE)[0]
-        until("the access key", lambda: self.chat("house:small")[0] == 200)
+        until("the access key", lambda: self.chat("house:small")[0] == 402)
+        run(*operator, "credit", "grant", *config, "default", "5")
+        until("the credit", lambda: self.chat("house:small")[0] == 200)
         self.assertEqual(self.upstream.authorization, f"Bearer {SECRET}")
         self.assertTrue(machine.fails("runuser", "-u", "tollgate", "--", "cat", "/etc/tollgate/credentials/house"))
         self.assertNotIn(SECRET, machine.journal())

@@ -136,6 +136,7 @@ def start():
         config = home / "tollgate.toml"
         config.write_text(CONFIG)
         key = stack.access_key(stack.run(binary, "keys", "--config", config, "create", "--name", "soak"))
+        stack.run(binary, "accounts", "--config", config, "set", "default", "--postpaid")
         server = running.enter_context(stack.child([binary, "serve", "--config", config], env=stack.environment()))
         gateway = stack.Gateway(stack.public_url(server), key, binary, config)
         yield Running(gateway, server.process, fakes)

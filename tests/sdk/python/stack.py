@@ -250,6 +250,7 @@ def serve():
         failing_providers(home / "catalog", first)
         config = home / "tollgate.toml"
         key = access_key(run(binary, "keys", "--config", config, "create", "--name", "sdk"))
+        run(binary, "accounts", "--config", config, "set", "default", "--postpaid")
         server = stack.enter_context(child([binary, "serve", "--config", config], env=environment(**PROVIDER_KEYS)))
         yield Stack(Gateway(public_url(server), key, binary, config), first, second)
 
