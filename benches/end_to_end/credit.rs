@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::cases::{REQUESTS_1K, Work};
 use crate::gateway::{self, CREDIT, Keys, OWN};
 use crate::load::{self, Load};
 use crate::options::Options;
@@ -33,9 +32,14 @@ pub const UPSTREAM: Duration = Duration::from_millis(50);
 /// Requests one by one at such an upstream.
 const LATE: u32 = 200;
 
-/// Connections on which as much is asked as is served, and how many requests: some ten seconds of them.
-const CONNECTIONS: u32 = 256;
-const REQUESTS: u32 = 30_000;
+/// Connections, each of which waits for the upstream nearly all of the time: some 2,400 requests a second, whatever one
+/// costs. So both kinds come at the same rate, and find the caches equally warm; and the requests, some eight seconds of them.
+const CONNECTIONS: u32 = 128;
+const REQUESTS: u32 = 20_000;
+
+/// The same where as much is asked as is served.
+const CONNECTIONS_MOST: u32 = 512;
+const REQUESTS_MOST: u32 = 40_000;
 
 /// Requests under load.
 pub struct Turn {
@@ -53,7 +57,8 @@ pub struct Round {
     pub own_late: Vec<u64>,
     pub credit_late: Vec<u64>,
     /// As many as two cores serve.
-    pub most: Turn,
+    pub own_most: Turn,
+    pub credit_most: Turn,
 }
 
 pub async fn measure(
@@ -78,54 +83,51 @@ pub async fn measure(
     let two = Lab::start(&shared, upstream).await?;
     let direct = stage.direct();
     let part = if options.quick { 10 } else { 1 };
-    let Work::Requests {
-        connections,
-        requests,
-        ..
-    } = REQUESTS_1K
-    else {
-        return Ok(Vec::new());
-    };
-    let plenty = Some((connections, requests / part));
-    let most = Some((CONNECTIONS, REQUESTS / part));
+    let (requests, requests_most) = (REQUESTS / part, REQUESTS_MOST / part);
     let late = LATE / part;
     let mut rounds = Vec::new();
     for round in 1..=options.rounds {
         progress(&format!("round {round} of {}", options.rounds));
-        upstream.set_answer(Answer::Json);
-        let own = one.loaded(&one.keys.own, plenty).await?;
-        let credit = one.loaded(&one.keys.credit, plenty).await?;
-        upstream.set_answer(Answer::Late {
-            after: UPSTREAM,
-            exactly: true,
-        });
+        upstream.set_answer(late_by(false));
+        let own = one.loaded(&one.keys.own, (CONNECTIONS, requests)).await?;
+        let credit = one
+            .loaded(&one.keys.credit, (CONNECTIONS, requests))
+            .await?;
+        upstream.set_answer(late_by(true));
         let direct = one.alone(&direct, &one.keys.own, late).await?;
         let own_late = one.alone(&one.gateway, &one.keys.own, late).await?;
         let credit_late = one.alone(&one.gateway, &one.keys.credit, late).await?;
-        upstream.set_answer(Answer::Late {
-            after: UPSTREAM,
-            exactly: false,
-        });
-        let most = two.loaded(&two.keys.credit, most).await?;
+        upstream.set_answer(late_by(false));
+        let most = (CONNECTIONS_MOST, requests_most);
+        let own_most = two.loaded(&two.keys.own, most).await?;
+        let credit_most = two.loaded(&two.keys.credit, most).await?;
         rounds.push(Round {
             own,
             credit,
             direct,
             own_late,
             credit_late,
-            most,
+            own_most,
+            credit_most,
         });
     }
     let warming_up = |requests: u32| u64::from(requests / 20 + requests);
     let count = u64::from(options.rounds);
     let alone = u64::from(late + warm_up(late));
     for account in [OWN, CREDIT] {
-        let expected = count * (warming_up(requests / part) + alone);
+        let expected = count * (warming_up(requests) + alone);
         one.is_written(stage, account, expected).await?;
+        let expected = count * warming_up(requests_most);
+        two.is_written(&shared, account, expected).await?;
     }
-    two.is_written(&shared, CREDIT, count * warming_up(REQUESTS / part))
-        .await?;
     Ok(rounds)
+}
+
+fn late_by(exactly: bool) -> Answer {
+    Answer::Late {
+        after: UPSTREAM,
+        exactly,
+    }
 }
 
 /// Requests one by one before those that count.
@@ -151,8 +153,7 @@ impl<'a> Lab<'a> {
     }
 
     /// So many connections with so many requests.
-    async fn loaded(&self, key: &str, work: Option<(u32, u32)>) -> io::Result<Turn> {
-        let (connections, requests) = work.unwrap_or((1, 1));
+    async fn loaded(&self, key: &str, (connections, requests): (u32, u32)) -> io::Result<Turn> {
         let load = Load {
             connections,
             requests,

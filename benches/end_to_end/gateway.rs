@@ -45,7 +45,10 @@ pub fn write_config(folder: &Path, addresses: Addresses, threads: u32) -> io::Re
         admin,
         upstream,
     } = addresses;
-    let store = folder.join("tollgate.db");
+    // Not beside the configuration: that folder is watched, and each transaction would be seen.
+    let data = folder.join("data");
+    fs::create_dir_all(&data)?;
+    let store = data.join("tollgate.db");
     let log = folder.join("gateway-access.log");
     let catalog = folder.join("catalog");
     fs::create_dir_all(&catalog)?;
