@@ -1,5 +1,7 @@
 //! The dearest way in which a request can be served: most tokens, dearest sort, service tier, region and length.
 
+use std::iter;
+
 use smallvec::{SmallVec, smallvec};
 
 use super::bound::{Offer, Rule, Unbounded};
@@ -93,8 +95,9 @@ impl<'c> Offer<'c> {
     ) -> Result<Credits, Unbounded> {
         let region = asked.us.then(|| mode(self.price, US)).flatten();
         let mut most = Credits::ZERO;
-        for tier in self.tiers(asked)? {
-            for modes in [[tier, None], [tier, region]] {
+        for tier in or_none(self.tier(asked)?) {
+            for region in or_none(region) {
+                let modes = [tier, region];
                 for length in self.lengths(modes, input) {
                     let rates = Rates::of(self.price, modes, length);
                     let cost = self.cost(asked, &rates, fee, length, output)?;
@@ -144,19 +147,18 @@ impl<'c> Offer<'c> {
         Ok(most)
     }
 
-    /// The service tiers that can serve the request.
-    fn tiers(&self, asked: &Asked) -> Result<[Option<&'c Mode>; 2], Unbounded> {
+    /// The service tier that may serve the request in place of the usual one; none where that is never dearer.
+    fn tier(&self, asked: &Asked) -> Result<Option<&'c Mode>, Unbounded> {
         let AskedTier::Named(tier) = asked.tier else {
             return match asked.tier {
                 AskedTier::Unknown => Err(Unbounded::Tier),
-                _ => Ok([None; 2]),
+                _ => Ok(None),
             };
         };
         let mut names = tier_modes(tier).iter();
         match names.find_map(|name| mode(self.price, name)) {
-            Some(mode) => Ok([None, Some(mode)]),
-            // It is never dearer than the usual one.
-            None if tier == Tier::Flex => Ok([None; 2]),
+            Some(mode) => Ok(Some(mode)),
+            None if tier == Tier::Flex => Ok(None),
             None => Err(Unbounded::Tier),
         }
     }
@@ -174,6 +176,11 @@ impl<'c> Offer<'c> {
         lengths.push(input);
         lengths.into_iter()
     }
+}
+
+/// Without a mode, and in it if there is one.
+fn or_none(mode: Option<&Mode>) -> impl Iterator<Item = Option<&Mode>> {
+    iter::once(None).chain(mode.map(Some))
 }
 
 fn dearest_input(asked: &Asked, rates: &Rates<'_>) -> Result<u64, Unbounded> {

@@ -29,20 +29,19 @@ pub struct Text {
 impl Text {
     /// The next bytes of the text.
     pub fn feed(&mut self, bytes: &[u8]) {
-        // One simple loop a kind: each is done on many bytes at a time.
-        let count = |is: fn(&u8) -> bool| bytes.iter().filter(|byte| is(byte)).count() as u64;
+        // One simple loop a kind.
         self.bytes += bytes.len() as u64;
-        self.letters += count(u8::is_ascii_alphabetic);
-        self.digits += count(u8::is_ascii_digit);
-        self.spaces += count(|byte| *byte == b' ');
+        self.letters += count(bytes, |byte| byte.is_ascii_alphabetic());
+        self.digits += count(bytes, |byte| byte.is_ascii_digit());
+        self.spaces += count(bytes, |byte| byte == b' ');
         if bytes.is_ascii() {
             return;
         }
-        self.beyond += count(|byte| *byte >= 0x80);
-        self.two += count(|byte| (0xC0..0xE0).contains(byte));
-        self.three += count(|byte| (0xE0..0xE2).contains(byte));
-        self.cjk += count(|byte| (0xE2..0xF0).contains(byte));
-        self.four += count(|byte| *byte >= 0xF0);
+        self.beyond += count(bytes, |byte| byte >= 0x80);
+        self.two += count(bytes, |byte| (0xC0..0xE0).contains(&byte));
+        self.three += count(bytes, |byte| (0xE0..0xE2).contains(&byte));
+        self.cjk += count(bytes, |byte| (0xE2..0xF0).contains(&byte));
+        self.four += count(bytes, |byte| byte >= 0xF0);
     }
 
     /// Bytes so far.
@@ -71,6 +70,18 @@ impl Text {
             tokens
         }
     }
+}
+
+/// How many of `bytes` are such. In pieces whose count fits a byte, because the compiler counts sixteen or more at once
+/// then; counted one by one, the body of a request took a third of all that the gateway does for it.
+fn count(bytes: &[u8], is: impl Fn(u8) -> bool) -> u64 {
+    let pieces = bytes.chunks(usize::from(u8::MAX));
+    let counts = pieces.map(|piece| {
+        piece
+            .iter()
+            .fold(0, |count, byte| count + u8::from(is(*byte)))
+    });
+    counts.map(u64::from).sum()
 }
 
 /// Tokens of a request whose body this is, with `things` in it that are no text, `file_bytes` of them. At least 1.
@@ -123,6 +134,21 @@ mod tests {
             ("🎉🎉", 3),
         ] {
             assert_eq!(tokens(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_runs_are_counted_like_short_ones() {
+        for length in [254, 255, 256, 510, 511, 1_000] {
+            for (letter, hundredths) in [("a", 40), ("7", 110), (".", 75), ("я", 125), ("🎉", 150)]
+            {
+                let expected = (length as u64 * hundredths).div_ceil(100);
+                assert_eq!(
+                    tokens(&letter.repeat(length)),
+                    expected,
+                    "{length} {letter}"
+                );
+            }
         }
     }
 
