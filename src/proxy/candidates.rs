@@ -11,7 +11,7 @@ use std::time::Instant;
 use http::HeaderValue;
 
 use super::body::Body;
-use super::charge::offers::{Offers, Unpaid};
+use super::charge::offers::{Offers, Unpaid, is_charged};
 use super::members;
 use super::reject::{Code, Rejection};
 use super::response;
@@ -20,7 +20,7 @@ use crate::access::Caller;
 use crate::access::policy::{Judged, Rule, Step, Verdict};
 use crate::byok::keys::{AccountKeys, ProviderKeys};
 use crate::catalog::{Form, ProviderId, Target, Targets, Unresolved};
-use crate::credentials::{Key, KeyHealth, Payer, Source};
+use crate::credentials::{Key, KeyHealth, Payer};
 use crate::live::Live;
 use crate::money::{Asked, Bound};
 use crate::routing::plan::{Candidate, Candidates, Credential, Credentials, UpstreamModel};
@@ -275,15 +275,17 @@ impl<W: Watch> Search<'_, W> {
         Ok(())
     }
 
-    /// What is held for a model on the operator's keys, if any is among its credentials. Those are taken out where they do
-    /// not pay for it.
+    /// What is held for a model where it is charged with any of its credentials. Those are taken out where they do not pay
+    /// for it.
     fn bound(
         &mut self,
         provider: ProviderId,
         model: &UpstreamModel,
         credentials: &mut Credentials,
     ) -> (Option<Bound>, Option<Unpaid>) {
-        let is_ours = |credential: &Credential| credential.source == Source::Gateway;
+        let live = self.ask.live;
+        let is_ours =
+            |credential: &Credential| is_charged(live, provider, model, credential.source);
         if !credentials.iter().any(is_ours) {
             return (None, None);
         }

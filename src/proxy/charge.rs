@@ -52,9 +52,15 @@ pub fn estimates(routed: &Routed, terms: &Terms) -> bool {
 /// making it, at the operator's expense.
 #[must_use]
 pub fn reads_on(routed: &Routed, live: &Live) -> bool {
-    let held = |open: &Open| matches!(open.kept, Kept::Held(..));
     let provider = routed.plan.candidate().provider;
-    routed.current.open.as_deref().is_some_and(held) && live.catalog.provider(provider).generates_on
+    is_held(routed) && live.catalog.provider(provider).generates_on
+}
+
+/// Whether the attempt under way is charged for what its model costs.
+#[must_use]
+pub fn is_held(routed: &Routed) -> bool {
+    let open = routed.current.open.as_deref();
+    open.is_some_and(|open| matches!(open.kept, Kept::Held(..)))
 }
 
 /// How an attempt is kept until its end.

@@ -5,7 +5,6 @@ use http::HeaderValue;
 use super::body::Body;
 use super::reject::{Code, Rejection};
 use crate::catalog::Provider;
-use crate::credentials::Source;
 use crate::model::scan::Member;
 use crate::model::splice::{self, Edit, Edits, Pieces};
 use crate::model::stream_options;
@@ -85,10 +84,10 @@ impl Made {
 pub fn asks_for_usage(
     provider: &Provider,
     surface: Surface,
-    source: Source,
+    charged: bool,
     streamed: bool,
 ) -> bool {
-    streamed && source == Source::Gateway && provider.include_usage(surface)
+    streamed && charged && provider.include_usage(surface)
 }
 
 /// Edits of a body, in order.

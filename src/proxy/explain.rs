@@ -13,6 +13,7 @@ use super::Gateway;
 use super::admit::{self, Next};
 use super::body::{self, Body, Unread};
 use super::candidates::{Ask, Dropped, Kept, Watch};
+use super::charge::offers::is_charged;
 use super::context::RequestContext;
 use super::edits::{self, Made};
 use super::reject::{Code, Rejection};
@@ -308,10 +309,11 @@ impl Recorder<'_> {
         let question = self.question;
         let first = candidate.credentials.first();
         first.is_some_and(|credential| {
+            let (live, provider) = (question.live, candidate.provider);
             edits::asks_for_usage(
-                question.live.catalog.provider(candidate.provider),
+                live.catalog.provider(provider),
                 question.surface,
-                credential.source,
+                is_charged(live, provider, &candidate.model, credential.source),
                 members::streamed(self.body.scanner.members()),
             )
         })

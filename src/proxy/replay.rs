@@ -143,8 +143,10 @@ impl Replay {
         if self.shared.has_left() {
             return self.shared.let_go(tasks);
         }
+        // The error would be the upstream's then, and says nothing of the client.
+        let broken = matches!(tasks.last(), Some(HttpTask::Failed(_)));
         match self.real.response_duplex_vec(tasks).await {
-            Err(_) if self.shared.leave() => Ok(ends),
+            Err(_) if !broken && self.shared.leave() => Ok(ends),
             written => written,
         }
     }

@@ -327,3 +327,36 @@ async fn where_nothing_is_charged_all_is_written_down() {
     assert_eq!((row.held, row.cost.paid()), (Credits::ZERO, Credits::ZERO));
     assert_eq!(till.account().await.balance, Credits::ZERO);
 }
+
+/// A provider that needs no key costs what its operator says, and no more than the account has.
+#[tokio::test]
+async fn what_needs_no_key_and_has_a_price_is_held_for_and_charged() {
+    let local = upstream::json(payload::chat_json("local", USAGE)).await;
+    let price = json!({"kind": "chat", "price": {"input": "1", "output": "2"}});
+    let file = json!({
+        "provider": "house", "preset": "openai-compatible", "key_optional": true,
+        "base_url": format!("{}/v1", local.origin()), "models": {"local": price, "free": {}},
+    });
+    for (granted, status) in [(crate::till::GRANT, 200), ("0.000001", 402)] {
+        let till = Till::with(upstream::h1(), |gateway| {
+            gateway
+                .catalog("house", file.clone())
+                .prepaid("default", granted)
+        })
+        .await;
+        let response = till.send(&till.post(&bodies::chat("house:local"))).await;
+        assert_eq!(response.status, status, "{}", response.text());
+        if status == 200 {
+            let row = till.row().await;
+            assert_eq!(
+                (row.credential.as_str(), row.cost.charged),
+                ("none", nanos(COST))
+            );
+            assert!(row.held > row.cost.charged, "{row:?}");
+            till.is_charged(COST).await;
+        }
+        // What has no price costs nothing, and whoever has nothing may use it.
+        let free = till.send(&till.post(&bodies::chat("house:free"))).await;
+        assert_eq!(free.status, 200, "{}", free.text());
+    }
+}

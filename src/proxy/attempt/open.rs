@@ -79,9 +79,7 @@ pub async fn open(
     let mut peer = picked.peer;
     routed.current.endpoint = picked.index;
     let provider = live.catalog.provider(routed.plan.candidate().provider);
-    let source = routed.plan.credential().source;
-    let asks =
-        edits::asks_for_usage(provider, surface, source, routed.streamed) && live.terms.charge;
+    let asks = edits::asks_for_usage(provider, surface, charge::is_held(routed), routed.streamed);
     let laid = match edits::lay_out(&routed.body, routed.model(&live), asks) {
         Ok(laid) => laid,
         Err(fault) => {

@@ -46,7 +46,10 @@ pub fn begin(
         return Ok(());
     }
     let bound = routed.plan.candidate().bound;
-    let ours = routed.plan.credential().source == Source::Gateway;
+    let ours = matches!(
+        routed.plan.credential().source,
+        Source::Gateway | Source::None
+    );
     let bound = bound.filter(|_| ours);
     let mut strict = live.terms.rule.size == Size::Strict;
     let kept = match bound {
@@ -60,14 +63,11 @@ pub fn begin(
             Kept::Held(hold, bound)
         }
         None if !live.terms.byok_without_store && !is_written(ledger) => {
-            return Err(Unheld::of_rule(routed.plan.credential().source));
+            return Err(Unheld::of_rule());
         }
         None => {
             let payable = fee::payable(ledger, live, asker.caller, &caps(asker.caller));
-            payable.map_err(|refused| Unheld {
-                source: routed.plan.credential().source,
-                ..Unheld::of(refused, ledger.now())
-            })?;
+            payable.map_err(|refused| Unheld::of(refused, ledger.now()))?;
             Kept::Noted(opening(routed, live, asker, NOTHING, strict))
         }
     };
@@ -163,8 +163,6 @@ fn within_limit(
 
 /// Why an attempt is not made.
 pub struct Unheld {
-    /// With whose keys.
-    source: Source,
     outcome: AttemptOutcome,
     rejection: Rejection,
 }
@@ -172,7 +170,6 @@ pub struct Unheld {
 impl Unheld {
     fn of_limit(words: String) -> Self {
         Self {
-            source: Source::Gateway,
             outcome: AttemptOutcome::NoCredit,
             rejection: Rejection::new(Code::SpendCapReached, words),
         }
@@ -220,11 +217,7 @@ impl Unheld {
             }
             _ => rejection,
         };
-        Self {
-            source: Source::Gateway,
-            outcome,
-            rejection,
-        }
+        Self { outcome, rejection }
     }
 
     fn of_store() -> Self {
@@ -232,10 +225,9 @@ impl Unheld {
     }
 
     /// `byok_without_store = false`.
-    fn of_rule(source: Source) -> Self {
+    fn of_rule() -> Self {
         let words = "The gateway cannot write down what is used, and by its operator's rule sends nothing meanwhile. Try again shortly.";
         Self {
-            source,
             outcome: AttemptOutcome::NoStore,
             rejection: Rejection::new(Code::StoreUnavailable, words),
         }
@@ -250,7 +242,8 @@ pub fn pass_over(routed: &mut Routed, live: &Live, metrics: &Metrics, why: Unhel
     let stopped = why.outcome == AttemptOutcome::NoStore && !live.terms.byok_without_store;
     let may = routed.rules.mode != Mode::Off && !stopped;
     let place = routed.plan.candidate_index();
-    if may && routed.plan.leave(why.source, true) {
+    let source = routed.plan.credential().source;
+    if may && routed.plan.leave(source, true) {
         if routed.plan.candidate_index() == place {
             // Another key of the same provider may go to the same place.
             routed

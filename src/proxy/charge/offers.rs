@@ -2,6 +2,7 @@
 //! sent on it, because nobody could say.
 
 use crate::catalog::{Item, ProviderId};
+use crate::credentials::Source;
 use crate::live::Live;
 use crate::money::{Asked, Bound, Offer, Refused, Unbounded};
 use crate::proxy::body::Body;
@@ -118,6 +119,23 @@ fn of(
 ) -> Result<Bound, Unbounded> {
     let offer = offer(live, provider, model).ok_or(Unbounded::NoPrice(Item::Input))?;
     offer.hold(asked, &live.terms.rule)
+}
+
+/// Whether what a model costs is charged when it goes on with a credential of this source: the operator's keys, and no key
+/// at all, where the operator has set a price for what needs none.
+#[must_use]
+pub fn is_charged(
+    live: &Live,
+    provider: ProviderId,
+    model: &UpstreamModel,
+    source: Source,
+) -> bool {
+    live.terms.charge
+        && match source {
+            Source::Gateway => true,
+            Source::None => offer(live, provider, model).is_some(),
+            Source::Byok | Source::Request => false,
+        }
 }
 
 /// What is offered at a price; none where there is no price.
