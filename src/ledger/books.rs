@@ -198,10 +198,15 @@ impl Books {
         })
     }
 
+    /// Whether a hold is of these books, and not of those that were given up.
+    pub const fn has(&self, held: &Held) -> bool {
+        held.generation == self.generation
+    }
+
     /// Ends a hold: charges what `closing` says, or nothing. Returns what the account was charged, in nano-dollars;
     /// `None`: the hold is not known any more.
     pub fn end(&mut self, held: &Held, mut closing: Closing, void: bool, now: i64) -> Option<i64> {
-        if held.generation != self.generation {
+        if !self.has(held) {
             return None;
         }
         self.open = self.open.saturating_sub(1);

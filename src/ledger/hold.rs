@@ -36,7 +36,13 @@ impl Hold {
     /// # Errors
     /// The store fails, or takes longer than [`WAIT_MAX`](super::WAIT_MAX). The hold is still there.
     pub async fn durable(&self) -> Result<(), StoreDown> {
-        self.ledger.written(self.held.event).await
+        self.ledger.written(self.held.event).await?;
+        // Of books that were given up meanwhile nothing comes to the disk.
+        if self.ledger.has(&self.held) {
+            Ok(())
+        } else {
+            Err(StoreDown)
+        }
     }
 
     /// Charges what the attempt cost, and gives the rest back. Waits for nothing.

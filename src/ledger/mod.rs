@@ -230,8 +230,9 @@ impl Ledger {
         opening.hold = opening.hold.max(Credits::ZERO);
         opening.estimate = opening.estimate.max(Credits::ZERO).min(opening.hold);
         let estimate = opening.estimate;
-        let now = self.now();
+        // The time is taken under the lock, so that no hold is of a day before that of an earlier one.
         let mut books = self.books();
+        let now = self.now();
         let held = books.hold(opening, caps, now)?;
         self.wake(books);
         Ok(Hold::new(Arc::clone(self), held, estimate))
@@ -251,8 +252,8 @@ impl Ledger {
 
     fn note(&self, opening: Opening, started: i64, closing: Closing, void: bool) {
         let estimated = closing.estimated;
-        let now = self.now();
         let mut books = self.books();
+        let now = self.now();
         let charged = books.record(opening, started, closing, void, now);
         self.wake(books);
         self.count(charged, estimated);
@@ -270,8 +271,9 @@ impl Ledger {
         amount: Credits,
         caps: &Caps,
     ) -> Result<(), Refused> {
+        let mut books = self.books();
         let now = self.now();
-        self.books().affords(account, key, amount, caps, now)
+        books.affords(account, key, amount, caps, now)
     }
 
     /// Has the writer look now for what an operator has changed, and not within the quarter of a second in which it would
@@ -331,6 +333,10 @@ impl Ledger {
             let charged = books.recover(row, self.settings.recovered, now);
             self.count(Some(charged), Some(Estimated::Recovered));
         }
+    }
+
+    fn has(&self, held: &Held) -> bool {
+        self.books().has(held)
     }
 
     fn end(&self, held: &Held, closing: Closing, void: bool) {

@@ -49,7 +49,7 @@ impl Gateway {
             .as_ref()
             .and_then(|routed| routed.replay.take_withheld());
         let told = match withheld {
-            Some(withheld) if cause != Some(Cause::BadTail) => {
+            Some(withheld) if cause != Some(Cause::BadTail) && !is_unwritable(ctx) => {
                 self.pass_on(session, ctx, withheld).await
             }
             _ => {
@@ -126,6 +126,12 @@ fn closed(error_code: u16) -> FailToProxy {
         error_code,
         can_reuse_downstream: false,
     }
+}
+
+/// Whether the end is that the ledger cannot be written, which says more than how an earlier attempt failed.
+fn is_unwritable(ctx: &RequestContext) -> bool {
+    let fault = ctx.routed.as_ref().and_then(|routed| routed.fault.as_ref());
+    fault.is_some_and(|fault| fault.code == Code::StoreUnavailable)
 }
 
 fn is_downstream(error: &Error, cause: Option<Cause>) -> bool {

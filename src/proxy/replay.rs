@@ -70,6 +70,11 @@ pub fn uninstall(session: &mut Session, shared: &Shared) {
     if !session.downstream_session.is_custom() {
         return;
     }
+    // What was cut off for one who left is not to be ended as if it were whole, nor waited for until somebody reads it: the
+    // connection goes with what stands in its place.
+    if shared.has_left() {
+        return;
+    }
     // What stood there gives the real one back when it is dropped.
     *session.downstream_session = placeholder();
     if let Some(real) = shared.lock().returned.take() {

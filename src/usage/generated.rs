@@ -22,6 +22,8 @@ pub(super) struct Generated {
     key: Key,
     /// How many choices have said why they are at their end.
     finished: u32,
+    /// Whether a string begins that says that one is, if it says anything.
+    ends: bool,
     /// Whether parts of a text come under `delta`: what is under other keys repeats them (the Responses API).
     in_deltas: bool,
     /// What all strings are in the container at hand, where that is one of its own kind.
@@ -138,6 +140,7 @@ impl Generated {
         self.key = Key::default();
         self.all = None;
         self.depth = 0;
+        self.ends = false;
     }
 
     /// The next bytes of the JSON text at hand.
@@ -146,7 +149,12 @@ impl Generated {
             let taken = match self.place {
                 Place::Between => self.between(bytes),
                 Place::Key => self.string(bytes, Inside::Key),
-                Place::Value => self.string(bytes, Inside::Value),
+                Place::Value => {
+                    if std::mem::take(&mut self.ends) {
+                        self.finished += u32::from(bytes[0] != b'"');
+                    }
+                    self.string(bytes, Inside::Value)
+                }
                 Place::Text => self.string(bytes, Inside::Text),
                 Place::Escape(inside) => self.escape(bytes[0], inside),
                 Place::Digits { left, unit } => self.digit(bytes[0], left, unit),
@@ -173,7 +181,7 @@ impl Generated {
             _ if self.all == Some(All::Again) => Place::Value,
             b':' if self.is_wanted() => Place::Text,
             b':' => {
-                self.finished += u32::from(is_end(self.key.text()));
+                self.ends = is_end(self.key.text());
                 Place::Value
             }
             _ => {
@@ -403,6 +411,7 @@ mod tests {
             generated.finished()
         };
         assert_eq!(finished(&[r#"{"choices":[{"finish_reason":null}]}"#]), 0);
+        assert_eq!(finished(&[r#"{"choices":[{"finish_reason":""}]}"#]), 0);
         assert_eq!(finished(&[r#"{"choices":[{"finish_reason":"stop"}]}"#]), 1);
         let each = r#"{"choices":[{"finish_reason":"length"}]}"#;
         assert_eq!(finished(&[each, each]), 2);

@@ -191,3 +191,22 @@ async fn it_holds_where_less_is_held_than_a_request_may_cost() {
     assert!(row.cost.absorbed > nanos(0), "{row:?}");
     till.is_charged(most().nanos()).await;
 }
+
+/// Each prompt has an answer of its own: that one is at its end says nothing of the others.
+#[tokio::test]
+async fn one_answer_of_several_prompts_that_has_ended_does_not_lift_it() {
+    let till = Till::new().await;
+    let first = r#"{"choices":[{"index":0,"text":"yes","finish_reason":"stop"}]}"#;
+    let more = r#"{"choices":[{"index":1,"text":"several words of text ","finish_reason":""}]}"#;
+    let events = std::iter::once(first).chain(std::iter::repeat_n(more, EVENTS));
+    let events = events.map(|event| bytes::Bytes::from(format!("data: {event}\n\n")));
+    till.upstream.push(Reply::sse(events, Duration::ZERO));
+    let body = streamed().member("prompt", r#"["a","b"]"#);
+    let response = send(&till, Protocol::H1, "/v1/completions", &body).await;
+    assert!(
+        response.text().contains("spend_cap_reached"),
+        "{}",
+        response.status
+    );
+    is_ended(&till, &till.row().await).await;
+}

@@ -56,10 +56,12 @@ pub fn begin(
         Some(bound) => {
             let (bound, cap) = within_limit(routed, live, bound)?;
             strict |= cap.is_some();
-            routed.current.cap = cap;
+            // Nothing is held for what has no price, and its fee is owed all the same.
+            strict &= bound.worst > Credits::ZERO;
             let opening = opening(routed, live, asker, bound, strict);
             let hold = ledger.hold(opening, &caps(asker.caller));
             let hold = hold.map_err(|refused| Unheld::of(refused, ledger.now()))?;
+            routed.current.cap = cap;
             Kept::Held(hold, bound)
         }
         None if !live.terms.byok_without_store && !is_written(ledger) => {
@@ -152,7 +154,7 @@ fn within_limit(
     });
     match (within, routed.shape) {
         (Some(Ok(Some(tokens))), Some(asked)) => {
-            let cap = Cap::new(tokens, asked.choices);
+            let cap = Cap::new(tokens, asked.choices.saturating_mul(asked.prompts));
             Ok((bound.capped(most), Some(Box::new(cap))))
         }
         _ => Err(Unheld::of_limit(format!(

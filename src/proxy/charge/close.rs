@@ -56,7 +56,9 @@ fn end(routed: &Routed, surface: Option<Surface>, how: How) -> End {
         status: current.status,
         error_only: current.error_only,
         typed: surface.is_some_and(|surface| surface.spec().typed_events),
-        choices: routed.shape.map_or(1, |asked| asked.choices),
+        choices: routed
+            .shape
+            .map_or(1, |asked| asked.choices.saturating_mul(asked.prompts)),
         report: meter.map(|meter| (meter.report(), meter.form())),
     }
 }

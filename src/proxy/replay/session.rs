@@ -58,7 +58,7 @@ impl CustomSession for Replay {
             return Ok(false);
         };
         let tasks = self.shared.without_usage(tasks);
-        if tasks.is_empty() {
+        if tasks.is_empty() && !self.shared.is_stopped() {
             self.touch();
             return Ok(false);
         }
