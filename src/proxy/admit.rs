@@ -310,6 +310,7 @@ fn route(
         stream_open: None,
         quota: None,
         max_cost: controls.max_cost,
+        unpriced: controls.unpriced,
         body,
     }))
 }

@@ -61,6 +61,10 @@ pub trait Watch {
     fn dropped(&mut self, _provider: ProviderId, _model: &str, _why: Dropped<'_>) {}
     /// A model that a name means is tried.
     fn kept(&mut self, _model: &str, _candidate: &Candidate, _why: Kept<'_>) {}
+    /// Whether it is told what a model may cost also where that is of no matter before a customer's own key has failed.
+    fn reckons(&self) -> bool {
+        false
+    }
 }
 
 /// A request does not ask why.
@@ -287,6 +291,11 @@ impl<W: Watch> Search<'_, W> {
         let is_ours =
             |credential: &Credential| is_charged(live, provider, model, credential.source);
         if !credentials.iter().any(is_ours) {
+            return (None, None);
+        }
+        // Takes two looks at the whole body. `charge::begin` has them when it comes to that.
+        let later = credentials.first().is_some_and(|first| !is_ours(first));
+        if later && self.ask.body.whole && !self.watch.reckons() {
             return (None, None);
         }
         // A body that can be read in two ways is refused as a whole, once everything is looked at.

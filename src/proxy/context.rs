@@ -108,6 +108,8 @@ pub struct Routed {
     pub quota: Option<Admitted>,
     /// The most that it may cost, by its access key or `Tollgate-Max-Cost`.
     pub max_cost: Option<Credits>,
+    /// Whether its account may use models that have no price.
+    pub unpriced: bool,
 }
 
 impl Routed {

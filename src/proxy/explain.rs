@@ -159,6 +159,10 @@ impl Recorder<'_> {
 }
 
 impl Watch for Recorder<'_> {
+    fn reckons(&self) -> bool {
+        true
+    }
+
     fn read(&mut self, name: &str, found: Result<&Targets<'_>, Unresolved>) {
         let catalog = &self.question.live.catalog;
         let (rule, because) = match found {

@@ -95,6 +95,11 @@ impl Plan {
         &self.candidates[self.candidate]
     }
 
+    /// Notes what is held for the candidate being tried.
+    pub fn hold(&mut self, bound: Bound) {
+        self.candidates[self.candidate].bound = Some(bound);
+    }
+
     /// Its place among the candidates.
     #[must_use]
     pub fn candidate_index(&self) -> usize {

@@ -360,3 +360,38 @@ async fn what_needs_no_key_and_has_a_price_is_held_for_and_charged() {
         assert_eq!(free.status, 200, "{}", free.text());
     }
 }
+
+/// A customer's own key comes first; what the gateway's costs is reckoned when it comes to that.
+#[tokio::test]
+async fn what_goes_on_with_the_gateways_key_after_the_customers_own_is_held_for_and_charged() {
+    let own =
+        |gateway: crate::support::gateway::Builder| gateway.stored("default", "one", "main", &[]);
+    let till = Till::with(upstream::h1(), own).await;
+    till.upstream.push(crate::pair::error(401));
+    let response = till.send(&till.chat()).await;
+    assert_eq!(response.status, 200, "{}", response.text());
+    let rows = till.rows(2).await;
+    let [first, second] = &rows[..] else {
+        panic!("{rows:?}");
+    };
+    assert_eq!((first.credential.as_str(), first.held), ("byok", nanos(0)));
+    assert_eq!(second.credential, "gateway");
+    assert!(second.held > second.cost.charged, "{second:?}");
+    assert_eq!(second.cost.charged, nanos(COST));
+    till.is_charged(COST).await;
+}
+
+/// What cannot be charged goes on with a key of the customer's own, and with no other.
+#[tokio::test]
+async fn what_cannot_be_charged_does_not_go_on_with_the_gateways_key() {
+    let own =
+        |gateway: crate::support::gateway::Builder| gateway.stored("default", "one", "main", &[]);
+    let till = Till::with(upstream::h1(), own).await;
+    let body = bodies::chat(MODEL).member("web_search_options", "{}");
+    assert_eq!(till.send(&till.post(&body)).await.status, 200);
+    till.upstream.push(crate::pair::error(401));
+    let refused = till.send(&till.post(&body)).await;
+    assert_eq!(refused.status, 401, "the provider's own answer");
+    assert_eq!(till.upstream.count(), 2, "not sent a third time");
+    till.is_charged(0).await;
+}

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use pingora::{Error, ErrorType};
 
+use super::offers::Offers;
 use super::{Cap, Kept, Open};
 use super::{fee, offers};
 use crate::access::Caller;
 use crate::access::allowance::Levels;
-use crate::credentials::Source;
 use crate::ledger::{Caps, Ledger, Opening, Refused, State, StoreDown, Window};
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::money::{Bound, Credits, Size};
 use crate::proxy::attempt;
 use crate::proxy::context::{RequestContext, Routed};
+use crate::proxy::members;
 use crate::proxy::reject::{Code, Rejection};
 use crate::routing::failover::{Mode, Verdict};
 use crate::routing::plan::UpstreamModel;
@@ -45,12 +46,11 @@ pub fn begin(
     if asker.surface == Surface::CountTokens {
         return Ok(());
     }
-    let bound = routed.plan.candidate().bound;
-    let ours = matches!(
-        routed.plan.credential().source,
-        Source::Gateway | Source::None
-    );
-    let bound = bound.filter(|_| ours);
+    let bound = if is_charged_now(routed, live) {
+        reckoned(routed, live, asker.surface)?
+    } else {
+        None
+    };
     let mut strict = live.terms.rule.size == Size::Strict;
     let kept = match bound {
         Some(bound) => {
@@ -86,6 +86,36 @@ pub fn begin(
 /// Whether what happens now can be written down.
 fn is_written(ledger: &Ledger) -> bool {
     matches!(ledger.state(), State::Up | State::InMemory)
+}
+
+/// Whether the credential that is tried is one with which the model is charged.
+fn is_charged_now(routed: &Routed, live: &Live) -> bool {
+    let candidate = routed.plan.candidate();
+    let source = routed.plan.credential().source;
+    offers::is_charged(live, candidate.provider, &candidate.model, source)
+}
+
+/// What is held for the candidate. Where a key of the customer's own came first, that is reckoned only now.
+fn reckoned(routed: &mut Routed, live: &Live, surface: Surface) -> Result<Option<Bound>, Unheld> {
+    let candidate = routed.plan.candidate();
+    if candidate.bound.is_some() {
+        return Ok(candidate.bound);
+    }
+    members::chargeable(routed.body.scanner.members(), &routed.body.bytes)
+        .map_err(Unheld::of_request)?;
+    let mut offers = Offers::new(live, surface, &routed.body, routed.unpriced);
+    let bound = offers.bound(candidate.provider, &candidate.model);
+    let shape = offers.into_asked();
+    let bound = bound.map_err(|why| {
+        let provider = &live.upstream(candidate.provider).id;
+        let name = format!("{provider}:{}", routed.model(live));
+        Unheld::of_request(why.rejection(&name))
+    })?;
+    routed.shape = shape;
+    if let Some(bound) = bound {
+        routed.plan.hold(bound);
+    }
+    Ok(bound)
 }
 
 const NOTHING: Bound = Bound {
@@ -170,6 +200,14 @@ pub struct Unheld {
 }
 
 impl Unheld {
+    /// It is not served on the gateway's credential.
+    fn of_request(rejection: Rejection) -> Self {
+        Self {
+            outcome: AttemptOutcome::NoCredit,
+            rejection,
+        }
+    }
+
     fn of_limit(words: String) -> Self {
         Self {
             outcome: AttemptOutcome::NoCredit,

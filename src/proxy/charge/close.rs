@@ -24,6 +24,7 @@ pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: Ho
         routed,
         live,
         end: &end,
+        surface,
         report: end.report.map(|(report, _)| report),
     };
     let to_operator = given_up || routed.current.unwritable;
@@ -87,6 +88,7 @@ struct Told<'a> {
     routed: &'a Routed,
     live: &'a Live,
     end: &'a End,
+    surface: Option<Surface>,
     report: Option<Report>,
 }
 
@@ -128,10 +130,15 @@ impl Told<'_> {
         let mut usage = report.map(|report| report.usage).unwrap_or_default();
         if estimated.is_some() {
             if usage.input == 0 {
-                let known = self.routed.shape.map(|asked| asked.estimate);
+                let known = || {
+                    let shape = self.routed.shape;
+                    let asked = shape
+                        .or_else(|| offers::read(self.live, self.surface?, &self.routed.body).ok());
+                    asked.map(|asked| asked.estimate)
+                };
                 usage.input = bound
                     .map(|bound| bound.input_estimate)
-                    .or(known)
+                    .or_else(known)
                     .unwrap_or(0);
             }
             let generated = report.map_or(0, |report| report.generated);

@@ -166,7 +166,10 @@ fn free(asked: &Asked) -> Bound {
 
 /// What a body asks for. Of one that is not kept only the beginning is known: the rest may hold anything that is no
 /// member of weight (see `Tail`), pictures and files too.
-fn read(live: &Live, surface: Surface, body: &Body) -> Result<Asked, Refused> {
+///
+/// # Errors
+/// What cannot be charged for.
+pub(super) fn read(live: &Live, surface: Surface, body: &Body) -> Result<Asked, Refused> {
     let mut asked = Asked::read(surface, body.scanner.members(), &body.bytes)?;
     if !body.whole {
         let known = body.bytes.len().max(1) as u64;
