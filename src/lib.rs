@@ -26,6 +26,9 @@ pub mod server;
 // The HTTP side: one short method a phase.
 pub mod proxy;
 
+// Pages of other origins, and what their browsers are told.
+pub mod cors;
+
 // The table of API shapes.
 pub mod surface;
 

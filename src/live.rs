@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use crate::byok::master::{MasterKeys, Masters};
 use crate::catalog::{self, Auth, Catalog, ProviderId};
 use crate::config::{self, Config, KeysUse};
+use crate::cors::Cors;
 use crate::credentials::{Key, KeyHealth, Keys, Reason, Scheme};
 use crate::discover::known::Known;
 use crate::give_way::give_way;
@@ -53,6 +54,8 @@ pub struct Live {
     pub affinity_body: usize,
     /// How long a client may stop reading or sending.
     pub client_patience: Duration,
+    /// Pages of which origins may ask.
+    pub cors: Cors,
     /// How often a provider is asked for its models.
     pub discover: Duration,
     /// On what terms requests are charged.
@@ -281,6 +284,7 @@ fn assemble(
         requests_max: config.limits.requests,
         affinity_body: config.upstream.affinity_body,
         client_patience: config.timeouts.client,
+        cors: Cors::new(&config.cors.origins),
         upstreams,
     })
 }

@@ -22,6 +22,8 @@ pub struct Provider {
     pub base_url: Box<str>,
     /// How each surface is served, by `Surface as usize`; `None` where it is not.
     pub routes: [Option<Route>; surface::COUNT],
+    /// Where its API begins, for what is no surface.
+    pub home: Home,
     /// The surfaces that have a route.
     pub surfaces: SurfaceSet,
     /// Where it listens; at least one.
@@ -67,6 +69,17 @@ impl Provider {
     pub fn include_usage(&self, surface: Surface) -> bool {
         self.route(surface).is_some_and(|route| route.include_usage)
     }
+}
+
+/// Where a provider's API begins.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Home {
+    /// What stands before the paths that clients know, as `/v1` or `/openai/v1`; empty where nothing does.
+    pub root: Box<str>,
+    /// How it is asked for what is below `root`, which is the route's path.
+    pub own: Route,
+    /// How it is asked for what is not: another version of its API, below the path of its base URL, which is the route's.
+    pub other: Route,
 }
 
 /// How a provider serves one surface.

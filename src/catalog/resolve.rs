@@ -3,6 +3,7 @@
 mod check;
 mod families;
 mod gather;
+mod home;
 mod models;
 mod providers;
 mod routes;

@@ -6,6 +6,7 @@
 
 mod address;
 mod byok;
+mod cors;
 mod credit;
 mod file;
 mod health;
@@ -32,6 +33,7 @@ use crate::log::access::Target;
 use crate::secret::SecretRef;
 
 pub use byok::Byok;
+pub use cors::Cors;
 pub use credit::Credit;
 pub use health::Health;
 pub use keys::{KeysUse, ProviderKey};
@@ -57,6 +59,8 @@ pub struct Config {
     pub byok: Byok,
     /// `[catalog]`
     pub catalog: CatalogFiles,
+    /// `[cors]`
+    pub cors: Cors,
     /// `[limits]`
     pub limits: Limits,
     /// `[timeouts]`
@@ -328,6 +332,7 @@ impl Default for Config {
             credit: Credit::default(),
             byok: Byok::default(),
             catalog: CatalogFiles::default(),
+            cors: Cors::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             failover: Failover::default(),

@@ -12,6 +12,7 @@ use ::log::LevelFilter;
 
 use super::address::{base_url, dns_server, free, is_provider_id, overlap, socket_address};
 use super::byok::byok;
+use super::cors::cors;
 use super::credit::credit;
 use super::file::{Report, Section, Value};
 use super::health::health;
@@ -148,6 +149,7 @@ impl Reader<'_> {
             catalog: top
                 .section("catalog")
                 .map_or(default.catalog, |section| self.catalog(section)),
+            cors: top.section("cors").map_or(default.cors, cors),
             limits: top.section("limits").map_or(default.limits, limits),
             failover: top.section("failover").map_or(default.failover, failover),
             dns: top.section("dns").map_or(default.dns, dns),

@@ -1,6 +1,8 @@
-//! Request path → what is asked for. Accepted base URLs: `/`, `/v1`, `/{provider}`,
-//! `/{provider}/v1`; a doubled `/v1/v1` counts once.
+//! Request path → what is asked for. Accepted base URLs: `/`, `/v1`, `/{provider}`, `/{provider}/v1`, and below
+//! `/{provider}` what the provider's own base URL ends in (`/groq/openai/v1`). A doubled `/v1/v1` counts once, as do
+//! slashes that are doubled or stand at the end.
 
+use crate::catalog::Catalog;
 use crate::surface::{Surface, TABLE};
 
 /// What a path asks for.
@@ -29,6 +31,8 @@ pub enum Address<'a> {
         /// The model's name as written in the path (percent-encoded).
         id: &'a str,
     },
+    /// A base URL itself: somebody looks whether anybody is there.
+    Base,
     /// What would become of a request.
     Explain,
     /// What the caller's account has.
@@ -40,8 +44,11 @@ pub enum Address<'a> {
     },
     /// The liveness probe.
     Health,
-    /// Nothing that is served here.
-    Unknown,
+    /// Nothing that Tollgate knows by itself.
+    Unknown {
+        /// The provider that the path names.
+        provider: Option<&'a str>,
+    },
 }
 
 /// Where a request is explained instead of sent.
@@ -53,9 +60,76 @@ pub const CREDIT: &str = "/tollgate/v1/credit";
 /// Below it, callers are told what became of their requests.
 pub const REQUESTS: &str = "/tollgate/v1/requests/";
 
-/// Reads `path`, which begins with a slash and has no query. `is_provider` knows ids and aliases.
+/// What is to be known of providers.
+pub trait Providers {
+    /// Whether it is the id or an alias of one.
+    fn knows(&self, name: &str) -> bool;
+    /// Where its API begins: what its own paths have before those of the surfaces, as `/openai/v1`.
+    fn root(&self, name: &str) -> &str;
+    /// The surface that it serves at exactly this path, which has no slash at its start.
+    fn at(&self, name: &str, path: &str) -> Option<Surface>;
+}
+
+impl Providers for Catalog {
+    fn knows(&self, name: &str) -> bool {
+        self.provider_by_name(name).is_some()
+    }
+
+    fn root(&self, name: &str) -> &str {
+        self.provider_by_name(name)
+            .map_or("", |id| &self.provider(id).home.root)
+    }
+
+    fn at(&self, name: &str, path: &str) -> Option<Surface> {
+        let provider = self.provider(self.provider_by_name(name)?);
+        let serves_there = |surface: &Surface| {
+            let route = provider.route(*surface);
+            route.is_some_and(|route| route.path.strip_prefix('/') == Some(path))
+        };
+        provider.surfaces.iter().find(serves_there)
+    }
+}
+
+/// A path in its parts, none of which has a slash at its start or its end.
+struct Parts<'a> {
+    provider: Option<&'a str>,
+    /// What follows the provider.
+    below: &'a str,
+    /// The same without what base URLs may end in.
+    rest: &'a str,
+    /// Whether that is Gemini's version of the API.
+    gemini: bool,
+}
+
+impl<'a> Parts<'a> {
+    fn of(path: &'a str, providers: &impl Providers) -> Self {
+        let whole = path.trim_matches('/');
+        let (first, after) = whole.split_once('/').unwrap_or((whole, ""));
+        let provider = Some(first).filter(|first| *first != "v1" && providers.knows(first));
+        let below = match provider {
+            Some(_) => after.trim_start_matches('/'),
+            None => whole,
+        };
+        let root = provider.map_or("", |name| providers.root(name));
+        let own = without(below, root.trim_matches('/'));
+        let rest = own.unwrap_or(below);
+        let rest = without(rest, "v1").unwrap_or(rest);
+        let rest = without(rest, "v1").unwrap_or(rest);
+        // What Gemini's API has for clients of OpenAI's.
+        let rest = without(rest, "v1beta/openai").unwrap_or(rest);
+        let beta = without(rest, "v1beta");
+        Self {
+            provider,
+            below,
+            rest: beta.unwrap_or(rest),
+            gemini: beta.is_some(),
+        }
+    }
+}
+
+/// Reads `path`, which begins with a slash and has no query.
 #[must_use]
-pub fn parse<'a>(path: &'a str, is_provider: impl Fn(&str) -> bool) -> Address<'a> {
+pub fn parse<'a>(path: &'a str, providers: &impl Providers) -> Address<'a> {
     match path {
         "/healthz" => return Address::Health,
         EXPLAIN => return Address::Explain,
@@ -64,54 +138,45 @@ pub fn parse<'a>(path: &'a str, is_provider: impl Fn(&str) -> bool) -> Address<'
     }
     if let Some(id) = path.strip_prefix(REQUESTS) {
         return match id {
-            "" => Address::Unknown,
+            "" => Address::Unknown { provider: None },
             id => Address::Request { id },
         };
     }
-    let (provider, below) = match first_segment(path) {
-        Some((first, rest)) if !rest.is_empty() && first != "v1" && is_provider(first) => {
-            (Some(first), rest)
+    let parts = Parts::of(path, providers);
+    let provider = parts.provider;
+    if parts.rest.is_empty() {
+        return Address::Base;
+    }
+    if !parts.gemini {
+        let known = TABLE.iter().find(|row| &row.path[1..] == parts.rest);
+        let own = || provider.and_then(|name| providers.at(name, parts.below));
+        if let Some(surface) = known.map(|row| row.surface).or_else(own) {
+            return Address::Surface { surface, provider };
         }
-        _ => (None, path),
-    };
-    if let Some(models) = below.strip_prefix("/v1beta") {
-        return self::models(models, provider, true);
     }
-    let below = without_v1(without_v1(below));
-    if let Some(row) = TABLE.iter().find(|row| row.path == below) {
-        return Address::Surface {
-            surface: row.surface,
-            provider,
-        };
-    }
-    models(below, provider, false)
+    models(&parts)
 }
 
 /// The list, or one of it.
-fn models<'a>(below: &'a str, provider: Option<&'a str>, gemini: bool) -> Address<'a> {
-    match below.strip_prefix("/models") {
-        Some("" | "/") => Address::Models { provider, gemini },
-        Some(id) if id.starts_with('/') => Address::Model {
+fn models<'a>(parts: &Parts<'a>) -> Address<'a> {
+    let Parts {
+        provider, gemini, ..
+    } = *parts;
+    match without(parts.rest, "models") {
+        Some("") => Address::Models { provider, gemini },
+        Some(id) => Address::Model {
             provider,
             gemini,
-            id: &id[1..],
+            id,
         },
-        _ => Address::Unknown,
+        None => Address::Unknown { provider },
     }
 }
 
-/// `/a/b/c` → `a` and `/b/c`.
-fn first_segment(path: &str) -> Option<(&str, &str)> {
-    let path = path.strip_prefix('/')?;
-    let end = path.find('/').unwrap_or(path.len());
-    Some(path.split_at(end))
-}
-
-fn without_v1(path: &str) -> &str {
-    match path.strip_prefix("/v1") {
-        Some(rest) if rest.starts_with('/') => rest,
-        _ => path,
-    }
+/// `path` behind these segments at its start, if they are there.
+fn without<'a>(path: &'a str, segments: &str) -> Option<&'a str> {
+    let rest = Some(path.strip_prefix(segments)?).filter(|_| !segments.is_empty())?;
+    (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_start_matches('/'))
 }
 
 /// The served path that is nearest to `path`, for the message of a 404.
@@ -132,10 +197,25 @@ pub fn nearest(path: &str) -> String {
 mod tests {
     use super::*;
 
+    /// Three providers: `groq`, whose API begins at `/openai/v1`, and two whose begins at `/v1`.
+    struct Some3;
+
+    impl Providers for Some3 {
+        fn knows(&self, name: &str) -> bool {
+            matches!(name, "openai" | "anthropic" | "groq")
+        }
+
+        fn root(&self, name: &str) -> &str {
+            if name == "groq" { "/openai/v1" } else { "/v1" }
+        }
+
+        fn at(&self, name: &str, path: &str) -> Option<Surface> {
+            (name == "groq" && path == "special/talk").then_some(Surface::Chat)
+        }
+    }
+
     fn parsed(path: &str) -> Address<'_> {
-        parse(path, |name| {
-            matches!(name, "openai" | "anthropic" | "models")
-        })
+        parse(path, &Some3)
     }
 
     fn surface(surface: Surface, provider: Option<&str>) -> Address<'_> {
@@ -148,10 +228,17 @@ mod tests {
             "/chat/completions",
             "/v1/chat/completions",
             "/v1/v1/chat/completions",
+            "/v1//chat/completions",
+            "//v1/chat/completions/",
+            "/v1beta/openai/chat/completions",
         ] {
             assert_eq!(parsed(path), surface(Surface::Chat, None), "{path}");
         }
-        for path in ["/openai/chat/completions", "/openai/v1/chat/completions"] {
+        for path in [
+            "/openai/chat/completions",
+            "/openai/v1/chat/completions",
+            "/openai//v1/v1/chat/completions",
+        ] {
             assert_eq!(
                 parsed(path),
                 surface(Surface::Chat, Some("openai")),
@@ -165,17 +252,42 @@ mod tests {
     }
 
     #[test]
+    fn below_a_provider_its_own_paths_are_known() {
+        for path in [
+            "/groq/openai/v1/chat/completions",
+            "/groq/v1/chat/completions",
+            "/groq/special/talk",
+        ] {
+            assert_eq!(parsed(path), surface(Surface::Chat, Some("groq")), "{path}");
+        }
+        let list = Address::Models {
+            provider: Some("groq"),
+            gemini: false,
+        };
+        assert_eq!(parsed("/groq/openai/v1/models"), list);
+        // Of another provider it is nothing.
+        let unknown = |provider| Address::Unknown { provider };
+        assert_eq!(
+            parsed("/anthropic/openai/v1/messages"),
+            unknown(Some("anthropic"))
+        );
+        assert_eq!(parsed("/special/talk"), unknown(None));
+    }
+
+    #[test]
     fn models_are_listed_and_named() {
         let list = |provider, gemini| Address::Models { provider, gemini };
-        for path in ["/v1/models", "/models", "/v1/models/"] {
+        for path in ["/v1/models", "/models", "/v1/models/", "/v1/v1/models"] {
             assert_eq!(parsed(path), list(None, false), "{path}");
         }
-        assert_eq!(parsed("/v1beta/models"), list(None, true));
+        for path in ["/v1beta/models", "/v1/v1beta/models"] {
+            assert_eq!(parsed(path), list(None, true));
+        }
         assert_eq!(parsed("/openai/v1beta/models"), list(Some("openai"), true));
         for (path, provider, gemini, id) in [
             ("/openai/v1/models/gpt-4o", Some("openai"), false, "gpt-4o"),
             (
-                "/v1/models/anthropic/claude",
+                "/v1/models/anthropic/claude/",
                 None,
                 false,
                 "anthropic/claude",
@@ -192,6 +304,38 @@ mod tests {
     }
 
     #[test]
+    fn a_base_url_itself_is_known() {
+        for path in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1/v1",
+            "/v1beta",
+            "/openai",
+            "/openai/v1/",
+            "/groq/openai/v1",
+        ] {
+            assert_eq!(parsed(path), Address::Base, "{path}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_unknown() {
+        for (path, provider) in [
+            ("/v2/chat/completions", None),
+            ("/nobody/v1/messages", None),
+            ("/v1/v1/v1/messages", None),
+            ("/v1beta/messages", None),
+            ("/v1beta/v1/models", None),
+            ("/v1x/messages", None),
+            ("/v1/files", None),
+            ("/openai/v1/files", Some("openai")),
+        ] {
+            assert_eq!(parsed(path), Address::Unknown { provider }, "{path}");
+        }
+    }
+
+    #[test]
     fn callers_ask_for_their_credit_and_their_requests() {
         assert_eq!(parsed("/tollgate/v1/credit"), Address::Credit);
         assert_eq!(
@@ -199,26 +343,6 @@ mod tests {
             Address::Request { id: "req_1" }
         );
         assert_eq!(nearest("/tollgate/v1/credits"), "/tollgate/v1/credit");
-    }
-
-    #[test]
-    fn everything_else_is_unknown() {
-        for path in [
-            "/tollgate/v1/requests/",
-            "/tollgate/v1/requests",
-            "/tollgate/v1/credit/",
-            "/",
-            "/v1",
-            "/v1/",
-            "/v2/chat/completions",
-            "/nobody/v1/messages",
-            "/v1/v1/v1/messages",
-            "/v1beta",
-            "/v1beta/messages",
-            "/v1beta/v1/models",
-        ] {
-            assert_eq!(parsed(path), Address::Unknown, "{path}");
-        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
 use super::way::Way;
-use super::{affinity, attempts, framing, order, quota};
+use super::{affinity, attempts, framing, order, preflight, quota};
 use crate::access::{Caller, presented, times};
 use crate::byok::keys::StoredKeys;
 use crate::catalog::ProviderId;
@@ -76,11 +76,17 @@ impl Gateway {
         // Shares its bytes, as does the header that goes upstream.
         let uri = header.uri.clone();
         let path = uri.path();
-        let address = address::parse(path, |name| live.catalog.provider_by_name(name).is_some());
+        let address = address::parse(path, &*live.catalog);
         ctx.dialect = dialect(&address, ctx.seen);
+        if ctx.seen.origin {
+            ctx.seen.page = live.cors.allows(&session.req_header().headers);
+        }
         if let Err(ambiguous) = framing::check(session) {
             session.set_keepalive(None);
             return Err(ambiguous.into());
+        }
+        if ctx.seen.page.is_some() && preflight::is(session.req_header()) {
+            return self.preflight(session, ctx).await;
         }
         match address {
             Address::Health => self.healthy(session, ctx).await,
@@ -94,6 +100,12 @@ impl Gateway {
             Address::Model { provider, id, .. } => {
                 self.models(session, ctx, provider, Some(id)).await
             }
+            Address::Base => {
+                if !matches!(session.req_header().method, Method::GET | Method::HEAD) {
+                    return Err(base_only().into());
+                }
+                self.healthy(session, ctx).await
+            }
             Address::Explain => self.explain(session, ctx).await,
             Address::Credit => self.credit(session, ctx).await,
             Address::Request { id } => self.request(session, ctx, id).await,
@@ -102,7 +114,7 @@ impl Gateway {
                 self.plan(session, ctx, surface, provider).await?;
                 Ok(Next::Proxy)
             }
-            Address::Unknown => Err(unknown_path(path).into()),
+            Address::Unknown { .. } => Err(unknown_path(path).into()),
         }
     }
 
@@ -491,6 +503,13 @@ fn unknown_path(path: &str) -> Rejection {
     Rejection::new(
         Code::UnknownPath,
         format!("There is nothing at this path. The nearest is {nearest}."),
+    )
+}
+
+fn base_only() -> Rejection {
+    Rejection::new(
+        Code::UnknownPath,
+        "This is a base URL: there is nothing to send to. Ask a path below it, as /v1/chat/completions.",
     )
 }
 

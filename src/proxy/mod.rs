@@ -30,6 +30,7 @@ pub mod memory;
 mod meter;
 mod models;
 mod order;
+mod preflight;
 mod quota;
 mod record;
 mod refuse;

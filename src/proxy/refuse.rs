@@ -93,7 +93,8 @@ impl Gateway {
         self.answer(session, ctx, header, body).await
     }
 
-    async fn answer(
+    /// Sends an answer of our own; an empty `body` is none.
+    pub(super) async fn answer(
         &self,
         session: &mut Session,
         ctx: &mut RequestContext,
@@ -106,7 +107,7 @@ impl Gateway {
         }
         session.set_total_drain_timeout(Some(LINGER));
         session.set_write_timeout(Some(ctx.live.client_patience));
-        let head = session.req_header().method == http::Method::HEAD;
+        let head = session.req_header().method == http::Method::HEAD || body.is_empty();
         session
             .write_response_header(Box::new(header), head)
             .await?;

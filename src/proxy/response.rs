@@ -17,6 +17,7 @@ use super::edits::Made;
 use super::quota;
 use super::request::OWN_PREFIX;
 use crate::access::allowance::Levels;
+use crate::cors;
 use crate::credentials::Source;
 use crate::live::Live;
 use crate::routing::plan::UpstreamModel;
@@ -47,6 +48,19 @@ static EXPOSED: HeaderValue = HeaderValue::from_static(
 /// Pingora's, when a header cannot be set.
 pub fn identify(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
     edited(response, |headers| name_request(headers, ctx))
+}
+
+/// The answer to a browser that asks what the page of these headers may send.
+///
+/// # Errors
+/// Pingora's, when the header cannot be made.
+pub fn preflight(ctx: &RequestContext, asked: &HeaderMap) -> Result<ResponseHeader> {
+    let mut response = ResponseHeader::build_no_case(204, Some(8))?;
+    edited(&mut response, |headers| {
+        name_request(headers, ctx);
+        cors::answer(headers, asked);
+    })?;
+    Ok(response)
 }
 
 /// Tells how the limits of a minute stand, as providers of the dialect do.
@@ -127,6 +141,7 @@ fn name_request(headers: &mut HeaderMap, ctx: &RequestContext) {
     headers.insert(REQUEST_ID, ctx.id.to_header());
     if ctx.seen.origin {
         headers.append(ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED.clone());
+        ctx.live.cors.tell(headers, ctx.seen.page);
     }
 }
 

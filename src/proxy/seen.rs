@@ -6,6 +6,7 @@ use http::header::{HeaderMap, HeaderName};
 use super::affinity;
 use super::request::OWN_PREFIX;
 use crate::access::presented::Places;
+use crate::cors::Allowed;
 
 /// The headers of a request, as far as the gateway reads them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Seen {
     pub places: Places,
     /// `Origin`: it comes from a page.
     pub origin: bool,
+    /// That page's origin, where it may ask. Not a matter of names: see [`crate::cors`].
+    pub page: Option<Allowed>,
     /// `Anthropic-Version`, which only clients of Anthropic's API send.
     pub anthropic_version: bool,
     /// `X-Goog-Api-Key` or `X-Goog-Api-Client`, which only clients of Gemini's API send.

@@ -10,6 +10,7 @@
 )]
 
 mod access;
+mod addresses;
 mod allocations;
 mod ask;
 mod attempts_seen;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::gather::Described;
 use super::routes::{self, Kinds};
-use super::{Overrides, check, families, models, site};
+use super::{Overrides, check, families, home, models, site};
 use crate::catalog::ProviderId;
 use crate::catalog::file::{self, ErrorEntry, File, Kind, Members, ModelEntry};
 use crate::catalog::model::Model;
@@ -97,6 +97,7 @@ fn provider(
     let health = check::check(file, &site.prefix, scope);
     let errors = |scope: &mut Scope<'_, '_>, name| answers(file, name, scope);
     let lists = routes::model_lists(file, &site.prefix, scope);
+    let home = home::home(file, &site.prefix, &routes);
     let discovery = (file.discover == Some(true)).then(|| Discovery {
         lists,
         chat: models::fitting(surfaces, &kinds, Kind::Chat),
@@ -110,6 +111,7 @@ fn provider(
         aliases: boxed(aliases),
         base_url: site.base_url,
         routes,
+        home,
         surfaces,
         endpoints: site.endpoints,
         balance: file.balance.unwrap_or_default(),

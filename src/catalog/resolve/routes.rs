@@ -166,7 +166,7 @@ fn route(
     })
 }
 
-fn auth(text: &str) -> Result<Auth, String> {
+pub(super) fn auth(text: &str) -> Result<Auth, String> {
     match text.split_once(':') {
         None if text == "none" => Ok(Auth::None),
         None if text == "bearer" => Ok(Auth::Bearer),
