@@ -31,7 +31,7 @@ use crate::upstream::choose::Balance;
 use crate::upstream::dns::Resolver;
 use crate::upstream::measured::Measured;
 use crate::upstream::peer::Transport;
-use crate::upstream::{self, Endpoint, EndpointParts, Route, Times, Upstream};
+use crate::upstream::{self, Endpoint, EndpointParts, Home, Route, Times, Upstream};
 
 /// One immutable bundle. A clone shares the providers and all that the files say.
 #[derive(Clone)]
@@ -367,6 +367,7 @@ impl<'a> Builder<'a> {
                 .as_ref()
                 .and_then(|route| self.route(provider, route))
         });
+        let home = self.home(provider);
         let lists = provider.discovery.iter().flat_map(|it| &it.lists);
         let lists = lists
             .filter_map(|route| self.route(provider, route))
@@ -382,6 +383,7 @@ impl<'a> Builder<'a> {
                 times,
                 self.lasting.measured.turns(&provider.id),
             )
+            .with_home(home)
             .with_lists(lists)
             .with_health(*health)
             .with_check(
@@ -479,6 +481,13 @@ impl<'a> Builder<'a> {
             timeout: check.timeout,
             healthy: check.healthy,
             unhealthy: check.unhealthy,
+        })
+    }
+
+    fn home(&mut self, provider: &catalog::Provider) -> Option<Home> {
+        Some(Home {
+            own: self.route(provider, &provider.home.own)?,
+            other: self.route(provider, &provider.home.other)?,
         })
     }
 

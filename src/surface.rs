@@ -19,6 +19,22 @@ pub enum Surface {
     Messages,
     /// `POST /v1/messages/count_tokens` (Anthropic).
     CountTokens,
+    /// `POST /v1/responses/compact` (OpenAI): a conversation made shorter.
+    ResponsesCompact,
+    /// `POST /v1/responses/input_tokens` (OpenAI): how many there are.
+    ResponsesInputTokens,
+    /// `POST /v1/images/generations` (OpenAI).
+    ImagesGenerations,
+    /// `POST /v1/audio/speech` (OpenAI).
+    AudioSpeech,
+    /// `POST /v1/moderations` (OpenAI).
+    Moderations,
+    /// `POST /v1/rerank` (Cohere, Jina and others).
+    Rerank,
+    /// `POST /v1/decisions` (OpenAI, Inception).
+    Decisions,
+    /// `POST /v1/fim/completions` (Mistral): what stands between two texts.
+    Fim,
 }
 
 /// How errors, model lists and ids look to the client that uses a surface.
@@ -37,6 +53,19 @@ pub enum Dialect {
 pub enum ModelAt {
     /// The top-level member `model` of a JSON body.
     JsonBody,
+}
+
+/// What a request of a surface uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Uses {
+    /// Tokens that are read and tokens that are written.
+    Tokens,
+    /// Tokens that are read.
+    Input,
+    /// Nothing: it asks about a request.
+    Nothing,
+    /// What answers do not tell, or nobody can bound before: not on the gateway's credential.
+    Untold,
 }
 
 /// A row of the table.
@@ -109,6 +138,70 @@ pub const TABLE: &[Spec] = &[
         model_at: ModelAt::JsonBody,
         typed_events: false,
     },
+    Spec {
+        surface: Surface::ResponsesCompact,
+        name: "responses_compact",
+        path: "/responses/compact",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+        typed_events: true,
+    },
+    Spec {
+        surface: Surface::ResponsesInputTokens,
+        name: "responses_input_tokens",
+        path: "/responses/input_tokens",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+        typed_events: true,
+    },
+    Spec {
+        surface: Surface::ImagesGenerations,
+        name: "images_generations",
+        path: "/images/generations",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+        typed_events: true,
+    },
+    Spec {
+        surface: Surface::AudioSpeech,
+        name: "audio_speech",
+        path: "/audio/speech",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::Moderations,
+        name: "moderations",
+        path: "/moderations",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::Rerank,
+        name: "rerank",
+        path: "/rerank",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::Decisions,
+        name: "decisions",
+        path: "/decisions",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::Fim,
+        name: "fim",
+        path: "/fim/completions",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::JsonBody,
+        typed_events: false,
+    },
 ];
 
 impl Surface {
@@ -122,6 +215,39 @@ impl Surface {
     #[must_use]
     pub fn name(self) -> &'static str {
         self.spec().name
+    }
+
+    /// What a request of it uses.
+    #[must_use]
+    pub fn uses(self) -> Uses {
+        match self {
+            Self::Chat
+            | Self::Completions
+            | Self::Responses
+            | Self::ResponsesCompact
+            | Self::Messages
+            | Self::Decisions
+            | Self::Fim => Uses::Tokens,
+            Self::Embeddings | Self::Moderations => Uses::Input,
+            Self::CountTokens | Self::ResponsesInputTokens => Uses::Nothing,
+            // Of `rerank` providers count searches, or the question once for each document.
+            Self::ImagesGenerations | Self::AudioSpeech | Self::Rerank => Uses::Untold,
+        }
+    }
+
+    /// Whether it may refer to what a provider keeps of earlier requests.
+    #[must_use]
+    pub fn has_state(self) -> bool {
+        matches!(
+            self,
+            Self::Responses | Self::ResponsesCompact | Self::ResponsesInputTokens
+        )
+    }
+
+    /// Whether a request may leave the model to its provider: a usual one, or that of a stored prompt.
+    #[must_use]
+    pub fn may_name_no_model(self) -> bool {
+        self.has_state() || matches!(self, Self::ImagesGenerations | Self::Moderations)
     }
 
     /// The surface of that name, if there is one.

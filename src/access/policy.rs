@@ -310,6 +310,12 @@ impl Policy {
         Judged::new(Verdict::Allowed, by_model.or(by_provider))
     }
 
+    /// Whether there are rules about models: what names none cannot be held against them.
+    #[must_use]
+    pub fn rules_models(&self) -> bool {
+        !self.allow_models.is_empty() || !self.deny_models.is_empty()
+    }
+
     /// Whose credentials `model` of `provider` may go on with, in this order; never empty.
     #[must_use]
     pub fn steps_for(&self, provider: &str, model: &str) -> &[Step] {

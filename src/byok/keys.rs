@@ -177,6 +177,20 @@ impl ProviderKeys {
         spread.chain(self.ordered.iter())
     }
 
+    /// The one that does not depend on whose turn it is: the first in the account's order, of those with weights if there
+    /// are any, as requests go to those first.
+    #[must_use]
+    pub fn first(&self) -> Option<&Arc<Key>> {
+        let spread = self.spread.iter().min_by_key(|key| key.place());
+        spread.or_else(|| self.ordered.iter().min_by_key(|key| key.place()))
+    }
+
+    /// Whether requests are spread over several.
+    #[must_use]
+    pub fn is_spread(&self) -> bool {
+        self.spread.iter().len() > 1
+    }
+
     /// The key of that name.
     #[must_use]
     pub fn named(&self, name: &str) -> Option<&Arc<Key>> {

@@ -48,7 +48,7 @@ pub use model::{Modalities, Model};
 pub use origins::{Member, Origins, origins};
 pub use price::{Factor, Item, Mode, PicoDollars, Price, Rates, Tier};
 pub use problem::Problem;
-pub use provider::{Answer, Auth, Discovery, Endpoint, Preset, Provider, Route, Source};
+pub use provider::{Answer, Auth, Discovery, Endpoint, Home, Preset, Provider, Route, Source};
 pub use resolve::{Overrides, resolve};
 pub use schema::schema;
 pub use seen::Seen;

@@ -82,6 +82,14 @@ pub struct Home {
     pub other: Route,
 }
 
+impl Home {
+    /// How it is asked there.
+    #[must_use]
+    pub fn of(&self, at_home: bool) -> &Route {
+        if at_home { &self.own } else { &self.other }
+    }
+}
+
 /// How a provider serves one surface.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Route {

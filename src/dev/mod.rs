@@ -331,6 +331,7 @@ fn keys(catalog: &Catalog) -> BTreeMap<String, String> {
 fn echo_file(address: SocketAddr) -> String {
     let surfaces: BTreeMap<_, _> = crate::surface::TABLE
         .iter()
+        .filter(|row| crate::echo::serves(row.path))
         .map(|row| {
             let way = serde_json::json!({
                 "path": row.path,

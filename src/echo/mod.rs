@@ -50,6 +50,7 @@ mod tokens;
 
 pub use connection::BODY_MAX;
 pub use names::LISTED;
+pub use route::serves;
 
 /// Most connections at a time; more wait in the listener's backlog. A gateway under test opens one for each stream.
 const CONNECTIONS_MAX: usize = 4_096;

@@ -36,6 +36,12 @@ const ENDS: [(&str, Route); 7] = [
     ("/models", Route::Models),
 ];
 
+/// Whether there is a route of exactly this path, below the base URL.
+#[must_use]
+pub fn serves(path: &str) -> bool {
+    ENDS.iter().any(|(end, _)| *end == path)
+}
+
 impl Route {
     /// The route of a path without its query.
     ///

@@ -7,6 +7,7 @@ use super::shape::Asked;
 use super::{Credits, Fee};
 use crate::catalog::show::name;
 use crate::catalog::{Item, Model, Price, Provider};
+use crate::surface::Surface;
 
 /// What is offered at a price.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +81,8 @@ pub enum Unbounded {
     Tier,
     /// It writes images, sound or video that answers do not count.
     Output,
+    /// Answers of this surface do not tell what was used, or nothing bounds it before.
+    Untold(Surface),
     /// It searches the web as often as it likes.
     Searches,
     /// It is sent pictures or files, and how much it reads at the most is not known.
@@ -96,6 +99,11 @@ impl fmt::Display for Unbounded {
             Self::NoPrice(item) => write!(out, "the catalog has no price for `{}`", name(item)),
             Self::Tier => out.write_str("the catalog has no price for the service tier asked for"),
             Self::Output => out.write_str("what it writes besides text is not counted in answers"),
+            Self::Untold(surface) => write!(
+                out,
+                "what a request of `{}` costs can neither be bounded before nor read from its answer",
+                surface.name()
+            ),
             Self::Searches => out.write_str("it searches the web as often as it likes"),
             Self::References => out.write_str(
                 "the request refers to pictures or files, and the catalog has no `context` for the model",

@@ -11,7 +11,7 @@ use super::shape::{Asked, AskedTier};
 use super::{Credits, Fee};
 use crate::catalog::file::Modality;
 use crate::catalog::{Item, Mode};
-use crate::surface::Surface;
+use crate::surface::{Surface, Uses};
 use crate::usage::{Tier, Usage};
 
 /// Tokens that a provider may write before, between and behind what it is sent: frames of messages, a preamble.
@@ -44,13 +44,20 @@ impl<'c> Offer<'c> {
         let limits = [self.model.max_input, self.model.context];
         let limit = limits.into_iter().flatten().min();
         if asked.marks.beyond_bytes() && asked.surface != Surface::Embeddings {
-            return limit.ok_or(Unbounded::References);
+            let limit = limit.ok_or(Unbounded::References)?;
+            // Each picture has the limit of its own there.
+            let many = asked.surface.uses() == Uses::Input;
+            return Ok(if many {
+                limit.saturating_mul(asked.bytes)
+            } else {
+                limit
+            });
         }
         let frame = if asked.tools { TOOL_FRAME } else { FRAME };
         let bytes = asked.bytes.saturating_add(frame);
         Ok(match limit {
             // Each text has the limit of its own there.
-            _ if asked.surface == Surface::Embeddings => bytes,
+            _ if asked.surface.uses() == Uses::Input => bytes,
             Some(limit) => bytes.min(limit.saturating_mul(asked.prompts)),
             None => bytes,
         })
@@ -58,7 +65,7 @@ impl<'c> Offer<'c> {
 
     /// Output tokens of one answer at the most.
     pub(super) fn output(&self, asked: &Asked, rule: &Rule) -> u64 {
-        if matches!(asked.surface, Surface::Embeddings | Surface::CountTokens) {
+        if matches!(asked.surface.uses(), Uses::Input | Uses::Nothing) {
             return 0;
         }
         let known = self.model.max_output.or(self.model.context);
@@ -81,6 +88,8 @@ impl<'c> Offer<'c> {
                 asked.max_tokens.max(other)
             }
             Surface::Responses => asked.max_output_tokens,
+            // What they take for a bound is not known.
+            Surface::ResponsesCompact | Surface::Decisions => None,
             _ => asked.max_tokens,
         }
     }

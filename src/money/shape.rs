@@ -174,7 +174,7 @@ impl<'a> Read<'a> {
                     found.is_some_and(|found| !matches!(found.kind(), Kind::Null | Kind::False))
                 }
                 // Elsewhere it is the text itself.
-                Member::Prompt => self.surface == Surface::Responses && self.says(member),
+                Member::Prompt => self.surface.has_state() && self.says(member),
                 // Summaries are made, and counted, beside the answer.
                 Member::ContextManagement => self.holds(member, b"compact"),
                 _ => self.says(member),

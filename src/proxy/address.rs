@@ -97,7 +97,9 @@ struct Parts<'a> {
     below: &'a str,
     /// The same without what base URLs may end in.
     rest: &'a str,
-    /// Whether that is Gemini's version of the API.
+    /// The same with the version of the API, where that is not the usual one.
+    versioned: &'a str,
+    /// Whether that is Gemini's.
     gemini: bool,
 }
 
@@ -122,6 +124,7 @@ impl<'a> Parts<'a> {
             provider,
             below,
             rest: beta.unwrap_or(rest),
+            versioned: rest,
             gemini: beta.is_some(),
         }
     }
@@ -170,6 +173,28 @@ fn models<'a>(parts: &Parts<'a>) -> Address<'a> {
             id,
         },
         None => Address::Unknown { provider },
+    }
+}
+
+/// What a path means to one provider only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Below<'a> {
+    /// Without a slash at its start; what else stands there is as the client wrote it.
+    pub path: &'a str,
+    /// Whether it is where the provider's API begins, rather than another version of it.
+    pub at_home: bool,
+}
+
+/// Reads a path that is passed on.
+#[must_use]
+pub fn below<'a>(path: &'a str, providers: &impl Providers) -> Below<'a> {
+    let rest = Parts::of(path, providers).versioned;
+    let end = path.trim_end_matches('/').len();
+    let first = rest.split('/').next().unwrap_or_default();
+    let number = first.strip_prefix('v').and_then(|it| it.bytes().next());
+    Below {
+        path: &path[end.saturating_sub(rest.len())..],
+        at_home: !number.is_some_and(|digit| digit.is_ascii_digit()),
     }
 }
 
@@ -343,6 +368,29 @@ mod tests {
             Address::Request { id: "req_1" }
         );
         assert_eq!(nearest("/tollgate/v1/credits"), "/tollgate/v1/credit");
+    }
+
+    #[test]
+    fn what_is_passed_on_keeps_its_writing() {
+        for (path, rest, at_home) in [
+            ("/openai/v1/files", "files", true),
+            (
+                "/openai/files/a%2Fb//content/",
+                "files/a%2Fb//content/",
+                true,
+            ),
+            ("/v1/v1/files", "files", true),
+            ("/groq/openai/v1/batches", "batches", true),
+            ("/openai/v1beta/files", "v1beta/files", false),
+            ("/openai/v1/v2/chat", "v2/chat", false),
+            ("/openai/v1/videos", "videos", true),
+        ] {
+            let expected = Below {
+                path: rest,
+                at_home,
+            };
+            assert_eq!(below(path, &Some3), expected, "{path}");
+        }
     }
 
     #[test]

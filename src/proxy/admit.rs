@@ -15,11 +15,12 @@ use super::context::{Current, RequestContext, Routed};
 use super::decide::{self, Decision};
 use super::members;
 use super::models::{self, Page};
+use super::pass::Passed;
 use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
 use super::way::Way;
-use super::{affinity, attempts, framing, order, preflight, quota};
+use super::{affinity, attempts, framing, order, pass, preflight, quota};
 use crate::access::{Caller, presented, times};
 use crate::byok::keys::StoredKeys;
 use crate::catalog::ProviderId;
@@ -28,7 +29,7 @@ use crate::ledger::Billing;
 use crate::live::Live;
 use crate::money::{Credits, NotAnAmount};
 use crate::routing::failover::{Mode, Rules};
-use crate::routing::plan::{Candidate, Plan};
+use crate::routing::plan::{Candidate, Candidates, Plan};
 use crate::surface::{Dialect, Surface};
 
 /// Pins the provider without touching the body.
@@ -96,6 +97,11 @@ impl Gateway {
             {
                 Err(unknown_path(path).into())
             }
+            Address::Models { provider, .. } | Address::Model { provider, .. }
+                if pass::is_passed(session, ctx, provider) && !reads(session) =>
+            {
+                self.pass(session, ctx, provider).await
+            }
             Address::Models { provider, .. } => self.models(session, ctx, provider, None).await,
             Address::Model { provider, id, .. } => {
                 self.models(session, ctx, provider, Some(id)).await
@@ -109,12 +115,15 @@ impl Gateway {
             Address::Explain => self.explain(session, ctx).await,
             Address::Credit => self.credit(session, ctx).await,
             Address::Request { id } => self.request(session, ctx, id).await,
+            Address::Surface { provider, .. } if pass::is_passed(session, ctx, provider) => {
+                self.pass(session, ctx, provider).await
+            }
             Address::Surface { surface, provider } => {
                 ctx.surface = Some(surface);
                 self.plan(session, ctx, surface, provider).await?;
                 Ok(Next::Proxy)
             }
-            Address::Unknown { .. } => Err(unknown_path(path).into()),
+            Address::Unknown { provider } => self.pass(session, ctx, provider).await,
         }
     }
 
@@ -173,7 +182,7 @@ impl Gateway {
         let headers = &session.req_header().headers;
         let stored = self.stored.pin();
         let mut routed = route(ctx, surface, &controls, &stored, headers, body, &bounds)?;
-        quota::reserve(admitted, surface, &mut routed)?;
+        quota::reserve(admitted, Some(surface), &mut routed)?;
         if let Some(reason) = lost {
             self.metrics.replay_lost(reason);
         }
@@ -268,7 +277,76 @@ fn route(
         body: &body,
         unpriced: controls.unpriced,
     };
+    if let Some(provider) = pass::unnamed(surface, controls.pinned, &body)? {
+        let asker = pass::Asker {
+            live,
+            caller,
+            own_key: ask.own_key,
+            stored: ask.stored,
+        };
+        let candidate = asker.unnamed(provider, surface)?;
+        let streamed = members::streamed(body.scanner.members());
+        let chosen = Chosen::sole(candidate, streamed);
+        return assemble(ctx, controls, headers, body, bounds, chosen);
+    }
     let Decision { names, found } = decide::decide(&ask, &mut ())?;
+    let chosen = Chosen {
+        asked: names[0].as_ref().into(),
+        streamed: members::streamed(body.scanner.members()),
+        found,
+        passed: None,
+    };
+    drop(names);
+    assemble(ctx, controls, headers, body, bounds, chosen)
+}
+
+/// What a request asks for, and what is tried for it.
+pub(super) struct Chosen {
+    /// The name it asked for first; empty where it names none.
+    pub(super) asked: Box<str>,
+    /// Whether it asked for a stream.
+    pub(super) streamed: bool,
+    /// The candidates.
+    pub(super) found: Found,
+    /// Where it goes, if it is passed on as it is.
+    pub(super) passed: Option<Box<Passed>>,
+}
+
+impl Chosen {
+    /// Nothing but `candidate`, without a model.
+    pub(super) fn sole(candidate: Candidate, streamed: bool) -> Self {
+        Self {
+            asked: Box::default(),
+            streamed,
+            found: Found {
+                candidates: Candidates::from_iter([candidate]),
+                rejected: None,
+                asked: None,
+            },
+            passed: None,
+        }
+    }
+}
+
+/// All that a request is sent with, at its beginning.
+pub(super) fn assemble(
+    ctx: &RequestContext,
+    controls: &Controls,
+    headers: &HeaderMap,
+    body: Body,
+    bounds: &Bounds,
+    chosen: Chosen,
+) -> Result<Box<Routed>, Rejection> {
+    let live = &*ctx.live;
+    let Some(caller) = ctx.caller.as_deref() else {
+        return Err(refused(crate::access::Refusal::NoKey));
+    };
+    let Chosen {
+        asked,
+        streamed,
+        found,
+        passed,
+    } = chosen;
     let Found {
         mut candidates,
         rejected,
@@ -280,9 +358,6 @@ fn route(
         caller.policy.times().total_ms,
     );
     let deadline = ctx.started + controls.total.map_or(total, |asked| asked.min(total));
-    let asked = names[0].as_ref().into();
-    drop(names);
-    let streamed = members::streamed(body.scanner.members());
     let Some(plan) = Plan::new(candidates, live.attempts) else {
         return Err(Rejection::new(
             Code::Internal,
@@ -291,7 +366,12 @@ fn route(
     };
     let affinity = session_hash(live, &plan, caller, ctx.seen, headers, &body);
     let charged = shape.is_some();
-    let tail = (!body.whole).then(|| Box::new(Tail::of(&body, bounds, charged)));
+    let tail = (!body.whole).then(|| {
+        Box::new(match passed {
+            Some(_) => Tail::unread(body.declared, bounds),
+            None => Tail::of(&body, bounds, charged),
+        })
+    });
     let deadlines = Deadlines {
         first_byte: bounds.client,
         idle: bounds.client,
@@ -302,6 +382,7 @@ fn route(
         asked,
         streamed,
         plan,
+        passed,
         replay: Shared::new(tail, deadlines),
         rules: controls.rules,
         deadline,
@@ -372,7 +453,7 @@ pub(super) fn allow(session: &Session, methods: &[Method]) -> Result<(), Rejecti
     ))
 }
 
-fn refused(refusal: crate::access::Refusal) -> Rejection {
+pub(super) fn refused(refusal: crate::access::Refusal) -> Rejection {
     use crate::access::Refusal::{SeveralCredentials, TwoKeys};
     let code = match refusal {
         TwoKeys | SeveralCredentials => Code::InvalidRequest,
@@ -498,12 +579,20 @@ fn narrower<T: Ord>(one: Option<T>, other: Option<T>) -> Option<T> {
     }
 }
 
-fn unknown_path(path: &str) -> Rejection {
+/// The refusal of a path that nobody serves.
+pub(super) fn unknown_path(path: &str) -> Rejection {
     let nearest = address::nearest(path);
     Rejection::new(
         Code::UnknownPath,
-        format!("There is nothing at this path. The nearest is {nearest}."),
+        format!(
+            "There is nothing at this path. The nearest is {nearest}. A path of one provider only is reached below /{{provider}}/v1, or with Tollgate-Provider."
+        ),
     )
+}
+
+/// Whether a request asks for something, and changes nothing.
+fn reads(session: &Session) -> bool {
+    matches!(session.req_header().method, Method::GET | Method::HEAD)
 }
 
 fn base_only() -> Rejection {

@@ -49,6 +49,10 @@ impl Routed {
 
     /// How much of the request the upstream may have got.
     pub(super) fn sent(&self) -> Sent {
+        if self.passed.is_some() && self.current.connected && self.current.written {
+            // With a body or without: its header may be all there is to act on.
+            return Sent::All;
+        }
         if !self.current.connected || !self.replay.body_begun() {
             Sent::Nothing
         } else if self.replay.body_handed_over() {

@@ -121,6 +121,32 @@ pub async fn read(
     reader.finish(false)
 }
 
+/// A body that is passed on as it comes: nothing of it is read before, and nothing is kept.
+///
+/// # Errors
+/// A refusal when it is declared to be larger than allowed.
+pub async fn unread(
+    session: &mut ServerSession,
+    expects: bool,
+    bounds: &Bounds,
+) -> Result<Body, Unread> {
+    let whole = session.is_body_empty();
+    let declared = declared(session, bounds)?;
+    if expects && !whole {
+        let said = session.write_continue_response().await;
+        said.map_err(|_| Unread::Gone)?;
+    }
+    session.set_read_timeout(Some(bounds.client));
+    Ok(Body {
+        bytes: Bytes::new(),
+        scanner: Scanner::new(),
+        declared: declared.filter(|_| !whole),
+        whole,
+        share: None,
+        lost: None,
+    })
+}
+
 /// What can be said of a body from the header alone.
 fn examine(session: &mut ServerSession, bounds: &Bounds) -> Result<Option<u64>, Rejection> {
     if session.is_body_empty() {
@@ -135,6 +161,12 @@ fn examine(session: &mut ServerSession, bounds: &Bounds) -> Result<Option<u64>, 
             "The request body is compressed. Send it without Content-Encoding.",
         ));
     }
+    declared(session, bounds)
+}
+
+/// The length that is announced, which must be one that is taken.
+fn declared(session: &ServerSession, bounds: &Bounds) -> Result<Option<u64>, Rejection> {
+    let headers = &session.req_header().headers;
     let declared = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.trim().parse().ok());
@@ -421,7 +453,10 @@ impl Pace {
 /// rules that it must keep.
 #[derive(Debug)]
 pub struct Tail {
-    scanner: Scanner,
+    /// Reads it as JSON; none where it is passed on, whatever it is.
+    scanner: Option<Scanner>,
+    /// Where it ends, if that is known: nobody asks for more behind that.
+    declared: Option<u64>,
     length: u64,
     limit: u64,
     pace: Pace,
@@ -437,8 +472,24 @@ impl Tail {
     pub fn of(body: &Body, bounds: &Bounds, charged: bool) -> Self {
         Self {
             known: charged.then(|| Box::new(body.scanner.members().clone())),
-            scanner: body.scanner.clone(),
+            scanner: Some(body.scanner.clone()),
+            declared: None,
             length: body.bytes.len() as u64,
+            limit: bounds.body,
+            pace: Pace::new(bounds.client),
+            ended: false,
+            fault: None,
+        }
+    }
+
+    /// All of a body that is passed on as it comes.
+    #[must_use]
+    pub fn unread(declared: Option<u64>, bounds: &Bounds) -> Self {
+        Self {
+            known: None,
+            declared,
+            scanner: None,
+            length: 0,
             limit: bounds.body,
             pace: Pace::new(bounds.client),
             ended: false,
@@ -491,7 +542,8 @@ impl Tail {
     fn check(&mut self, piece: Option<&[u8]>) -> Result<(), Rejection> {
         let Some(piece) = piece else {
             self.ended = true;
-            return self.scanner.finish().map_err(|fault| malformed(&fault));
+            let finished = self.scanner.as_ref().map_or(Ok(()), Scanner::finish);
+            return finished.map_err(|fault| malformed(&fault));
         };
         self.length += piece.len() as u64;
         if self.length > self.limit {
@@ -500,15 +552,17 @@ impl Tail {
         if !self.pace.keep(piece.len() as u64) {
             return Err(slow());
         }
-        let had_list = self.scanner.members().get(Member::Models).is_some();
-        self.scanner
-            .feed(piece)
-            .map_err(|fault| malformed(&fault))?;
-        super::members::unambiguous(self.scanner.members())?;
+        let Some(scanner) = &mut self.scanner else {
+            self.ended |= self.declared == Some(self.length);
+            return Ok(());
+        };
+        let had_list = scanner.members().get(Member::Models).is_some();
+        scanner.feed(piece).map_err(|fault| malformed(&fault))?;
+        super::members::unambiguous(scanner.members())?;
         if let Some(known) = &self.known {
-            super::members::costs_no_more(known, self.scanner.members())?;
+            super::members::costs_no_more(known, scanner.members())?;
         }
-        if !had_list && self.scanner.members().get(Member::Models).is_some() {
+        if !had_list && scanner.members().get(Member::Models).is_some() {
             return Err(Rejection::new(
                 Code::InvalidRequest,
                 "In a body this large, `models` must come before the rest. Put `model` and `models` first.",

@@ -15,6 +15,7 @@ use super::charge::offers::{Offers, Unpaid, is_charged};
 use super::members;
 use super::reject::{Code, Rejection};
 use super::response;
+use super::state;
 use super::steps::{self, Barred, Sources, Way};
 use crate::access::Caller;
 use crate::access::policy::{Judged, Rule, Step, Verdict};
@@ -22,7 +23,7 @@ use crate::byok::keys::{AccountKeys, ProviderKeys};
 use crate::catalog::{Form, ProviderId, Target, Targets, Unresolved};
 use crate::credentials::{Key, KeyHealth, Payer};
 use crate::live::Live;
-use crate::money::{Asked, Bound};
+use crate::money::{Asked, Bound, Refused, Why};
 use crate::routing::plan::{Candidate, Candidates, Credential, Credentials, UpstreamModel};
 use crate::surface::Surface;
 
@@ -85,6 +86,8 @@ pub enum Dropped<'a> {
     NoCredential(&'a [Step], Option<Barred>),
     /// Only the operator's keys are left for it, and they do not pay for this.
     Unpaid(Unpaid),
+    /// The request refers to what another provider keeps, which is tried first.
+    Elsewhere(&'static str),
     /// There are as many candidates as there may be.
     TooMany,
 }
@@ -139,6 +142,7 @@ pub fn find(
         denied: None,
         mute: Vec::new(),
         keyless: None,
+        state: state::of(ask.surface, ask.body),
         offers: Offers::new(ask.live, ask.surface, ask.body, ask.unpriced),
         ambiguous: None,
         unpaid: None,
@@ -164,6 +168,8 @@ struct Search<'a, W> {
     mute: Vec<ProviderId>,
     /// A provider without a key.
     keyless: Option<ProviderId>,
+    /// What it has of earlier requests: it keeps to one provider and one key.
+    state: Option<&'static str>,
     offers: Offers<'a>,
     /// Whether what is charged by is said in one way only, where that was looked at.
     ambiguous: Option<Result<(), Rejection>>,
@@ -215,6 +221,13 @@ impl<W: Watch> Search<'_, W> {
             self.watch.dropped(provider, id, Dropped::TooMany);
             return Ok(());
         }
+        let elsewhere = |first: &Candidate| first.provider != provider;
+        if let Some(member) = self.state
+            && self.candidates.first().is_some_and(elsewhere)
+        {
+            self.watch.dropped(provider, id, Dropped::Elsewhere(member));
+            return Ok(());
+        }
         let name = &live.upstream(provider).id;
         if !live.catalog.serves(target, ask.surface) {
             self.watch.dropped(provider, id, Dropped::Surface);
@@ -256,9 +269,20 @@ impl<W: Watch> Search<'_, W> {
         }
         let (bound, unpaid) = self.bound(provider, &model, &mut credentials);
         if let Some(why) = unpaid.filter(|_| credentials.is_empty()) {
-            self.watch.dropped(provider, id, Dropped::Unpaid(why));
-            self.unpaid.get_or_insert((why, format!("{name}:{id}")));
+            self.leave_out(provider, id, why);
             return Ok(());
+        }
+        if let Some(member) = self.state {
+            let Some(sole) = steps::sole(steps, &sources) else {
+                // Whoever has the operator's key has what the provider keeps under it, charged or not.
+                let why = Why::Kept;
+                self.leave_out(provider, id, Unpaid::Request(Refused { member, why }));
+                return Ok(());
+            };
+            if !sole.certain {
+                return Err(state::uncertain(member, name));
+            }
+            credentials = Credentials::from_iter([sole.credential]);
         }
         let candidate = Candidate {
             provider,
@@ -277,6 +301,13 @@ impl<W: Watch> Search<'_, W> {
         self.watch.kept(id, &candidate, why);
         self.candidates.push(candidate);
         Ok(())
+    }
+
+    /// The operator's keys are all that is left for a model, and they do not pay for this.
+    fn leave_out(&mut self, provider: ProviderId, id: &str, why: Unpaid) {
+        self.watch.dropped(provider, id, Dropped::Unpaid(why));
+        let name = &self.ask.live.upstream(provider).id;
+        self.unpaid.get_or_insert((why, format!("{name}:{id}")));
     }
 
     /// What is held for a model where it is charged with any of its credentials. Those are taken out where they do not pay
@@ -329,13 +360,7 @@ impl<W: Watch> Search<'_, W> {
             return Ok(None);
         };
         if self.own_key.is_none() {
-            let key = Key::new(text, Arc::new(KeyHealth::default())).map_err(|_| {
-                Rejection::new(
-                    Code::InvalidRequest,
-                    "The provider key beside Tollgate-Key holds bytes that no key has.",
-                )
-            })?;
-            self.own_key = Some((provider, Arc::new(key)));
+            self.own_key = Some((provider, own_key(text)?));
         }
         let bound = self
             .own_key
@@ -380,6 +405,20 @@ impl<W: Watch> Search<'_, W> {
     }
 }
 
+/// A provider key that a client sent along.
+///
+/// # Errors
+/// [`Code::InvalidRequest`] when it can be none.
+pub fn own_key(text: &str) -> Result<Arc<Key>, Rejection> {
+    let key = Key::new(text, Arc::new(KeyHealth::default())).map_err(|_| {
+        Rejection::new(
+            Code::InvalidRequest,
+            "The provider key beside Tollgate-Key holds bytes that no key has.",
+        )
+    })?;
+    Ok(Arc::new(key))
+}
+
 fn denied(verdict: Verdict, name: &str) -> Rejection {
     match verdict {
         Verdict::ProviderDenied => Rejection::new(
@@ -395,7 +434,9 @@ fn denied(verdict: Verdict, name: &str) -> Rejection {
     }
 }
 
-fn no_credential(provider: &str) -> Rejection {
+/// The refusal where there is no key for a provider.
+#[must_use]
+pub fn no_credential(provider: &str) -> Rejection {
     Rejection::new(
         Code::NoCredential,
         format!(
@@ -404,7 +445,9 @@ fn no_credential(provider: &str) -> Rejection {
     )
 }
 
-fn not_spoken(live: &Live, surface: Surface, mute: &[ProviderId]) -> Rejection {
+/// The refusal where none of these providers serves the surface.
+#[must_use]
+pub fn not_spoken(live: &Live, surface: Surface, mute: &[ProviderId]) -> Rejection {
     let mut names: Vec<&str> = mute.iter().map(|id| &*live.upstream(*id).id).collect();
     names.dedup();
     let speakers = live

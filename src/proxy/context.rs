@@ -13,6 +13,7 @@ use super::edits::Made;
 use super::error_answer::Watch;
 use super::id::RequestId;
 use super::look::Look;
+use super::pass::Passed;
 use super::reject::{Code, Rejection};
 use super::replay::Shared;
 use super::seen::Seen;
@@ -68,6 +69,8 @@ pub struct Routed {
     pub streamed: bool,
     /// The candidates.
     pub plan: Plan,
+    /// Where it goes there, if it is passed on as it is.
+    pub passed: Option<Box<Passed>>,
     /// What it shares with its replay session.
     pub replay: Arc<Shared>,
     /// When it may be tried elsewhere.

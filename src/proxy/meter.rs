@@ -6,7 +6,7 @@ use http::header::{CONTENT_TYPE, HeaderMap};
 
 use super::context::Routed;
 use super::decoded;
-use crate::surface::Surface;
+use crate::surface::{Surface, Uses};
 use crate::usage::{Flaw, Form, Meter, Report};
 
 /// The meter of an answer with these headers; none where a request of the surface uses nothing, or the answer is
@@ -19,12 +19,15 @@ pub fn of(
     estimates: bool,
 ) -> Option<Box<Meter>> {
     // An answer to the question how many tokens there are.
-    if surface == Some(Surface::CountTokens) || !(200..300).contains(&status) {
+    let uses = surface.map(Surface::uses);
+    if matches!(uses, None | Some(Uses::Nothing)) || !(200..300).contains(&status) {
         return None;
     }
     let form = form(headers.get(CONTENT_TYPE)?.as_bytes())?;
     let coding = decoded::coding(headers)?;
     let meter = Meter::new(form, coding);
+    // An image is not as many tokens as its bytes look like.
+    let estimates = estimates && uses != Some(Uses::Untold);
     Some(Box::new(if estimates { meter.estimating() } else { meter }))
 }
 

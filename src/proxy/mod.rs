@@ -30,6 +30,7 @@ pub mod memory;
 mod meter;
 mod models;
 mod order;
+mod pass;
 mod preflight;
 mod quota;
 mod record;
@@ -41,6 +42,7 @@ mod request;
 pub mod request_answer;
 mod response;
 mod seen;
+mod state;
 mod steps;
 mod way;
 

@@ -13,7 +13,7 @@ use crate::access::Caller;
 use crate::access::allowance::{Admitted, Levels, Limit, Reached};
 use crate::credentials::Source;
 use crate::model::scan::{Kind, Member};
-use crate::surface::{Dialect, Surface};
+use crate::surface::{Dialect, Surface, Uses};
 use crate::usage::Report;
 
 /// Bytes of a request body that are taken for a token until the provider has counted them: English prose.
@@ -77,7 +77,7 @@ pub fn enter(caller: Option<&Arc<Caller>>) -> Result<Option<Admitted>, Rejection
 /// 429 where there are not as many.
 pub fn reserve(
     admitted: Option<Admitted>,
-    surface: Surface,
+    surface: Option<Surface>,
     routed: &mut Routed,
 ) -> Result<(), Rejection> {
     let Some(mut admitted) = admitted else {
@@ -91,12 +91,12 @@ pub fn reserve(
 }
 
 /// What a request may use: its body, and the longest answer that it asks for.
-fn estimate(surface: Surface, routed: &Routed) -> u64 {
+fn estimate(surface: Option<Surface>, routed: &Routed) -> u64 {
     let input = routed.length() / BYTES_PER_TOKEN;
-    match surface {
-        Surface::CountTokens => 0,
-        Surface::Embeddings => input,
-        _ => input.saturating_add(output_cap(routed).unwrap_or(OUTPUT_ASSUMED)),
+    match surface.map_or(Uses::Nothing, Surface::uses) {
+        Uses::Nothing => 0,
+        Uses::Input | Uses::Untold => input,
+        Uses::Tokens => input.saturating_add(output_cap(routed).unwrap_or(OUTPUT_ASSUMED)),
     }
 }
 

@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use super::Gateway;
 use super::context::RequestContext;
 use super::edits::Made;
+use super::pass::Passed;
 use crate::access::presented::{self, SubprotocolEdit};
 use crate::catalog;
 use crate::credentials::Source;
@@ -33,7 +34,7 @@ impl Gateway {
         request: &mut RequestHeader,
         ctx: &RequestContext,
     ) -> Result<()> {
-        let (Some(routed), Some(surface)) = (ctx.routed.as_deref(), ctx.surface) else {
+        let Some(routed) = ctx.routed.as_deref() else {
             return Err(Error::explain(
                 ErrorType::InternalError,
                 "a request without candidates",
@@ -41,8 +42,19 @@ impl Gateway {
         };
         let live = &ctx.live;
         let candidate = routed.plan.candidate();
-        let route = routed.upstream(live).route(surface);
-        let described = live.catalog.provider(candidate.provider).route(surface);
+        let (upstream, provider) = (
+            routed.upstream(live),
+            live.catalog.provider(candidate.provider),
+        );
+        let passed = routed.passed.as_deref();
+        let (route, described) = match (ctx.surface, passed) {
+            (_, Some(Passed { at_home, .. })) => (
+                upstream.home.as_deref().map(|home| home.of(*at_home)),
+                Some(provider.home.of(*at_home)),
+            ),
+            (Some(surface), None) => (upstream.route(surface), provider.route(surface)),
+            (None, None) => (None, None),
+        };
         let query = session.req_header().uri.query();
         let on_gateway = routed.plan.credential().source == Source::Gateway;
         let also = if on_gateway { OTHER_CREDENTIALS } else { &[] };
@@ -52,6 +64,7 @@ impl Gateway {
             route: route.ok_or_else(no_route)?,
             described: described.ok_or_else(no_route)?,
             model: routed.model(live),
+            path: passed.map(|passed| &*passed.path),
             query: stripped.as_deref().or(query),
             credential: routed.plan.credential(),
             length: routed.current.length,
@@ -80,6 +93,8 @@ pub struct Upstreamed<'a> {
     pub described: &'a catalog::Route,
     /// The model's id there, for paths that name it.
     pub model: &'a str,
+    /// The path that it is asked at, where that is not the surface's.
+    pub path: Option<&'a str>,
     /// The client's query, without its credentials.
     pub query: Option<&'a str>,
     /// What proves who pays.
@@ -167,6 +182,12 @@ fn is_unwanted(name: &str, on_gateway: bool) -> bool {
 
 fn uri(to: &Upstreamed<'_>) -> Result<Uri> {
     let query = to.query.unwrap_or_default();
+    if let Some(path) = to.path {
+        let target = target(path, [query]);
+        return target
+            .parse()
+            .or_err(ErrorType::InvalidHTTPHeader, "upstream path");
+    }
     if let Some(fixed) = to.route.fixed.as_ref().filter(|_| query.is_empty()) {
         return Ok(Uri::from(fixed.clone()));
     }

@@ -242,7 +242,9 @@ fn write_candidate(live: &Live, routed: &Routed, at: usize, text: &mut String) {
         return;
     };
     text.push_str(&live.upstream(candidate.provider).id);
-    text.push(':');
+    if !matches!(&candidate.model, UpstreamModel::Written(name) if name.is_empty()) {
+        text.push(':');
+    }
     match &candidate.model {
         UpstreamModel::Known(id) => text.push_str(&live.catalog.model(*id).id),
         UpstreamModel::Written(name) => text.push_str(name),

@@ -100,6 +100,58 @@ pub fn walk(
     (found, barred)
 }
 
+/// The one credential for what a provider keeps under the key that it was made with: it does not change from request to
+/// request, and is none of the operator's, which accounts share.
+#[must_use]
+pub fn sole(steps: &[Step], of: &Sources<'_>) -> Option<Sole> {
+    if let Some(own) = of.own.filter(|_| !steps.contains(&Step::Request)) {
+        // As in `walk`, the client says whose key it is to be.
+        return Some(Sole::of(Source::Request, own, true));
+    }
+    let none = || {
+        let keyless = of.keyless && of.gateway.is_empty() && of.stored.is_none();
+        keyless.then(|| Sole {
+            credential: Credential {
+                source: Source::None,
+                key: None,
+            },
+            certain: true,
+        })
+    };
+    let of_step = |step: &Step| match step {
+        Step::Request => of.own.map(|own| Sole::of(Source::Request, own, true)),
+        Step::Byok => {
+            let stored = of.stored?;
+            let first = stored.first()?;
+            Some(Sole::of(Source::Byok, first, !stored.is_spread()))
+        }
+        Step::Named(name) => {
+            let key = of.stored?.named(name.as_str())?;
+            Some(Sole::of(Source::Byok, key, true))
+        }
+        Step::Gateway => None,
+    };
+    steps.iter().find_map(of_step).or_else(none)
+}
+
+/// A credential that stays the same.
+pub struct Sole {
+    /// It.
+    pub credential: Credential,
+    /// Whether other requests of the account go on with it, too, as far as it serves; false where they are spread over
+    /// several.
+    pub certain: bool,
+}
+
+impl Sole {
+    fn of(source: Source, key: &Arc<Key>, certain: bool) -> Self {
+        Self {
+            credential: credential(source, key),
+            certain,
+        }
+    }
+}
+
 /// The stored keys of a step; one that an earlier step has named is not tried twice.
 fn add_stored(
     found: &mut Credentials,

@@ -62,6 +62,8 @@ pub struct Upstream {
     pub endpoints: Box<[Endpoint]>,
     /// How each surface is asked; none: it does not speak it.
     pub routes: [Option<Route>; surface::COUNT],
+    /// How it is asked for what is no surface.
+    pub home: Option<Box<Home>>,
     /// Where it lists its models; empty where it is not asked.
     pub lists: Box<[Route]>,
     /// The operator's keys.
@@ -109,6 +111,23 @@ pub struct Route {
     pub defaults: Box<[(HeaderName, HeaderValue)]>,
 }
 
+/// How a provider is asked for what is no surface.
+#[derive(Debug)]
+pub struct Home {
+    /// Where its API begins.
+    pub own: Route,
+    /// At another version of it.
+    pub other: Route,
+}
+
+impl Home {
+    /// How it is asked there.
+    #[must_use]
+    pub fn of(&self, at_home: bool) -> &Route {
+        if at_home { &self.own } else { &self.other }
+    }
+}
+
 /// What is needed to make an [`Endpoint`].
 pub struct EndpointParts<'a> {
     /// Its name in metrics and logs.
@@ -151,6 +170,7 @@ impl Upstream {
             id: id.into(),
             endpoints,
             routes,
+            home: None,
             lists: Box::default(),
             keys,
             keyless,
@@ -176,6 +196,13 @@ impl Upstream {
     pub fn with_limit(mut self, load: Arc<Load>, requests_max: u64) -> Self {
         self.load = load;
         self.requests_max = requests_max;
+        self
+    }
+
+    /// It is asked like this for what is no surface.
+    #[must_use]
+    pub fn with_home(mut self, home: Option<Home>) -> Self {
+        self.home = home.map(Box::new);
         self
     }
 

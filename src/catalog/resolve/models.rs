@@ -152,6 +152,12 @@ fn surfaces(draft: &Draft, entry: &ModelEntry, scope: &mut Scope<'_, '_>) -> Sur
                 allowed = allowed.with(surface);
             }
         }
+        if allowed.has(Surface::Responses) {
+            // They are about such requests.
+            allowed = allowed
+                .with(Surface::ResponsesCompact)
+                .with(Surface::ResponsesInputTokens);
+        }
         return draft
             .provider
             .surfaces
@@ -180,7 +186,18 @@ fn usually_serves(surface: Surface, kind: Kind) -> bool {
         Surface::Chat => matches!(kind, Kind::Chat | Kind::Classifier),
         Surface::Completions => matches!(kind, Kind::Completion | Kind::Chat),
         Surface::Embeddings => kind == Kind::Embedding,
-        Surface::Responses | Surface::Messages | Surface::CountTokens => kind == Kind::Chat,
+        Surface::Responses
+        | Surface::ResponsesCompact
+        | Surface::ResponsesInputTokens
+        | Surface::Messages
+        | Surface::CountTokens => kind == Kind::Chat,
+        Surface::ImagesGenerations => kind == Kind::Image,
+        Surface::AudioSpeech => kind == Kind::Speech,
+        Surface::Moderations => kind == Kind::Moderation,
+        Surface::Rerank => kind == Kind::Rerank,
+        Surface::Decisions => kind == Kind::Decisions,
+        // None is for nothing else.
+        Surface::Fim => false,
     }
 }
 

@@ -219,7 +219,19 @@ type Row = (
 );
 
 #[rustfmt::skip]
-const ROUTES: [Row; 44] = [
+const ROUTES: [Row; 56] = [
+    ("openai", Surface::ResponsesCompact, "api.openai.com", "/v1/responses/compact", "", NO_HEADERS),
+    ("openai", Surface::ResponsesInputTokens, "api.openai.com", "/v1/responses/input_tokens", "", NO_HEADERS),
+    ("openai", Surface::ImagesGenerations, "api.openai.com", "/v1/images/generations", "", NO_HEADERS),
+    ("openai", Surface::AudioSpeech, "api.openai.com", "/v1/audio/speech", "", NO_HEADERS),
+    ("openai", Surface::Moderations, "api.openai.com", "/v1/moderations", "", NO_HEADERS),
+    ("openrouter", Surface::AudioSpeech, "openrouter.ai", "/api/v1/audio/speech", "", NO_HEADERS),
+    ("openrouter", Surface::Rerank, "openrouter.ai", "/api/v1/rerank", "", NO_HEADERS),
+    ("groq", Surface::AudioSpeech, "api.groq.com", "/openai/v1/audio/speech", "", NO_HEADERS),
+    ("google", Surface::ImagesGenerations, "generativelanguage.googleapis.com", "/v1beta/openai/images/generations", "", NO_HEADERS),
+    ("inceptionlabs", Surface::Decisions, "api.inceptionlabs.ai", "/v1/decisions", "", NO_HEADERS),
+    ("inceptionlabs", Surface::Fim, "api.inceptionlabs.ai", "/v1/fim/completions", "", NO_HEADERS),
+    ("cohere", Surface::Rerank, "api.cohere.ai", "/v2/rerank", "", NO_HEADERS),
     ("openai", Surface::Chat, "api.openai.com", "/v1/chat/completions", "", NO_HEADERS),
     ("openai", Surface::Completions, "api.openai.com", "/v1/completions", "", NO_HEADERS),
     ("openai", Surface::Responses, "api.openai.com", "/v1/responses", "", NO_HEADERS),
@@ -316,11 +328,37 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
             .map(Surface::name)
             .collect::<Vec<_>>()
     };
-    let table: [(&str, &[&str]); 13] = [
-        ("openai:gpt-4o", &["chat", "responses"]),
-        ("openai:gpt-5.4-pro", &["responses"]),
+    let table: [(&str, &[&str]); 19] = [
+        (
+            "openai:gpt-4o",
+            &[
+                "chat",
+                "responses",
+                "responses_compact",
+                "responses_input_tokens",
+            ],
+        ),
+        (
+            "openai:gpt-5.4-pro",
+            &["responses", "responses_compact", "responses_input_tokens"],
+        ),
+        ("openai:gpt-image-1", &["images_generations"]),
+        ("openai:tts-1", &["audio_speech"]),
+        ("openai:omni-moderation-latest", &["moderations"]),
+        ("groq:canopylabs/orpheus-v1-english", &["audio_speech"]),
+        ("openrouter:voyageai/rerank-2.5", &["rerank"]),
+        ("inceptionlabs:mercury-decide", &["decisions"]),
         ("openai:gpt-audio-1.5", &["chat"]),
-        ("openai:o3", &["chat", "completions", "responses"]),
+        (
+            "openai:o3",
+            &[
+                "chat",
+                "completions",
+                "responses",
+                "responses_compact",
+                "responses_input_tokens",
+            ],
+        ),
         ("openai:text-embedding-3-small", &["embeddings"]),
         ("openai:gpt-realtime", &[]),
         ("openai:gpt-3.5-turbo-instruct", &["completions"]),
@@ -329,7 +367,10 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
             &["chat", "messages", "count_tokens"],
         ),
         ("google:gemini-embedding-001", &["embeddings"]),
-        ("google:gemini-2.5-flash-image", &["chat"]),
+        (
+            "google:gemini-2.5-flash-image",
+            &["chat", "images_generations"],
+        ),
         ("google:imagen-3.0-generate-001", &[]),
         ("inference-net:claude-haiku-4-5", &["messages"]),
         (

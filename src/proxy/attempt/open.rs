@@ -29,11 +29,8 @@ pub async fn open(
 ) -> Result<Box<HttpPeer>> {
     let live = ctx.live.clone();
     let metrics = &*gateway.metrics;
-    let (Some(routed), Some(caller), Some(surface)) = (
-        ctx.routed.as_deref_mut(),
-        ctx.caller.as_deref(),
-        ctx.surface,
-    ) else {
+    let surface = ctx.surface;
+    let (Some(routed), Some(caller)) = (ctx.routed.as_deref_mut(), ctx.caller.as_deref()) else {
         return Err(failed("a request without candidates"));
     };
     let asker = Asker {
@@ -79,16 +76,20 @@ pub async fn open(
     let mut peer = picked.peer;
     routed.current.endpoint = picked.index;
     let provider = live.catalog.provider(routed.plan.candidate().provider);
-    let asks = edits::asks_for_usage(provider, surface, charge::is_held(routed), routed.streamed);
+    let charged = charge::is_held(routed);
+    let asks = surface
+        .is_some_and(|surface| edits::asks_for_usage(provider, surface, charged, routed.streamed));
     let laid = match edits::lay_out(&routed.body, routed.model(&live), asks) {
         Ok(laid) => laid,
         Err(fault) => {
             routed.fault = Some(fault);
-            charge::close(routed, &live, Some(surface), How::Unseen, false);
+            charge::close(routed, &live, surface, How::Unseen, false);
             return Err(failed("the body cannot be edited"));
         }
     };
-    routed.current.length = laid.length;
+    // Of what is passed on without a body, nothing is said of one.
+    let has_body = routed.passed.is_none() || !routed.body.whole;
+    routed.current.length = laid.length.filter(|_| has_body);
     routed.current.edits = laid.made;
     let own = caller.policy.times();
     let waits = Waits::of(&upstream.times, Some(own), routed.streamed);

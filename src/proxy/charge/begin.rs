@@ -20,15 +20,15 @@ use crate::proxy::members;
 use crate::proxy::reject::{Code, Rejection};
 use crate::routing::failover::{Mode, Verdict};
 use crate::routing::plan::UpstreamModel;
-use crate::surface::Surface;
+use crate::surface::{Surface, Uses};
 
 /// Who asks for what.
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
     /// Who.
     pub caller: &'a Caller,
-    /// In which API shape.
-    pub surface: Surface,
+    /// In which API shape; none: it is passed on as it is.
+    pub surface: Option<Surface>,
     /// The request's id.
     pub request: &'a str,
 }
@@ -43,11 +43,11 @@ pub fn begin(
     ledger: &Arc<Ledger>,
     asker: Asker<'_>,
 ) -> Result<(), Unheld> {
-    if asker.surface == Surface::CountTokens {
+    let Some(surface) = asker.surface.filter(|it| it.uses() != Uses::Nothing) else {
         return Ok(());
-    }
+    };
     let bound = if is_charged_now(routed, live) {
-        reckoned(routed, live, asker.surface)?
+        reckoned(routed, live, surface)?
     } else {
         None
     };
@@ -58,7 +58,7 @@ pub fn begin(
             strict |= cap.is_some();
             // Nothing is held for what has no price, and its fee is owed all the same.
             strict &= bound.worst > Credits::ZERO;
-            let opening = opening(routed, live, asker, bound, strict);
+            let opening = opening(routed, live, (asker, surface), bound, strict);
             let hold = ledger.hold(opening, &caps(asker.caller));
             let hold = hold.map_err(|refused| Unheld::of(refused, ledger.now()))?;
             routed.current.cap = cap;
@@ -70,7 +70,7 @@ pub fn begin(
         None => {
             let payable = fee::payable(ledger, live, asker.caller, &caps(asker.caller));
             payable.map_err(|refused| Unheld::of(refused, ledger.now()))?;
-            Kept::Noted(opening(routed, live, asker, NOTHING, strict))
+            Kept::Noted(opening(routed, live, (asker, surface), NOTHING, strict))
         }
     };
     routed.current.open = Some(Box::new(Open {
@@ -136,7 +136,13 @@ fn caps(caller: &Caller) -> Caps {
     }
 }
 
-fn opening(routed: &Routed, live: &Live, asker: Asker<'_>, bound: Bound, strict: bool) -> Opening {
+fn opening(
+    routed: &Routed,
+    live: &Live,
+    (asker, surface): (Asker<'_>, Surface),
+    bound: Bound,
+    strict: bool,
+) -> Opening {
     let candidate = routed.plan.candidate();
     Opening {
         request: asker.request.into(),
@@ -148,7 +154,7 @@ fn opening(routed: &Routed, live: &Live, asker: Asker<'_>, bound: Bound, strict:
             UpstreamModel::Known(model) => Arc::clone(&live.catalog.model(*model).id),
             UpstreamModel::Written(name) => Arc::from(&**name),
         },
-        surface: asker.surface.name(),
+        surface: surface.name(),
         credential: routed.plan.credential().source,
         catalog: Arc::clone(&live.version),
         hold: bound.hold,

@@ -8,7 +8,7 @@ use crate::money::{Asked, Bound, Offer, Refused, Unbounded};
 use crate::proxy::body::Body;
 use crate::proxy::reject::{Code, Rejection};
 use crate::routing::plan::UpstreamModel;
-use crate::surface::Surface;
+use crate::surface::{Surface, Uses};
 
 /// Why the gateway's credential is not used for a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,8 +87,11 @@ impl<'a> Offers<'a> {
         provider: ProviderId,
         model: &UpstreamModel,
     ) -> Result<Option<Bound>, Unpaid> {
-        if !self.live.terms.charge || self.surface == Surface::CountTokens {
-            return Ok(None);
+        match self.surface.uses() {
+            _ if !self.live.terms.charge => return Ok(None),
+            Uses::Nothing => return Ok(None),
+            Uses::Untold => return Err(Unpaid::Model(Unbounded::Untold(self.surface))),
+            Uses::Tokens | Uses::Input => {}
         }
         let asked = self.asked()?;
         match of(self.live, provider, model, &asked) {

@@ -86,6 +86,10 @@ pub(super) fn dropped(why: Dropped<'_>, surface: Surface) -> (&'static str, Stri
             "not_on_credit",
             format!("the gateway's keys do not pay for it: {}", why.words()),
         ),
+        Dropped::Elsewhere(member) => (
+            "elsewhere",
+            format!("`{member}` refers to what one provider keeps, and another is tried first"),
+        ),
         Dropped::TooMany => (
             "too_many",
             "there are as many candidates as there may be".to_owned(),
