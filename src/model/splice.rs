@@ -211,7 +211,9 @@ impl Default for Pieces {
 }
 
 impl Pieces {
-    fn one(piece: Bytes) -> Self {
+    /// This one, unless it is empty.
+    #[must_use]
+    pub fn one(piece: Bytes) -> Self {
         if piece.is_empty() {
             Self::default()
         } else {

@@ -10,14 +10,16 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http::header::CONTENT_LENGTH;
 use pingora::protocols::http::ServerSession;
 use tokio::time::error::Elapsed;
 
 use super::memory::{ReplayMemory, Reservation};
+use super::packed::{self, Packed};
 use super::reject::{Code, Rejection};
 use crate::metrics::ReplayLost;
 use crate::model::scan::{Malformed, Member, Members, Scanner};
+use crate::usage::Coding;
 
 /// What is read of a body that may not be kept, before its model must have been found, in bytes.
 /// It is no more than the buffers that every connection has anyway, so it needs no share of the
@@ -44,7 +46,7 @@ pub struct Bounds {
 /// A body, read as far as routing needs it.
 #[derive(Debug)]
 pub struct Body {
-    /// The bytes read so far.
+    /// The bytes read so far; of one that came compressed, its text.
     pub bytes: Bytes,
     /// What the scanner found in them.
     pub scanner: Scanner,
@@ -56,6 +58,8 @@ pub struct Body {
     pub share: Option<Reservation>,
     /// Why it is not kept, where it is not.
     pub lost: Option<ReplayLost>,
+    /// What the client sent, where it came compressed.
+    pub packed: Option<Box<Packed>>,
 }
 
 impl Body {
@@ -76,6 +80,7 @@ impl Body {
             whole: true,
             share: None,
             lost: None,
+            packed: None,
         })
     }
 }
@@ -98,27 +103,41 @@ impl From<Rejection> for Unread {
 /// Reads the body of `session`, whose client waits to be told so (`Expect: 100-continue`) if it `expects`.
 ///
 /// # Errors
-/// A refusal when the body is absent, too large, encoded, not JSON or slower than allowed.
+/// A refusal when the body is absent, too large, compressed in a way that cannot be read, not JSON or slower than allowed.
 pub async fn read(
     session: &mut ServerSession,
     expects: bool,
     memory: &Arc<ReplayMemory>,
     bounds: &Bounds,
 ) -> Result<Body, Unread> {
-    let declared = examine(session, bounds)?;
-    let mut reader = Reader::new(declared, memory, bounds)?;
-    if expects {
-        let said = session.write_continue_response().await;
-        said.map_err(|_| Unread::Gone)?;
+    let (declared, coding) = examine(session, bounds)?;
+    if coding != Coding::Identity {
+        return Box::pin(read_packed(
+            session, expects, memory, bounds, declared, coding,
+        ))
+        .await;
     }
-    session.set_read_timeout(Some(bounds.client));
+    let mut reader = Reader::new(declared, memory, bounds)?;
+    begin(session, expects, bounds).await?;
     while !reader.satisfied() {
-        let Some(piece) = reader.piece(session).await? else {
+        let Some(piece) = next_piece(session, &mut reader.pace).await? else {
             return reader.finish(true);
         };
         reader.take(piece)?;
     }
     reader.finish(false)
+}
+
+async fn read_packed(
+    session: &mut ServerSession,
+    expects: bool,
+    memory: &Arc<ReplayMemory>,
+    bounds: &Bounds,
+    declared: Option<u64>,
+    coding: Coding,
+) -> Result<Body, Unread> {
+    begin(session, expects, bounds).await?;
+    packed::read(session, coding, declared, memory, bounds).await
 }
 
 /// A body that is passed on as it comes: nothing of it is read before, and nothing is kept.
@@ -132,11 +151,7 @@ pub async fn unread(
 ) -> Result<Body, Unread> {
     let whole = session.is_body_empty();
     let declared = declared(session, bounds)?;
-    if expects && !whole {
-        let said = session.write_continue_response().await;
-        said.map_err(|_| Unread::Gone)?;
-    }
-    session.set_read_timeout(Some(bounds.client));
+    begin(session, expects && !whole, bounds).await?;
     Ok(Body {
         bytes: Bytes::new(),
         scanner: Scanner::new(),
@@ -144,24 +159,31 @@ pub async fn unread(
         whole,
         share: None,
         lost: None,
+        packed: None,
     })
 }
 
-/// What can be said of a body from the header alone.
-fn examine(session: &mut ServerSession, bounds: &Bounds) -> Result<Option<u64>, Rejection> {
+/// Lets the client send.
+async fn begin(session: &mut ServerSession, expects: bool, bounds: &Bounds) -> Result<(), Unread> {
+    if expects {
+        let said = session.write_continue_response().await;
+        said.map_err(|_| Unread::Gone)?;
+    }
+    session.set_read_timeout(Some(bounds.client));
+    Ok(())
+}
+
+/// What can be said of a body from the header alone: its length, and how it is compressed.
+fn examine(
+    session: &mut ServerSession,
+    bounds: &Bounds,
+) -> Result<(Option<u64>, Coding), Rejection> {
     if session.is_body_empty() {
         return Err(empty());
     }
     let headers = &session.req_header().headers;
-    if let Some(coding) = headers.get(CONTENT_ENCODING)
-        && !coding.as_bytes().eq_ignore_ascii_case(b"identity")
-    {
-        return Err(Rejection::new(
-            Code::UnsupportedEncoding,
-            "The request body is compressed. Send it without Content-Encoding.",
-        ));
-    }
-    declared(session, bounds)
+    let coding = packed::coding(headers)?;
+    Ok((declared(session, bounds)?, coding))
 }
 
 /// The length that is announced, which must be one that is taken.
@@ -176,14 +198,16 @@ fn declared(session: &ServerSession, bounds: &Bounds) -> Result<Option<u64>, Rej
     }
 }
 
-fn empty() -> Rejection {
+/// The refusal for a body of nothing.
+pub(super) fn empty() -> Rejection {
     Rejection::new(
         Code::InvalidRequest,
         "The request body is empty. Send a JSON object with a `model`.",
     )
 }
 
-fn too_large(limit: u64) -> Rejection {
+/// The refusal for a body that is larger than any may be.
+pub(super) fn too_large(limit: u64) -> Rejection {
     Rejection::new(
         Code::BodyTooLarge,
         format!(
@@ -201,11 +225,31 @@ pub fn malformed(fault: &Malformed) -> Rejection {
     )
 }
 
-fn slow() -> Rejection {
+/// The refusal for a body that does not come.
+pub(super) fn slow() -> Rejection {
     Rejection::new(
         Code::InvalidRequest,
         "The request body did not arrive in time. Send it without pauses.",
     )
+}
+
+/// The next piece of the body, if there is one, in the client's time.
+pub(super) async fn next_piece(
+    session: &mut ServerSession,
+    pace: &mut Pace,
+) -> Result<Option<Bytes>, Unread> {
+    loop {
+        match at_once_or(|| pace.left(), session.read_request_body()).await {
+            Ok(Ok(piece)) => return Ok(piece),
+            Ok(Err(error)) => {
+                // Where the next request would begin is not known.
+                session.set_keepalive(None);
+                return Err(unreadable(&error));
+            }
+            Err(_) if pace.turn() => {}
+            Err(_) => return Err(slow().into()),
+        }
+    }
 }
 
 /// Gathers pieces under the limits.
@@ -256,21 +300,6 @@ impl<'a> Reader<'a> {
 
     fn names_model(&self) -> bool {
         self.scanner.members().get(Member::Model).is_some()
-    }
-
-    async fn piece(&mut self, session: &mut ServerSession) -> Result<Option<Bytes>, Unread> {
-        loop {
-            match at_once_or(|| self.pace.left(), session.read_request_body()).await {
-                Ok(Ok(piece)) => return Ok(piece),
-                Ok(Err(error)) => {
-                    // Where the next request would begin is not known.
-                    session.set_keepalive(None);
-                    return Err(unreadable(&error));
-                }
-                Err(_) if self.pace.turn() => {}
-                Err(_) => return Err(slow().into()),
-            }
-        }
     }
 
     fn take(&mut self, piece: Bytes) -> Result<(), Rejection> {
@@ -361,6 +390,7 @@ impl<'a> Reader<'a> {
             share: self.share,
             // What has been read to its end is kept, in whatever memory.
             lost: self.lost.filter(|_| !whole),
+            packed: None,
         })
     }
 }
@@ -394,7 +424,7 @@ fn unreadable(error: &pingora::Error) -> Unread {
 
 /// Watches how fast a client sends: in windows of time, each with a least number of bytes.
 #[derive(Debug)]
-struct Pace {
+pub(super) struct Pace {
     window: Duration,
     since: Instant,
     last: Instant,
@@ -402,7 +432,8 @@ struct Pace {
 }
 
 impl Pace {
-    fn new(window: Duration) -> Self {
+    /// A window begins.
+    pub(super) fn new(window: Duration) -> Self {
         let now = Instant::now();
         Self {
             window,
@@ -420,7 +451,7 @@ impl Pace {
     }
 
     /// Counts a piece; false when a whole window went by with too little in it.
-    fn keep(&mut self, bytes: u64) -> bool {
+    pub(super) fn keep(&mut self, bytes: u64) -> bool {
         let now = Instant::now();
         self.bytes += bytes;
         self.last = now;

@@ -46,6 +46,12 @@ impl Made {
         self.0 & other.0 == other.0
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_none(self) -> bool {
+        self == Self::default()
+    }
+
     /// Their published names; empty where there are none.
     #[must_use]
     pub fn names(self) -> &'static str {

@@ -30,6 +30,7 @@ pub mod memory;
 mod meter;
 mod models;
 mod order;
+mod packed;
 mod pass;
 mod preflight;
 mod quota;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
@@ -14,7 +14,7 @@ use pingora_proxy::Session;
 use super::context::RequestContext;
 use super::reject::{Code, Rejection};
 use super::response;
-use super::{Gateway, address};
+use super::{Gateway, address, packed};
 use crate::surface::Dialect;
 
 /// The largest rest of a body that is read to keep a connection, in bytes.
@@ -60,6 +60,9 @@ impl Gateway {
                     "GET, HEAD"
                 },
             )?;
+        }
+        if rejection.code == Code::UnsupportedEncoding {
+            header.insert_header(ACCEPT_ENCODING, packed::ACCEPTED)?;
         }
         if !rejection.code.worth_a_retry() {
             header.insert_header("x-should-retry", "false")?;

@@ -386,13 +386,19 @@ async fn a_body_that_is_too_large_or_encoded_is_refused() {
             header(surface, "content-encoding", coding, &["Content-Encoding"])
                 .is(415, "unsupported_encoding")
         };
+        // Plain text that is said to be compressed.
+        let plain = |coding: &str| {
+            header(surface, "content-encoding", coding, &["Content-Encoding"])
+                .is(400, "invalid_request")
+        };
         vec![
             large(BODY_MAX + 1),
             large(BODY_MAX + 1).unannounced(),
             large(100 * BODY_MAX),
             large(100 * BODY_MAX).unannounced(),
-            coded("gzip"),
-            coded("br"),
+            plain("gzip"),
+            plain("br"),
+            coded("compress"),
             coded("identity, gzip"),
         ]
     })

@@ -189,7 +189,9 @@ async fn every_refusal_before_the_body_was_read_can_be_read() {
             (405, post("/v1/models").bearer(key)),
             (
                 415,
-                post(TARGET).bearer(key).header("content-encoding", "gzip"),
+                post(TARGET)
+                    .bearer(key)
+                    .header("content-encoding", "compress"),
             ),
         ]
     };
@@ -211,10 +213,10 @@ async fn a_client_that_sends_everything_before_it_reads_sees_the_refusal() {
     let lab = Lab::new().await;
     let body = vec![b' '; 1 << 20];
     let length = format!(
-        "Content-Length: {}\r\nContent-Encoding: gzip\r\n",
+        "Content-Length: {}\r\nContent-Encoding: compress\r\n",
         body.len()
     );
-    let coded = b"Transfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n";
+    let coded = b"Transfer-Encoding: chunked\r\nContent-Encoding: compress\r\n";
     for request in [
         lab.request(length.as_bytes(), &body),
         lab.request(coded, &chunked(&body)),

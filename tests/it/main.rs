@@ -22,6 +22,7 @@ mod byok_master;
 mod byok_secrets;
 mod catalog;
 mod commands;
+mod compressed;
 mod credit;
 mod credit_cap;
 mod credit_endings;

@@ -119,7 +119,7 @@ impl Lab {
             with(r#"{"model":"good:m","model":"bad:m"}"#),
             chat.post("good:m")
                 .bearer(key)
-                .header("content-encoding", "gzip"),
+                .header("content-encoding", "compress"),
             chat.post("good:m")
                 .bearer(key)
                 .header("tollgate-provider", "nobody-there"),

@@ -18,6 +18,7 @@ pub mod dns;
 pub mod edits;
 pub mod gateway;
 pub mod http1;
+pub mod packed;
 #[cfg(test)]
 mod selftest;
 pub mod sha;
