@@ -143,6 +143,12 @@ impl Key {
         &self.health
     }
 
+    /// The key itself, for the one place that looks for it in answers.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.plain.as_bytes()
+    }
+
     /// Puts the key on a request.
     ///
     /// # Errors

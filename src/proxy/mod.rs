@@ -25,6 +25,7 @@ mod id;
 mod keys;
 mod limited;
 mod look;
+mod masked;
 mod members;
 pub mod memory;
 mod meter;
@@ -52,6 +53,7 @@ use std::time::{Instant, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use pingora::http::{RequestHeader, ResponseHeader};
 use pingora::modules::http::HttpModules;
 use pingora::protocols::Digest;
@@ -251,9 +253,20 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         fault::injected(session, "upstream_response_filter");
+        masked::answer(response, ctx)?;
         if !response.status.is_informational() {
             attempt::judge(ctx, &self.metrics, response);
         }
+        Ok(())
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _session: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut RequestContext,
+    ) -> Result<()> {
+        masked::trailers(trailers, ctx);
         Ok(())
     }
 

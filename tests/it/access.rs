@@ -73,6 +73,35 @@ fn places(key: &str, path: &str, body: &str) -> Vec<(&'static str, Request)> {
             "authorization: BEARER",
             at("").header("authorization", &format!("BEARER   {key}")),
         ),
+        (
+            "Authorization: Bearer, far off",
+            at("").header("authorization", &format!("  Bearer \t   {key}  ")),
+        ),
+        (
+            "Authorization twice",
+            at("").header("authorization", "Basic dTpw").bearer(key),
+        ),
+        (
+            "x-api-key three times",
+            at("")
+                .header("x-api-key", "")
+                .header("x-api-key", "sk-of-somebody")
+                .header("x-api-key", key),
+        ),
+        (
+            "the WebSocket subprotocol twice",
+            at("")
+                .header("Sec-WebSocket-Protocol", "realtime")
+                .header("Sec-WebSocket-Protocol", &offered[10..]),
+        ),
+        (
+            "?key= three times",
+            at(&format!("?key=&key={key}&beta=true&k%65y={key}")),
+        ),
+        (
+            "?key= beside another's",
+            at(&format!("?%6B%65%79=AIza0123&beta=true&key={key}")),
+        ),
         ("Authorization, bare", at("").header("Authorization", key)),
         ("x-api-key", at("").header("X-Api-Key", key)),
         ("api-key", at("").header("api-key", key)),
@@ -297,11 +326,20 @@ async fn two_different_keys_are_refused_wherever_they_stand() {
     for surface in SURFACES {
         let ask = || surface.post("one:small");
         let with_query = format!("{}?key={second}", surface.path);
+        let with = |query: &str| {
+            let target = format!("{}?{query}", surface.path);
+            client::post(&target, surface.body("one:small"))
+        };
+        let offered = format!("realtime, openai-insecure-api-key.{second}");
         for request in [
             ask().header("tollgate-key", first).bearer(second),
             ask().bearer(first).header("x-api-key", second),
             ask().bearer(first).bearer(second),
             client::post(&with_query, surface.body("one:small")).bearer(first),
+            ask().header("x-api-key", first).header("x-api-key", second),
+            with(&format!("key={first}&key={second}")),
+            with(&format!("k%65y={first}&a=1&%6B%65%79=%74{}", &second[1..])),
+            with(&format!("key={first}")).header("sec-websocket-protocol", &offered),
         ] {
             let message = refused(
                 &gateway.send(&request).await,

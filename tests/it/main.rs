@@ -33,6 +33,7 @@ mod discover;
 mod dns;
 mod docs;
 mod early_answer;
+mod echoes;
 mod endpoints;
 mod errors;
 mod explain;

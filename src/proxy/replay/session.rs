@@ -51,6 +51,7 @@ impl CustomSession for Replay {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        let tasks = self.shared.masked(tasks);
         if self.withholding() {
             return self.keep(tasks);
         }

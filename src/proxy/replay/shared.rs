@@ -15,6 +15,7 @@ use crate::model::splice::Pieces;
 use crate::proxy::body::Tail;
 use crate::proxy::flow::{self, Flow};
 use crate::proxy::held::Held;
+use crate::proxy::masked::Mask;
 use crate::proxy::reject::Rejection;
 use crate::usage::Extra;
 
@@ -57,6 +58,7 @@ pub(super) struct State {
     pub(super) withheld: Option<Withheld>,
     pub(super) held: Option<Box<Held>>,
     pub(super) extra: Option<Box<Extra>>,
+    pub(super) mask: Option<Box<Mask>>,
     pub(super) stop: bool,
     pub(super) absence: Absence,
     pub(super) cause: Option<Cause>,
@@ -83,6 +85,7 @@ impl Shared {
                 withheld: None,
                 held: None,
                 extra: None,
+                mask: None,
                 stop: false,
                 absence: Absence::default(),
                 cause: None,
@@ -108,6 +111,7 @@ impl Shared {
         state.withhold_until = None;
         state.held = None;
         state.extra = None;
+        state.mask = None;
         state.stop = false;
         state.absence.read_on = false;
         state.cause = None;

@@ -1,0 +1,161 @@
+//! E5: a credential of the gateway's, or of an account's store, that an upstream repeats does not reach the client: it is
+//! written over with stars, as many as it had bytes.
+//!
+//! Looked at are the header of every answer, its reason phrase and its trailers, and the bodies of those that are no
+//! success. The header is looked at before anything else sees it, so that what is logged of it has no credential either.
+//! Absent: bodies of successes, and encodings other than JSON's escapes, percent-encoding and the content codings.
+
+mod gathered;
+mod masker;
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use log::debug;
+use pingora::Result;
+use pingora::http::ResponseHeader;
+
+pub use gathered::{Gathered, no_longer_coded};
+pub use masker::Masker;
+
+use super::context::RequestContext;
+use super::decoded;
+use crate::credentials::Key;
+use crate::usage::Coding;
+
+/// What is done with the body of an answer that may tell the credential.
+pub enum Mask {
+    /// It is looked at as it passes.
+    Passing(Box<Masker>),
+    /// It is compressed, and looked at when it is whole.
+    Gathering(Box<Gathered>),
+}
+
+impl Mask {
+    /// For an answer with these headers; none where the key is too short to be a secret, or nobody here can read the body.
+    fn of(headers: &HeaderMap, key: &Arc<Key>) -> Option<Self> {
+        match decoded::coding(headers)? {
+            Coding::Identity => Some(Self::Passing(Box::new(Masker::new(key)?))),
+            coding => Some(Self::Gathering(Box::new(Gathered::new(coding, key)))),
+        }
+    }
+}
+
+/// The credential that the request under way goes on with, if it is one of ours.
+fn credential(ctx: &RequestContext) -> Option<&Arc<Key>> {
+    let credential = ctx.routed.as_deref()?.plan.credential();
+    credential
+        .key
+        .as_ref()
+        .filter(|_| credential.source.is_ours())
+}
+
+/// Looks at a header that an upstream has sent, before anything else does, and has the body looked at where it is no
+/// success.
+///
+/// # Errors
+/// Pingora's, when a header cannot be set.
+pub fn answer(response: &mut ResponseHeader, ctx: &RequestContext) -> Result<()> {
+    let Some(key) = credential(ctx) else {
+        return Ok(());
+    };
+    header(response, key)?;
+    let status = response.status;
+    if !status.is_success()
+        && !status.is_informational()
+        && let Some(routed) = ctx.routed.as_deref()
+        && let Some(mask) = Mask::of(&response.headers, key)
+    {
+        routed.replay.mask(mask);
+    }
+    Ok(())
+}
+
+/// The same of trailers.
+pub fn trailers(trailers: &mut HeaderMap, ctx: &RequestContext) {
+    let Some(key) = credential(ctx) else {
+        return;
+    };
+    for value in trailers.values_mut() {
+        if let Some(masked) = masked(value.as_bytes(), key) {
+            *value = masked;
+        }
+    }
+}
+
+fn header(response: &mut ResponseHeader, key: &Arc<Key>) -> Result<()> {
+    let phrase = response.get_reason_phrase().unwrap_or_default();
+    if masked(phrase.as_bytes(), key).is_some() {
+        response.set_reason_phrase(None)?;
+    }
+    let tells = |value: &HeaderValue| masked(value.as_bytes(), key).is_some();
+    let mut telling: Vec<HeaderName> = Vec::new();
+    for (name, value) in &response.headers {
+        if tells(value) && !telling.contains(name) {
+            telling.push(name.clone());
+        }
+    }
+    for name in telling {
+        debug!("an upstream repeats its credential in `{name}`");
+        let values: Vec<HeaderValue> = response.headers.get_all(&name).iter().cloned().collect();
+        response.remove_header(&name);
+        for value in values {
+            let masked = masked(value.as_bytes(), key).unwrap_or(value);
+            response.append_header(name.clone(), masked)?;
+        }
+    }
+    Ok(())
+}
+
+/// The value with the credential written over; none where it is not there.
+fn masked(value: &[u8], key: &Arc<Key>) -> Option<HeaderValue> {
+    if value.len() < key.expose().len() {
+        return None;
+    }
+    let is_plain = || memchr::memmem::find(value, key.expose()).is_some();
+    let may_be_escaped = || memchr::memchr2(b'%', b'\\', value).is_some();
+    if !may_be_escaped() && !is_plain() {
+        return None;
+    }
+    let mut masker = Masker::new(key)?;
+    let mut masked = masker.take(value).to_vec();
+    masked.extend_from_slice(&masker.finish());
+    let value = masker.has_found().then(|| HeaderValue::from_bytes(&masked));
+    value?.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_of_a_header_is_looked_at_and_the_others_stay() {
+        let key = Arc::new(Key::new("sk-canary-1234", Arc::default()).expect("a key"));
+        let mut response = ResponseHeader::build(401, None).expect("a header");
+        for (name, value) in [
+            ("www-authenticate", "Bearer realm=\"sk-canary-1234\""),
+            ("x-echo", "one"),
+            ("x-echo", "sk-canary-1234"),
+            ("x-echo", "three"),
+            ("location", "/?key=sk%2Dcanary%2d1234&a=%20"),
+            ("x-request-id", "sk-canary-123"),
+        ] {
+            response.append_header(name, value).expect("set");
+        }
+        let phrase = Some("No sk-canary-1234");
+        response.set_reason_phrase(phrase).expect("set");
+        header(&mut response, &key).expect("masked");
+        let all = |name| {
+            let values = response.headers.get_all(name).iter();
+            values
+                .map(|value| value.to_str().expect("text"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(all("www-authenticate"), ["Bearer realm=\"**************\""]);
+        assert_eq!(all("x-echo"), ["one", "**************", "three"]);
+        assert_eq!(all("location"), ["/?key=******************&a=%20"]);
+        // Not the key, but all that is known of it is.
+        assert_eq!(all("x-request-id"), ["sk-canary-123"]);
+        assert_eq!(response.get_reason_phrase(), Some("Unauthorized"));
+    }
+}
