@@ -35,6 +35,14 @@ pub enum Surface {
     Decisions,
     /// `POST /v1/fim/completions` (Mistral): what stands between two texts.
     Fim,
+    /// `POST /v1/audio/transcriptions` (OpenAI).
+    AudioTranscriptions,
+    /// `POST /v1/audio/translations` (OpenAI).
+    AudioTranslations,
+    /// `POST /v1/images/edits` (OpenAI).
+    ImagesEdits,
+    /// `POST /v1/images/variations` (OpenAI).
+    ImagesVariations,
 }
 
 /// How errors, model lists and ids look to the client that uses a surface.
@@ -53,6 +61,8 @@ pub enum Dialect {
 pub enum ModelAt {
     /// The top-level member `model` of a JSON body.
     JsonBody,
+    /// The field `model` of a form (`multipart/form-data`); as above where a client sends JSON all the same.
+    Multipart,
 }
 
 /// What a request of a surface uses.
@@ -202,6 +212,38 @@ pub const TABLE: &[Spec] = &[
         model_at: ModelAt::JsonBody,
         typed_events: false,
     },
+    Spec {
+        surface: Surface::AudioTranscriptions,
+        name: "audio_transcriptions",
+        path: "/audio/transcriptions",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::Multipart,
+        typed_events: true,
+    },
+    Spec {
+        surface: Surface::AudioTranslations,
+        name: "audio_translations",
+        path: "/audio/translations",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::Multipart,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::ImagesEdits,
+        name: "images_edits",
+        path: "/images/edits",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::Multipart,
+        typed_events: true,
+    },
+    Spec {
+        surface: Surface::ImagesVariations,
+        name: "images_variations",
+        path: "/images/variations",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::Multipart,
+        typed_events: false,
+    },
 ];
 
 impl Surface {
@@ -231,7 +273,13 @@ impl Surface {
             Self::Embeddings | Self::Moderations => Uses::Input,
             Self::CountTokens | Self::ResponsesInputTokens => Uses::Nothing,
             // Of `rerank` providers count searches, or the question once for each document.
-            Self::ImagesGenerations | Self::AudioSpeech | Self::Rerank => Uses::Untold,
+            Self::ImagesGenerations
+            | Self::AudioSpeech
+            | Self::Rerank
+            | Self::AudioTranscriptions
+            | Self::AudioTranslations
+            | Self::ImagesEdits
+            | Self::ImagesVariations => Uses::Untold,
         }
     }
 

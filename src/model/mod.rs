@@ -2,6 +2,7 @@
 //! is put in its place (`splice`). Works on bytes alone. Knows nothing of HTTP, of the catalog, or
 //! of which model is allowed to whom, and never builds a tree of the document.
 
+pub mod form;
 pub mod scan;
 pub mod splice;
 pub mod stream_options;

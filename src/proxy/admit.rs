@@ -20,7 +20,7 @@ use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
 use super::way::Way;
-use super::{affinity, attempts, framing, order, pass, preflight, quota};
+use super::{affinity, attempts, form, framing, order, pass, preflight, quota};
 use crate::access::{Caller, presented, times};
 use crate::byok::keys::StoredKeys;
 use crate::catalog::ProviderId;
@@ -177,7 +177,13 @@ impl Gateway {
         let admitted = quota::enter(ctx.caller.as_ref())?;
         let bounds = bounds(&ctx.live);
         session.set_write_timeout(Some(bounds.client));
-        let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
+        let body = match form::of(session, surface)? {
+            None => body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?,
+            Some(form) => {
+                let (session, expects) = (session.as_mut(), ctx.seen.expect);
+                Box::pin(form::read(session, expects, &self.memory, &bounds, form)).await?
+            }
+        };
         let lost = body.lost;
         let headers = &session.req_header().headers;
         let stored = self.stored.pin();

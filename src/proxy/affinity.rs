@@ -47,8 +47,9 @@ pub fn of(account: &str, seen: Seen, headers: &HeaderMap, body: &Body, beginning
             return hash::of([account, NAMED, name.as_bytes()]);
         }
     }
-    let end = body.bytes.len().min(beginning);
-    hash::of([account, BEGINNING, &body.bytes[..end]])
+    let bytes = body.sent();
+    let end = bytes.len().min(beginning);
+    hash::of([account, BEGINNING, &bytes[..end]])
 }
 
 fn header(headers: &HeaderMap) -> Option<&[u8]> {

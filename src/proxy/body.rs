@@ -14,10 +14,12 @@ use http::header::CONTENT_LENGTH;
 use pingora::protocols::http::ServerSession;
 use tokio::time::error::Elapsed;
 
+use super::form::{self, Upload};
 use super::memory::{ReplayMemory, Reservation};
 use super::packed::{self, Packed};
 use super::reject::{Code, Rejection};
 use crate::metrics::ReplayLost;
+use crate::model::form::Form;
 use crate::model::scan::{Malformed, Member, Members, Scanner};
 use crate::usage::Coding;
 
@@ -46,7 +48,7 @@ pub struct Bounds {
 /// A body, read as far as routing needs it.
 #[derive(Debug)]
 pub struct Body {
-    /// The bytes read so far; of one that came compressed, its text.
+    /// The bytes read so far; of one that came compressed, its text; of a form, what stands for it.
     pub bytes: Bytes,
     /// What the scanner found in them.
     pub scanner: Scanner,
@@ -60,9 +62,19 @@ pub struct Body {
     pub lost: Option<ReplayLost>,
     /// What the client sent, where it came compressed.
     pub packed: Option<Box<Packed>>,
+    /// The form, where it is one.
+    pub upload: Option<Box<Upload>>,
 }
 
 impl Body {
+    /// The bytes that say most of what is sent: those of the form, or those that were scanned.
+    #[must_use]
+    pub fn sent(&self) -> &Bytes {
+        self.upload
+            .as_ref()
+            .map_or(&self.bytes, |upload| &upload.bytes)
+    }
+
     /// A body that was not sent, to be explained.
     ///
     /// # Errors
@@ -81,6 +93,7 @@ impl Body {
             share: None,
             lost: None,
             packed: None,
+            upload: None,
         })
     }
 }
@@ -117,7 +130,65 @@ pub async fn read(
         ))
         .await;
     }
-    let mut reader = Reader::new(declared, memory, bounds)?;
+    let scanner = Scanner::new();
+    let got = gather(session, expects, memory, bounds, declared, scanner).await?;
+    Ok(Body {
+        bytes: got.bytes,
+        scanner: got.scanner,
+        declared: got.declared,
+        whole: got.whole,
+        share: got.share,
+        lost: got.lost,
+        packed: None,
+        upload: None,
+    })
+}
+
+/// What a body passes on its way in.
+pub(super) trait Reading {
+    /// Reads on.
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), Rejection>;
+    /// Whether what came is whole.
+    fn finish(&self) -> Result<(), Rejection>;
+    /// Whether the model is known.
+    fn names_model(&self) -> bool;
+}
+
+impl Reading for Scanner {
+    fn feed(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
+        let scanned = Self::feed(self, bytes).map(drop);
+        scanned.map_err(|fault| malformed(&fault))
+    }
+
+    fn finish(&self) -> Result<(), Rejection> {
+        Self::finish(self).map_err(|fault| malformed(&fault))
+    }
+
+    fn names_model(&self) -> bool {
+        self.members().get(Member::Model).is_some()
+    }
+}
+
+/// What was read of a body: as [`Body`] has it.
+pub(super) struct Gathered<R> {
+    pub(super) bytes: Bytes,
+    pub(super) scanner: R,
+    pub(super) declared: Option<u64>,
+    pub(super) whole: bool,
+    pub(super) share: Option<Reservation>,
+    pub(super) lost: Option<ReplayLost>,
+}
+
+/// Reads a body through `scanner`: all of it where it may be kept, else as much as it takes to find the model.
+pub(super) async fn gather<R: Reading>(
+    session: &mut ServerSession,
+    expects: bool,
+    memory: &Arc<ReplayMemory>,
+    bounds: &Bounds,
+    declared: Option<u64>,
+    scanner: R,
+) -> Result<Gathered<R>, Unread> {
+    let mut reader = Reader::new(declared, memory, bounds, scanner)?;
     begin(session, expects, bounds).await?;
     while !reader.satisfied() {
         let Some(piece) = next_piece(session, &mut reader.pace).await? else {
@@ -160,6 +231,7 @@ pub async fn unread(
         share: None,
         lost: None,
         packed: None,
+        upload: None,
     })
 }
 
@@ -174,7 +246,7 @@ async fn begin(session: &mut ServerSession, expects: bool, bounds: &Bounds) -> R
 }
 
 /// What can be said of a body from the header alone: its length, and how it is compressed.
-fn examine(
+pub(super) fn examine(
     session: &mut ServerSession,
     bounds: &Bounds,
 ) -> Result<(Option<u64>, Coding), Rejection> {
@@ -253,7 +325,7 @@ pub(super) async fn next_piece(
 }
 
 /// Gathers pieces under the limits.
-struct Reader<'a> {
+struct Reader<'a, R> {
     bounds: &'a Bounds,
     declared: Option<u64>,
     share: Option<Reservation>,
@@ -262,15 +334,16 @@ struct Reader<'a> {
     first: Option<Bytes>,
     rest: BytesMut,
     length: u64,
-    scanner: Scanner,
+    scanner: R,
     pace: Pace,
 }
 
-impl<'a> Reader<'a> {
+impl<'a, R: Reading> Reader<'a, R> {
     fn new(
         declared: Option<u64>,
         memory: &Arc<ReplayMemory>,
         bounds: &'a Bounds,
+        scanner: R,
     ) -> Result<Self, Rejection> {
         let wanted = declared.unwrap_or(FIRST_SHARE.min(bounds.replay));
         let fits = wanted <= bounds.replay;
@@ -288,18 +361,14 @@ impl<'a> Reader<'a> {
             first: None,
             rest: BytesMut::new(),
             length: 0,
-            scanner: Scanner::new(),
+            scanner,
             pace: Pace::new(bounds.client),
         })
     }
 
     /// Whether routing can begin although the body has not ended.
     fn satisfied(&self) -> bool {
-        self.lost.is_some() && self.names_model()
-    }
-
-    fn names_model(&self) -> bool {
-        self.scanner.members().get(Member::Model).is_some()
+        self.lost.is_some() && self.scanner.names_model()
     }
 
     fn take(&mut self, piece: Bytes) -> Result<(), Rejection> {
@@ -311,9 +380,7 @@ impl<'a> Reader<'a> {
             return Err(slow());
         }
         self.pay()?;
-        self.scanner
-            .feed(&piece)
-            .map_err(|fault| malformed(&fault))?;
+        self.scanner.feed(&piece)?;
         self.store(piece);
         Ok(())
     }
@@ -327,7 +394,7 @@ impl<'a> Reader<'a> {
         if self.lost.is_none() && !self.grow() {
             self.lost = Some(ReplayLost::ProcessCap);
         }
-        if self.lost.is_some() && !self.names_model() && self.length > PEEK as u64 {
+        if self.lost.is_some() && !self.scanner.names_model() && self.length > PEEK as u64 {
             return Err(self.no_room());
         }
         Ok(())
@@ -375,14 +442,14 @@ impl<'a> Reader<'a> {
         self.rest.extend_from_slice(&piece);
     }
 
-    fn finish(self, whole: bool) -> Result<Body, Unread> {
+    fn finish(self, whole: bool) -> Result<Gathered<R>, Unread> {
         if whole {
             if self.length == 0 {
                 return Err(empty().into());
             }
-            self.scanner.finish().map_err(|fault| malformed(&fault))?;
+            self.scanner.finish()?;
         }
-        Ok(Body {
+        Ok(Gathered {
             bytes: self.first.unwrap_or_else(|| self.rest.freeze()),
             scanner: self.scanner,
             declared: self.declared,
@@ -390,7 +457,6 @@ impl<'a> Reader<'a> {
             share: self.share,
             // What has been read to its end is kept, in whatever memory.
             lost: self.lost.filter(|_| !whole),
-            packed: None,
         })
     }
 }
@@ -484,9 +550,11 @@ impl Pace {
 /// rules that it must keep.
 #[derive(Debug)]
 pub struct Tail {
-    /// Reads it as JSON; none where it is passed on, whatever it is.
+    /// Reads it as JSON; none where it is a form, or passed on, whatever it is.
     scanner: Option<Scanner>,
-    /// Where it ends, if that is known: nobody asks for more behind that.
+    /// Reads it as a form, where it is one.
+    form: Option<Box<Form>>,
+    /// The length that was announced, in bytes: nobody asks for more behind that.
     declared: Option<u64>,
     length: u64,
     limit: u64,
@@ -503,9 +571,10 @@ impl Tail {
     pub fn of(body: &Body, bounds: &Bounds, charged: bool) -> Self {
         Self {
             known: charged.then(|| Box::new(body.scanner.members().clone())),
-            scanner: Some(body.scanner.clone()),
-            declared: None,
-            length: body.bytes.len() as u64,
+            scanner: body.upload.is_none().then(|| body.scanner.clone()),
+            form: (body.upload.as_ref()).map(|upload| Box::new(upload.form.clone())),
+            declared: body.declared,
+            length: body.sent().len() as u64,
             limit: bounds.body,
             pace: Pace::new(bounds.client),
             ended: false,
@@ -520,6 +589,7 @@ impl Tail {
             known: None,
             declared,
             scanner: None,
+            form: None,
             length: 0,
             limit: bounds.body,
             pace: Pace::new(bounds.client),
@@ -573,6 +643,9 @@ impl Tail {
     fn check(&mut self, piece: Option<&[u8]>) -> Result<(), Rejection> {
         let Some(piece) = piece else {
             self.ended = true;
+            if let Some(form) = &self.form {
+                return form.finish().map_err(form::flawed);
+            }
             let finished = self.scanner.as_ref().map_or(Ok(()), Scanner::finish);
             return finished.map_err(|fault| malformed(&fault));
         };
@@ -582,6 +655,14 @@ impl Tail {
         }
         if !self.pace.keep(piece.len() as u64) {
             return Err(slow());
+        }
+        if let Some(form) = &mut self.form {
+            form.feed(piece).map_err(form::flawed)?;
+            if self.declared == Some(self.length) {
+                // What it ends with is not sent where that is no end: the upstream would have all that was announced.
+                form.finish().map_err(form::flawed)?;
+            }
+            return Ok(());
         }
         let Some(scanner) = &mut self.scanner else {
             self.ended |= self.declared == Some(self.length);

@@ -119,7 +119,7 @@ impl Routed {
     /// Bytes of the request's body, as far as they are known.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.body.declared.unwrap_or(self.body.bytes.len() as u64)
+        self.body.declared.unwrap_or(self.body.sent().len() as u64)
     }
 
     /// The id of the model being tried, as its provider calls it.

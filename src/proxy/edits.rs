@@ -26,7 +26,7 @@ pub struct Made(u8);
 
 impl Made {
     /// E1: the value of `model`.
-    const RENAMED: Self = Self(1);
+    pub const RENAMED: Self = Self(1);
     /// E2: the member `models` is taken out.
     const TAKEN_OUT: Self = Self(2);
     /// E3: `stream_options.include_usage` is set.

@@ -19,6 +19,7 @@ pub mod explain;
 mod fault;
 mod finish;
 mod flow;
+mod form;
 mod framing;
 mod held;
 mod id;

@@ -92,11 +92,16 @@ pub fn reserve(
 
 /// What a request may use: its body, and the longest answer that it asks for.
 fn estimate(surface: Option<Surface>, routed: &Routed) -> u64 {
+    let output = || output_cap(routed).unwrap_or(OUTPUT_ASSUMED);
+    if routed.body.upload.is_some() {
+        // Of a file, the bytes say nothing of tokens.
+        return output();
+    }
     let input = routed.length() / BYTES_PER_TOKEN;
     match surface.map_or(Uses::Nothing, Surface::uses) {
         Uses::Nothing => 0,
         Uses::Input | Uses::Untold => input,
-        Uses::Tokens => input.saturating_add(output_cap(routed).unwrap_or(OUTPUT_ASSUMED)),
+        Uses::Tokens => input.saturating_add(output()),
     }
 }
 

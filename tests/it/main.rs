@@ -43,6 +43,7 @@ mod failover_keys;
 mod failover_lost;
 mod failover_matrix;
 mod failover_status;
+mod forms;
 mod framing;
 mod framing_good;
 mod h2_refused;

@@ -65,11 +65,15 @@ impl Expected {
 
 /// Surfaces whose answers say nothing of what was used: questions how many tokens there are, and what is not charged by
 /// tokens.
-const UNTOLD: [&str; 6] = [
+const UNTOLD: [&str; 10] = [
     "count_tokens",
     "responses_input_tokens",
     "images_generations",
+    "images_edits",
+    "images_variations",
     "audio_speech",
+    "audio_transcriptions",
+    "audio_translations",
     "moderations",
     "rerank",
 ];

@@ -198,6 +198,9 @@ fn usually_serves(surface: Surface, kind: Kind) -> bool {
         Surface::Decisions => kind == Kind::Decisions,
         // None is for nothing else.
         Surface::Fim => false,
+        Surface::AudioTranscriptions | Surface::AudioTranslations => kind == Kind::Transcription,
+        // Which of a provider's models do is told of each.
+        Surface::ImagesEdits | Surface::ImagesVariations => false,
     }
 }
 

@@ -219,7 +219,7 @@ type Row = (
 );
 
 #[rustfmt::skip]
-const ROUTES: [Row; 56] = [
+const ROUTES: [Row; 63] = [
     ("openai", Surface::ResponsesCompact, "api.openai.com", "/v1/responses/compact", "", NO_HEADERS),
     ("openai", Surface::ResponsesInputTokens, "api.openai.com", "/v1/responses/input_tokens", "", NO_HEADERS),
     ("openai", Surface::ImagesGenerations, "api.openai.com", "/v1/images/generations", "", NO_HEADERS),
@@ -236,6 +236,10 @@ const ROUTES: [Row; 56] = [
     ("openai", Surface::Completions, "api.openai.com", "/v1/completions", "", NO_HEADERS),
     ("openai", Surface::Responses, "api.openai.com", "/v1/responses", "", NO_HEADERS),
     ("openai", Surface::Embeddings, "api.openai.com", "/v1/embeddings", "", NO_HEADERS),
+    ("openai", Surface::AudioTranscriptions, "api.openai.com", "/v1/audio/transcriptions", "", NO_HEADERS),
+    ("openai", Surface::AudioTranslations, "api.openai.com", "/v1/audio/translations", "", NO_HEADERS),
+    ("openai", Surface::ImagesEdits, "api.openai.com", "/v1/images/edits", "", NO_HEADERS),
+    ("openai", Surface::ImagesVariations, "api.openai.com", "/v1/images/variations", "", NO_HEADERS),
     ("anthropic", Surface::Chat, "api.anthropic.com", "/v1/chat/completions", "", NO_HEADERS),
     ("anthropic", Surface::Messages, "api.anthropic.com", "/v1/messages", "x-api-key", VERSION),
     ("anthropic", Surface::CountTokens, "api.anthropic.com", "/v1/messages/count_tokens", "x-api-key", VERSION),
@@ -244,11 +248,14 @@ const ROUTES: [Row; 56] = [
     ("openrouter", Surface::Responses, "openrouter.ai", "/api/v1/responses", "", NO_HEADERS),
     ("openrouter", Surface::Embeddings, "openrouter.ai", "/api/v1/embeddings", "", NO_HEADERS),
     ("openrouter", Surface::Messages, "openrouter.ai", "/api/v1/messages", "", NO_HEADERS),
+    ("openrouter", Surface::AudioTranscriptions, "openrouter.ai", "/api/v1/audio/transcriptions", "", NO_HEADERS),
     ("google", Surface::Chat, "generativelanguage.googleapis.com", "/v1beta/openai/chat/completions", "", NO_HEADERS),
     ("google", Surface::Embeddings, "generativelanguage.googleapis.com", "/v1beta/openai/embeddings", "", NO_HEADERS),
     ("groq", Surface::Chat, "api.groq.com", "/openai/v1/chat/completions", "", NO_HEADERS),
     ("groq", Surface::Responses, "api.groq.com", "/openai/v1/responses", "", NO_HEADERS),
     ("groq", Surface::Embeddings, "api.groq.com", "/openai/v1/embeddings", "", NO_HEADERS),
+    ("groq", Surface::AudioTranscriptions, "api.groq.com", "/openai/v1/audio/transcriptions", "", NO_HEADERS),
+    ("groq", Surface::AudioTranslations, "api.groq.com", "/openai/v1/audio/translations", "", NO_HEADERS),
     ("deepseek", Surface::Chat, "api.deepseek.com", "/chat/completions", "", NO_HEADERS),
     ("deepseek", Surface::Completions, "api.deepseek.com", "/beta/completions", "", NO_HEADERS),
     ("deepseek", Surface::Messages, "api.deepseek.com", "/anthropic/v1/messages", "x-api-key", NO_HEADERS),
@@ -328,7 +335,7 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
             .map(Surface::name)
             .collect::<Vec<_>>()
     };
-    let table: [(&str, &[&str]); 19] = [
+    let table: [(&str, &[&str]); 21] = [
         (
             "openai:gpt-4o",
             &[
@@ -342,7 +349,10 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
             "openai:gpt-5.4-pro",
             &["responses", "responses_compact", "responses_input_tokens"],
         ),
-        ("openai:gpt-image-1", &["images_generations"]),
+        (
+            "openai:gpt-image-1",
+            &["images_generations", "images_edits"],
+        ),
         ("openai:tts-1", &["audio_speech"]),
         ("openai:omni-moderation-latest", &["moderations"]),
         ("groq:canopylabs/orpheus-v1-english", &["audio_speech"]),
@@ -361,6 +371,14 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
         ),
         ("openai:text-embedding-3-small", &["embeddings"]),
         ("openai:gpt-realtime", &[]),
+        (
+            "openai:whisper-1",
+            &["audio_transcriptions", "audio_translations"],
+        ),
+        (
+            "groq:whisper-large-v3",
+            &["audio_transcriptions", "audio_translations"],
+        ),
         ("openai:gpt-3.5-turbo-instruct", &["completions"]),
         (
             "anthropic:claude-sonnet-4-5",

@@ -13,7 +13,7 @@ use crate::proxy::Gateway;
 use crate::proxy::charge::{self, Asker, How};
 use crate::proxy::context::{Current, Hurry, RequestContext, Routed};
 use crate::proxy::replay::Deadlines;
-use crate::proxy::{edits, packed, report, way};
+use crate::proxy::{edits, form, packed, report, way};
 use crate::upstream::pick::Nowhere;
 use crate::upstream::{Times, peer};
 
@@ -79,7 +79,9 @@ pub async fn open(
     let charged = charge::is_held(routed);
     let asks = surface
         .is_some_and(|surface| edits::asks_for_usage(provider, surface, charged, routed.streamed));
-    let laid = if routed.body.packed.is_none() {
+    let laid = if let Some(upload) = &routed.body.upload {
+        form::lay_out(upload, &routed.body, routed.model(&live))
+    } else if routed.body.packed.is_none() {
         edits::lay_out(&routed.body, routed.model(&live), asks)
     } else {
         let model = routed.model(&live).to_owned();

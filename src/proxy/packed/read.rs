@@ -182,6 +182,7 @@ impl<'a> Reader<'a> {
             share: Some(self.share),
             lost: None,
             packed: Some(Box::new(packed)),
+            upload: None,
         })
     }
 
