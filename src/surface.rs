@@ -43,6 +43,16 @@ pub enum Surface {
     ImagesEdits,
     /// `POST /v1/images/variations` (OpenAI).
     ImagesVariations,
+    /// `POST /v1beta/models/MODEL:generateContent` (Gemini).
+    GenerateContent,
+    /// `POST /v1beta/models/MODEL:streamGenerateContent` (Gemini).
+    StreamGenerateContent,
+    /// `POST /v1beta/models/MODEL:countTokens` (Gemini).
+    GeminiCountTokens,
+    /// `POST /v1beta/models/MODEL:embedContent` (Gemini).
+    EmbedContent,
+    /// `POST /v1beta/models/MODEL:batchEmbedContents` (Gemini).
+    BatchEmbedContents,
 }
 
 /// How errors, model lists and ids look to the client that uses a surface.
@@ -63,6 +73,8 @@ pub enum ModelAt {
     JsonBody,
     /// The field `model` of a form (`multipart/form-data`); as above where a client sends JSON all the same.
     Multipart,
+    /// The path, at `{model}`.
+    Path,
 }
 
 /// What a request of a surface uses.
@@ -85,7 +97,7 @@ pub struct Spec {
     pub surface: Surface,
     /// Its name in the catalog, in metrics and in logs.
     pub name: &'static str,
-    /// Path below the API root (`/v1`), with its leading slash.
+    /// Path below the API root (`/v1`; Gemini's is `/v1beta`), with its leading slash, and `{model}` where the model stands.
     pub path: &'static str,
     /// Dialect of our own answers.
     pub dialect: Dialect,
@@ -244,6 +256,46 @@ pub const TABLE: &[Spec] = &[
         model_at: ModelAt::Multipart,
         typed_events: false,
     },
+    Spec {
+        surface: Surface::GenerateContent,
+        name: "generate_content",
+        path: "/models/{model}:generateContent",
+        dialect: Dialect::Gemini,
+        model_at: ModelAt::Path,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::StreamGenerateContent,
+        name: "stream_generate_content",
+        path: "/models/{model}:streamGenerateContent",
+        dialect: Dialect::Gemini,
+        model_at: ModelAt::Path,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::GeminiCountTokens,
+        name: "gemini_count_tokens",
+        path: "/models/{model}:countTokens",
+        dialect: Dialect::Gemini,
+        model_at: ModelAt::Path,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::EmbedContent,
+        name: "embed_content",
+        path: "/models/{model}:embedContent",
+        dialect: Dialect::Gemini,
+        model_at: ModelAt::Path,
+        typed_events: false,
+    },
+    Spec {
+        surface: Surface::BatchEmbedContents,
+        name: "batch_embed_contents",
+        path: "/models/{model}:batchEmbedContents",
+        dialect: Dialect::Gemini,
+        model_at: ModelAt::Path,
+        typed_events: false,
+    },
 ];
 
 impl Surface {
@@ -269,9 +321,16 @@ impl Surface {
             | Self::ResponsesCompact
             | Self::Messages
             | Self::Decisions
-            | Self::Fim => Uses::Tokens,
-            Self::Embeddings | Self::Moderations => Uses::Input,
-            Self::CountTokens | Self::ResponsesInputTokens => Uses::Nothing,
+            | Self::Fim
+            | Self::GenerateContent
+            | Self::StreamGenerateContent => Uses::Tokens,
+            Self::Embeddings
+            | Self::Moderations
+            | Self::EmbedContent
+            | Self::BatchEmbedContents => Uses::Input,
+            Self::CountTokens | Self::ResponsesInputTokens | Self::GeminiCountTokens => {
+                Uses::Nothing
+            }
             // Of `rerank` providers count searches, or the question once for each document.
             Self::ImagesGenerations
             | Self::AudioSpeech
@@ -296,6 +355,12 @@ impl Surface {
     #[must_use]
     pub fn may_name_no_model(self) -> bool {
         self.has_state() || matches!(self, Self::ImagesGenerations | Self::Moderations)
+    }
+
+    /// Whether its answers are streams without the request's body saying so.
+    #[must_use]
+    pub const fn always_streams(self) -> bool {
+        matches!(self, Self::StreamGenerateContent)
     }
 
     /// The surface of that name, if there is one.

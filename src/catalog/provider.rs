@@ -108,6 +108,12 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether the path names the model.
+    #[must_use]
+    pub fn names_model(&self) -> bool {
+        self.path.contains("{model}")
+    }
+
     /// The path for the model of the id `upstream`, percent-encoded where it stands in the path. `None` when the id
     /// cannot stand there (`.`, `..`): there is no such model.
     #[must_use]

@@ -23,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::proxy::explain::Question;
 use crate::proxy::reject;
 use crate::store::KeyRow;
-use crate::surface::{Surface, TABLE};
+use crate::surface::{ModelAt, Surface, TABLE};
 use crate::upstream::dns::{Resolver, Ways};
 
 /// Flags of `tollgate explain`.
@@ -87,6 +87,7 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Vec<Strin
         caller: &caller,
         named: options.key.is_some(),
         surface: options.surface,
+        in_path: in_path(options),
         pinned: pinned(&live, options.provider.as_deref())?,
         own_key: None,
         stored: &stored,
@@ -136,6 +137,7 @@ impl Looking {
 fn body(options: &Options) -> Result<Bytes, Vec<String>> {
     match (&options.body, &options.model) {
         (Some(file), _) => read(file).map_err(|error| one(format!("{}: {error}", file.display()))),
+        (None, Some(_)) if has_path(options) => Ok(Bytes::from_static(b"{}")),
         (None, Some(model)) => {
             let body = serde_json::json!({ "model": model });
             Ok(body.to_string().into())
@@ -144,6 +146,16 @@ fn body(options: &Options) -> Result<Bytes, Vec<String>> {
             "name a model, or a file with a request's body (--body)",
         )),
     }
+}
+
+/// Whether the model stands in the path of the surface.
+fn has_path(options: &Options) -> bool {
+    options.surface.spec().model_at == ModelAt::Path
+}
+
+fn in_path(options: &Options) -> Option<Box<str>> {
+    let model = options.model.as_deref();
+    model.filter(|_| has_path(options)).map(Into::into)
 }
 
 fn read(file: &Path) -> std::io::Result<Bytes> {

@@ -135,7 +135,8 @@ const fn is_blank(byte: u8) -> bool {
 }
 
 /// `text` as a JSON string, quotes included. Escaped is what must be (RFC 8259, section 7).
-fn json_string(text: &str) -> String {
+#[must_use]
+pub fn json_string(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let mut written = String::with_capacity(text.len() + 2);
     written.push('"');

@@ -87,7 +87,9 @@ impl<'c> Offer<'c> {
                 // Of two the provider takes one.
                 asked.max_tokens.max(other)
             }
-            Surface::Responses => asked.max_output_tokens,
+            Surface::Responses | Surface::GenerateContent | Surface::StreamGenerateContent => {
+                asked.max_output_tokens
+            }
             // What they take for a bound is not known.
             Surface::ResponsesCompact | Surface::Decisions => None,
             _ => asked.max_tokens,

@@ -11,6 +11,7 @@ mod credits;
 mod dearest;
 mod fee;
 mod marks;
+mod native;
 mod rates;
 mod refused;
 mod shape;

@@ -28,6 +28,12 @@ pub enum Why {
     NotANumber,
     /// It is no text.
     NotAText,
+    /// It is not known here, and may stand for anything.
+    Unknown,
+    /// It can be read in two ways.
+    Twofold,
+    /// Not all of it has been read.
+    Unread,
 }
 
 /// Answers to one prompt that can be asked for; providers allow 128.
@@ -44,7 +50,7 @@ impl Refused {
     /// Whether the request is malformed, rather than one that cannot be charged.
     #[must_use]
     pub fn is_malformed(&self) -> bool {
-        matches!(self.why, Why::NotANumber | Why::NotAText)
+        matches!(self.why, Why::NotANumber | Why::NotAText | Why::Twofold)
     }
 }
 
@@ -71,6 +77,18 @@ impl fmt::Display for Refused {
             Why::NotANumber => write!(
                 out,
                 "`{member}` must be a whole number from 1 to {CHOICES_MAX}."
+            ),
+            Why::Unknown => write!(
+                out,
+                "{member} is not known to the gateway, nor what it costs, and is not served on the gateway's credential. Leave it out, or use a provider key of your own."
+            ),
+            Why::Twofold => write!(
+                out,
+                "`{member}` has a member twice, or one that is written with escapes. Write each once."
+            ),
+            Why::Unread => write!(
+                out,
+                "`{member}` of this size is not kept by the gateway, which has to read all of it to know what it can cost. Send less, or use a provider key of your own."
             ),
             Why::NotAText => write!(out, "`{member}` must be a string."),
         }

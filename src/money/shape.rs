@@ -2,13 +2,14 @@
 //! in it at any depth as far as [`super::marks`] finds it. What no bound can be given for is refused here.
 
 use super::marks::{Marks, marks};
+use super::native;
 use super::refused::{CHOICES_MAX, Refused, Why};
 use super::tools::client_runs;
 use crate::catalog::{Item, Price};
 use crate::model::scan::{
     Kind, Member, Members, Occurrence, elements, raw, says_something, whole_number,
 };
-use crate::surface::Surface;
+use crate::surface::{ModelAt, Surface};
 use crate::usage::{Tier, Usage, estimate};
 
 /// What bears on the price of a request.
@@ -83,6 +84,9 @@ impl Asked {
     /// # Errors
     /// What is in it that is not served on the gateway's credential.
     pub fn read(surface: Surface, members: &Members, body: &[u8]) -> Result<Self, Refused> {
+        if surface.spec().model_at == ModelAt::Path {
+            return native::read(surface, body);
+        }
         let read = Read {
             surface,
             members,

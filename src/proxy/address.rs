@@ -2,8 +2,12 @@
 //! `/{provider}` what the provider's own base URL ends in (`/groq/openai/v1`). A doubled `/v1/v1` counts once, as do
 //! slashes that are doubled or stand at the end.
 
+mod in_path;
+
 use crate::catalog::Catalog;
 use crate::surface::{Surface, TABLE};
+
+pub use in_path::{checked, name};
 
 /// What a path asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +18,15 @@ pub enum Address<'a> {
         surface: Surface,
         /// The provider that the path names.
         provider: Option<&'a str>,
+    },
+    /// A surface, of a model that the path names.
+    InPath {
+        /// Which API shape.
+        surface: Surface,
+        /// The provider that the path names.
+        provider: Option<&'a str>,
+        /// The model's name as written in the path (percent-encoded), see [`name`].
+        model: &'a str,
     },
     /// The list of models, of one provider when the path names it.
     Models {
@@ -144,6 +157,9 @@ pub fn parse<'a>(path: &'a str, providers: &impl Providers) -> Address<'a> {
             "" => Address::Unknown { provider: None },
             id => Address::Request { id },
         };
+    }
+    if let Some(address) = in_path::parse(path, |name| providers.knows(name)) {
+        return address;
     }
     let parts = Parts::of(path, providers);
     let provider = parts.provider;

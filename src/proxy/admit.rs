@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use super::Gateway;
 use super::address::{self, Address};
-use super::body::{self, Body, Bounds, Tail, Unread};
+use super::body::{self, Body, Bounds, InPath, Tail, Unread};
 use super::candidates::{Ask, Found};
 use super::context::{Current, RequestContext, Routed};
 use super::decide::{self, Decision};
@@ -20,7 +20,7 @@ use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
 use super::way::Way;
-use super::{affinity, attempts, form, framing, order, pass, preflight, quota};
+use super::{affinity, attempts, azure, form, framing, order, pass, path_model, preflight, quota};
 use crate::access::{Caller, presented, times};
 use crate::byok::keys::StoredKeys;
 use crate::catalog::ProviderId;
@@ -30,7 +30,7 @@ use crate::live::Live;
 use crate::money::{Credits, NotAnAmount};
 use crate::routing::failover::{Mode, Rules};
 use crate::routing::plan::{Candidate, Candidates, Plan};
-use crate::surface::{Dialect, Surface};
+use crate::surface::{Dialect, ModelAt, Surface};
 
 /// Pins the provider without touching the body.
 const PROVIDER: HeaderName = HeaderName::from_static("tollgate-provider");
@@ -76,7 +76,7 @@ impl Gateway {
         let live = ctx.live.clone();
         // Shares its bytes, as does the header that goes upstream.
         let uri = header.uri.clone();
-        let path = uri.path();
+        let path = azure::below(uri.path(), uri.query());
         let address = address::parse(path, &*live.catalog);
         ctx.dialect = dialect(&address, ctx.seen);
         if ctx.seen.origin {
@@ -91,11 +91,11 @@ impl Gateway {
         }
         match address {
             Address::Health => self.healthy(session, ctx).await,
-            // A method of a model, in Gemini's way: `/v1beta/models/ID:METHOD`.
-            Address::Model { id, .. }
+            // A method of a model, in Gemini's way (`/v1beta/models/ID:METHOD`), that is no surface.
+            Address::Model { provider, id, .. }
                 if id.contains(':') && session.req_header().method == Method::POST =>
             {
-                Err(unknown_path(path).into())
+                self.pass(session, ctx, provider).await
             }
             Address::Models { provider, .. } | Address::Model { provider, .. }
                 if pass::is_passed(session, ctx, provider) && !reads(session) =>
@@ -120,7 +120,18 @@ impl Gateway {
             }
             Address::Surface { surface, provider } => {
                 ctx.surface = Some(surface);
-                self.plan(session, ctx, surface, provider).await?;
+                self.plan(session, ctx, surface, provider, None).await?;
+                Ok(Next::Proxy)
+            }
+            Address::InPath {
+                surface,
+                provider,
+                model,
+            } => {
+                ctx.surface = Some(surface);
+                let planned = self.plan(session, ctx, surface, provider, Some(model));
+                // Boxed, so that the usual way does not become larger.
+                Box::pin(planned).await?;
                 Ok(Next::Proxy)
             }
             Address::Unknown { provider } => self.pass(session, ctx, provider).await,
@@ -170,20 +181,27 @@ impl Gateway {
         ctx: &mut RequestContext,
         surface: Surface,
         provider: Option<&str>,
+        in_path: Option<&str>,
     ) -> Result<(), Unread> {
         allow(session, &[Method::POST])?;
         let controls = self.identify(session, ctx, provider)?;
+        let in_path = in_path.map(|written| named(written, surface)).transpose()?;
         self.check_load(ctx)?;
         let admitted = quota::enter(ctx.caller.as_ref())?;
-        let bounds = bounds(&ctx.live);
+        let mut bounds = bounds(&ctx.live);
+        bounds.named = surface.spec().model_at == ModelAt::Path;
         session.set_write_timeout(Some(bounds.client));
-        let body = match form::of(session, surface)? {
+        let mut body = match form::of(session, surface)? {
             None => body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?,
             Some(form) => {
                 let (session, expects) = (session.as_mut(), ctx.seen.expect);
                 Box::pin(form::read(session, expects, &self.memory, &bounds, form)).await?
             }
         };
+        if in_path.is_some() {
+            path_model::is_readable(surface, &body, bounds.replay)?;
+            body.in_path = in_path;
+        }
         let lost = body.lost;
         let headers = &session.req_header().headers;
         let stored = self.stored.pin();
@@ -250,12 +268,22 @@ impl Gateway {
     }
 }
 
+/// The model that a path names.
+fn named(written: &str, surface: Surface) -> Result<Box<InPath>, Rejection> {
+    let name = address::name(written, surface.spec().dialect)?;
+    Ok(Box::new(InPath {
+        name: name.into(),
+        surface,
+    }))
+}
+
 /// What a request may send.
 pub(super) fn bounds(live: &Live) -> Bounds {
     Bounds {
         body: live.body_max,
         replay: live.replay_max,
         client: live.client_patience,
+        named: false,
     }
 }
 
@@ -298,7 +326,7 @@ fn route(
     let Decision { names, found } = decide::decide(&ask, &mut ())?;
     let chosen = Chosen {
         asked: names[0].as_ref().into(),
-        streamed: members::streamed(body.scanner.members()),
+        streamed: surface.always_streams() || members::streamed(body.scanner.members()),
         found,
         passed: None,
     };
@@ -438,7 +466,9 @@ fn session_hash(
 
 fn dialect(address: &Address<'_>, seen: Seen) -> Dialect {
     match address {
-        Address::Surface { surface, .. } => surface.spec().dialect,
+        Address::Surface { surface, .. } | Address::InPath { surface, .. } => {
+            surface.spec().dialect
+        }
         Address::Models { gemini: true, .. } | Address::Model { gemini: true, .. } => {
             Dialect::Gemini
         }

@@ -21,6 +21,7 @@ use super::reject::{Code, Rejection};
 use crate::metrics::ReplayLost;
 use crate::model::form::Form;
 use crate::model::scan::{Malformed, Member, Members, Scanner};
+use crate::surface::Surface;
 use crate::usage::Coding;
 
 /// What is read of a body that may not be kept, before its model must have been found, in bytes.
@@ -43,6 +44,8 @@ pub struct Bounds {
     pub replay: u64,
     /// How long a client may take to send a window's worth of the body.
     pub client: Duration,
+    /// Whether the model is known without the body.
+    pub named: bool,
 }
 
 /// A body, read as far as routing needs it.
@@ -64,6 +67,17 @@ pub struct Body {
     pub packed: Option<Box<Packed>>,
     /// The form, where it is one.
     pub upload: Option<Box<Upload>>,
+    /// The model that the request's path names.
+    pub in_path: Option<Box<InPath>>,
+}
+
+/// A model that a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InPath {
+    /// Its name, decoded.
+    pub name: Box<str>,
+    /// In which API shape it is asked.
+    pub surface: Surface,
 }
 
 impl Body {
@@ -94,6 +108,7 @@ impl Body {
             lost: None,
             packed: None,
             upload: None,
+            in_path: None,
         })
     }
 }
@@ -141,6 +156,7 @@ pub async fn read(
         lost: got.lost,
         packed: None,
         upload: None,
+        in_path: None,
     })
 }
 
@@ -232,6 +248,7 @@ pub async fn unread(
         lost: None,
         packed: None,
         upload: None,
+        in_path: None,
     })
 }
 
@@ -368,7 +385,11 @@ impl<'a, R: Reading> Reader<'a, R> {
 
     /// Whether routing can begin although the body has not ended.
     fn satisfied(&self) -> bool {
-        self.lost.is_some() && self.scanner.names_model()
+        self.lost.is_some() && self.names_model()
+    }
+
+    fn names_model(&self) -> bool {
+        self.bounds.named || self.scanner.names_model()
     }
 
     fn take(&mut self, piece: Bytes) -> Result<(), Rejection> {
@@ -394,7 +415,7 @@ impl<'a, R: Reading> Reader<'a, R> {
         if self.lost.is_none() && !self.grow() {
             self.lost = Some(ReplayLost::ProcessCap);
         }
-        if self.lost.is_some() && !self.scanner.names_model() && self.length > PEEK as u64 {
+        if self.lost.is_some() && !self.names_model() && self.length > PEEK as u64 {
             return Err(self.no_room());
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 use super::candidates::{self, Ask, Found, Watch};
 use super::members;
+use super::path_model;
 use super::reject::Rejection;
 
 /// What was decided.
@@ -21,7 +22,10 @@ pub fn decide<'b>(ask: &Ask<'b>, watch: &mut impl Watch) -> Result<Decision<'b>,
     let body = ask.body;
     let read = body.scanner.members();
     members::unambiguous(read)?;
-    let names = members::names(read, &body.bytes)?;
+    let names = match &body.in_path {
+        Some(path) => path_model::names(path, body)?,
+        None => members::names(read, &body.bytes)?,
+    };
     let found = candidates::find(ask, &names, watch)?;
     Ok(Decision { names, found })
 }

@@ -3,12 +3,13 @@
 use http::HeaderValue;
 
 use super::body::Body;
+use super::path_model;
 use super::reject::{Code, Rejection};
 use crate::catalog::Provider;
 use crate::model::scan::Member;
 use crate::model::splice::{self, Edit, Edits, Pieces};
 use crate::model::stream_options;
-use crate::surface::Surface;
+use crate::surface::{ModelAt, Surface};
 
 /// A body as it goes upstream.
 pub struct Laid {
@@ -120,7 +121,10 @@ impl Planned {
 }
 
 fn of_model(edit: &Edit, body: &Body) -> Made {
-    let named = body.scanner.members().get(Member::Model).is_some();
+    let named = body.scanner.members().get(Member::Model).is_some()
+        // Put in where there was none.
+        || edit.range.is_empty()
+        || of_path(body);
     match (edit.with.is_empty(), named) {
         (true, _) => Made::TAKEN_OUT,
         (false, true) => Made::RENAMED,
@@ -128,14 +132,25 @@ fn of_model(edit: &Edit, body: &Body) -> Made {
     }
 }
 
+/// Whether the body's surface has the model in the path, so that `models` is nothing there.
+fn of_path(body: &Body) -> bool {
+    let path = body.in_path.as_deref();
+    path.is_some_and(|path| path.surface.spec().model_at == ModelAt::Path)
+}
+
 /// The edits after which `body` asks for `model` and for no other, and for its usage if it is to `ask` for that. A body
-/// that can no longer be made to ask for it is left as it is: what it used is estimated then.
+/// that can no longer be made to ask for it is left as it is: what it used is estimated then. `in_route`: the provider is
+/// told the model in the path.
 ///
 /// # Errors
 /// When that cannot be told without the rest of the body.
-pub fn plan(body: &Body, model: &str, ask: bool) -> Result<Planned, Rejection> {
+pub fn plan(body: &Body, model: &str, ask: bool, in_route: bool) -> Result<Planned, Rejection> {
     let members = body.scanner.members();
-    let mut edits = splice::name_model(&body.bytes, members, model).map_err(|_| unfinished())?;
+    let edits = match &body.in_path {
+        Some(path) => path_model::edits(path, body, model, in_route),
+        None => splice::name_model(&body.bytes, members, model),
+    };
+    let mut edits = edits.map_err(|_| unfinished())?;
     let asking = ask
         .then(|| stream_options::ask(&body.bytes, members, body.whole))
         .flatten();
@@ -152,8 +167,8 @@ pub fn plan(body: &Body, model: &str, ask: bool) -> Result<Planned, Rejection> {
 ///
 /// # Errors
 /// As [`plan`].
-pub fn lay_out(body: &Body, model: &str, ask: bool) -> Result<Laid, Rejection> {
-    let planned = plan(body, model, ask)?;
+pub fn lay_out(body: &Body, model: &str, ask: bool, in_route: bool) -> Result<Laid, Rejection> {
+    let planned = plan(body, model, ask, in_route)?;
     let pieces = splice::splice(&body.bytes, &planned.edits).map_err(|_| unfinished())?;
     let known = if body.whole {
         Some(body.bytes.len() as u64)
@@ -185,7 +200,7 @@ mod tests {
 
     fn laid(body: &'static str, model: &str) -> (String, &'static str) {
         let body = Body::of_bytes(Bytes::from_static(body.as_bytes())).expect("JSON");
-        let laid = lay_out(&body, model, true).expect("edits");
+        let laid = lay_out(&body, model, true, false).expect("edits");
         let text = laid.pieces.as_slice().concat();
         (String::from_utf8(text).expect("text"), laid.made.names())
     }

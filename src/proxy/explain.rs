@@ -10,8 +10,9 @@ use http::Method;
 use pingora_proxy::Session;
 
 use super::Gateway;
+use super::address;
 use super::admit::{self, Next};
-use super::body::{self, Body, Unread};
+use super::body::{self, Body, InPath, Unread};
 use super::candidates::{Ask, Dropped, Kept, Watch};
 use super::charge::offers::is_charged;
 use super::context::RequestContext;
@@ -20,14 +21,14 @@ use super::reject::{Code, Rejection};
 use super::{decide, members, models, order, request};
 use crate::access::Caller;
 use crate::byok::keys::StoredKeys;
-use crate::catalog::{Auth, ProviderId, Scheme, Targets, Unresolved};
+use crate::catalog::{Auth, ProviderId, Route, Scheme, Targets, Unresolved};
 use crate::credentials::{Aside, Key, Payer, Source};
 use crate::explain::{self, Explanation, Prices, Refused};
 use crate::live::Live;
 use crate::model::splice::Edit;
 use crate::routing::failover::Mode;
 use crate::routing::plan::{Candidate, Credential, UpstreamModel};
-use crate::surface::{Dialect, Surface, TABLE};
+use crate::surface::{Dialect, ModelAt, Surface, TABLE};
 use crate::upstream::health::Rank;
 
 /// Bytes of what an edit removes that are shown: its length says the rest. There may be as many edits as candidates, and
@@ -44,6 +45,8 @@ pub struct Question<'a> {
     pub named: bool,
     /// In which API shape.
     pub surface: Surface,
+    /// The model, where it is not the body that names it.
+    pub in_path: Option<Box<str>>,
     /// At which provider only.
     pub pinned: Option<ProviderId>,
     /// A provider key that the client sent along.
@@ -64,10 +67,17 @@ impl Question<'_> {
     /// # Errors
     /// When there is nothing to explain, because the body is not JSON.
     pub fn of_bytes(&self, body: Bytes) -> Result<Explanation, Rejection> {
-        Ok(self.explain(&Body::of_bytes(body)?))
+        Ok(self.explain(Body::of_bytes(body)?))
     }
 
-    fn explain(&self, body: &Body) -> Explanation {
+    fn explain(&self, mut body: Body) -> Explanation {
+        body.in_path = self.in_path.clone().map(|name| {
+            Box::new(InPath {
+                name,
+                surface: self.surface,
+            })
+        });
+        let body = &body;
         let live = self.live;
         let ask = Ask {
             live,
@@ -200,7 +210,11 @@ impl Watch for Recorder<'_> {
     }
 
     fn kept(&mut self, model: &str, candidate: &Candidate, why: Kept<'_>) {
-        let (planned, body_refused) = match edits::plan(self.body, model, self.asks(candidate)) {
+        let provider = self.question.live.catalog.provider(candidate.provider);
+        let route = provider.route(self.question.surface);
+        let in_route = route.is_some_and(Route::names_model);
+        let planned = edits::plan(self.body, model, self.asks(candidate), in_route);
+        let (planned, body_refused) = match planned {
             Ok(planned) => (planned, None),
             Err(rejection) => (edits::Planned::default(), Some(refused(&rejection))),
         };
@@ -345,9 +359,12 @@ impl Gateway {
     ) -> Result<Next, Unread> {
         admit::allow(session, &[Method::POST])?;
         let controls = self.identify(session, ctx, None)?;
-        let surface = surface(session.req_header().uri.query(), ctx.dialect)?;
+        let query = session.req_header().uri.query();
+        let surface = surface(query, ctx.dialect)?;
+        let in_path = model(query, surface)?;
         self.check_load(ctx)?;
-        let bounds = admit::bounds(&ctx.live);
+        let mut bounds = admit::bounds(&ctx.live);
+        bounds.named = in_path.is_some();
         let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
         let (live, stored) = (ctx.live.clone(), self.stored.pin());
         let Some(caller) = ctx.caller.clone() else {
@@ -358,6 +375,7 @@ impl Gateway {
             caller: &caller,
             named: true,
             surface,
+            in_path,
             pinned: controls.pinned,
             own_key: controls.own_key.as_deref(),
             stored: &stored,
@@ -365,7 +383,7 @@ impl Gateway {
             unpriced: controls.unpriced,
             measured: true,
         };
-        let told = serde_json::to_vec(&question.explain(&body));
+        let told = serde_json::to_vec(&question.explain(body));
         let told = told.map_err(|_| {
             Rejection::new(Code::Internal, "The explanation could not be written down.")
         })?;
@@ -374,13 +392,23 @@ impl Gateway {
     }
 }
 
+fn parameter(query: Option<&str>, wanted: &str) -> Option<String> {
+    let mut pairs = query.into_iter().flat_map(models::pairs);
+    pairs
+        .find(|(name, _)| *name == wanted)
+        .map(|(_, value)| value)
+}
+
+/// The model of `?model=`, for a surface that has it in the path.
+fn model(query: Option<&str>, surface: Surface) -> Result<Option<Box<str>>, Rejection> {
+    let asked = parameter(query, "model").filter(|_| surface.spec().model_at == ModelAt::Path);
+    let name = |asked: String| Ok(address::checked(asked.into(), surface.spec().dialect)?.into());
+    asked.map(name).transpose()
+}
+
 /// The surface of `?surface=`; without it that of the client's dialect.
 fn surface(query: Option<&str>, dialect: Dialect) -> Result<Surface, Rejection> {
-    let asked = query
-        .into_iter()
-        .flat_map(models::pairs)
-        .find(|(name, _)| *name == "surface");
-    let Some((_, name)) = asked else {
+    let Some(name) = parameter(query, "surface") else {
         return Ok(match dialect {
             Dialect::Anthropic => Surface::Messages,
             Dialect::OpenAi | Dialect::Gemini => Surface::Chat,

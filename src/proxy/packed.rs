@@ -61,8 +61,13 @@ pub fn coding(headers: &HeaderMap) -> Result<Coding, Rejection> {
 ///
 /// # Errors
 /// As there; and [`Code::Overloaded`] where there is no room for what is compressed again.
-pub async fn lay_out(body: &mut Body, model: &str, ask: bool) -> Result<Laid, Rejection> {
-    let laid = edits::lay_out(body, model, ask)?;
+pub async fn lay_out(
+    body: &mut Body,
+    model: &str,
+    ask: bool,
+    in_route: bool,
+) -> Result<Laid, Rejection> {
+    let laid = edits::lay_out(body, model, ask, in_route)?;
     let Some(packed) = &body.packed else {
         return Ok(laid);
     };

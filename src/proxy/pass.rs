@@ -181,14 +181,14 @@ impl Asker<'_> {
     /// # Errors
     /// When the caller may not, there is no key for it, or the provider does not serve the surface.
     pub fn unnamed(&self, provider: ProviderId, surface: Surface) -> Result<Candidate, Rejection> {
-        if self
-            .live
-            .catalog
-            .provider(provider)
-            .route(surface)
-            .is_none()
-        {
+        let Some(route) = self.live.catalog.provider(provider).route(surface) else {
             return Err(candidates::not_spoken(self.live, surface, &[provider]));
+        };
+        if route.names_model() {
+            return Err(Rejection::new(
+                Code::InvalidRequest,
+                "The request body names no model, and this provider is told the model in the path. Add a top-level `model`.",
+            ));
         }
         self.candidate(provider, true, || {
             "The request names no `model`: what it costs is nothing that the gateway can know"
@@ -241,7 +241,8 @@ pub fn unnamed(
 ) -> Result<Option<ProviderId>, Rejection> {
     let members = body.scanner.members();
     let named = |member: &Member| members.get(*member).is_some();
-    if !surface.may_name_no_model() || [Member::Model, Member::Models].iter().any(named) {
+    let is_named = body.in_path.is_some() || [Member::Model, Member::Models].iter().any(named);
+    if is_named || !surface.may_name_no_model() {
         return Ok(None);
     }
     members::unambiguous(members)?;

@@ -224,7 +224,7 @@ impl Rejection {
                 row.anthropic, message, row.name
             ),
             Dialect::Gemini => format!(
-                r#"{{"error":{{"code":{},"message":{message},"status":"{}","details":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{}","domain":"tollgate"}}]}}}}"#,
+                r#"{{"error":{{"code":{},"message":{message},"status":"{}","details":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{}","domain":"tollgate"}},{{"@type":"type.googleapis.com/google.rpc.RequestInfo","requestId":"{request_id}"}}]}}}}"#,
                 row.status, row.gemini, row.name
             ),
         };

@@ -3,6 +3,8 @@
 //!
 //! Each attempt begins from the client's header: remove, then set.
 
+use std::borrow::Cow;
+
 use http::Uri;
 use http::header::{
     ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL,
@@ -14,13 +16,16 @@ use pingora_proxy::Session;
 use smallvec::SmallVec;
 
 use super::Gateway;
-use super::context::RequestContext;
+use super::azure;
+use super::context::{RequestContext, Routed};
 use super::edits::Made;
 use super::pass::Passed;
 use crate::access::presented::{self, SubprotocolEdit};
 use crate::catalog;
 use crate::credentials::Source;
+use crate::live::Live;
 use crate::routing::plan::Credential;
+use crate::surface::Surface;
 use crate::upstream::{Endpoint, Route};
 
 /// The prefix of Tollgate's own headers.
@@ -41,36 +46,49 @@ impl Gateway {
             ));
         };
         let live = &ctx.live;
-        let candidate = routed.plan.candidate();
-        let (upstream, provider) = (
-            routed.upstream(live),
-            live.catalog.provider(candidate.provider),
-        );
-        let passed = routed.passed.as_deref();
-        let (route, described) = match (ctx.surface, passed) {
-            (_, Some(Passed { at_home, .. })) => (
-                upstream.home.as_deref().map(|home| home.of(*at_home)),
-                Some(provider.home.of(*at_home)),
-            ),
-            (Some(surface), None) => (upstream.route(surface), provider.route(surface)),
-            (None, None) => (None, None),
-        };
+        let (route, described) = routes(routed, live, ctx.surface).ok_or_else(no_route)?;
         let query = session.req_header().uri.query();
         let on_gateway = routed.plan.credential().source == Source::Gateway;
         let also = if on_gateway { OTHER_CREDENTIALS } else { &[] };
         let stripped = query.and_then(|query| presented::strip_query(query, also));
+        let query = stripped.as_deref().or(query).unwrap_or_default();
+        let path = session.req_header().uri.path();
+        let of_route = described.query.as_deref().unwrap_or_default();
+        let passed = routed.passed.as_deref();
+        let (of_route, query) = match passed {
+            None => azure::queries(path, of_route, query),
+            Some(_) => (Cow::Borrowed(""), Cow::Borrowed(query)),
+        };
         let to = Upstreamed {
             endpoint: routed.endpoint(live),
-            route: route.ok_or_else(no_route)?,
-            described: described.ok_or_else(no_route)?,
+            route,
+            described,
             model: routed.model(live),
             path: passed.map(|passed| &*passed.path),
-            query: stripped.as_deref().or(query),
+            queries: [&of_route, &query],
             credential: routed.plan.credential(),
             length: routed.current.length,
             plain: routed.current.edits.has(Made::ASKED),
         };
         rewrite(request, &to)
+    }
+}
+
+/// How the candidate is asked, and what the catalog says of that.
+fn routes<'l>(
+    routed: &Routed,
+    live: &'l Live,
+    surface: Option<Surface>,
+) -> Option<(&'l Route, &'l catalog::Route)> {
+    let upstream = routed.upstream(live);
+    let provider = live.catalog.provider(routed.plan.candidate().provider);
+    match (surface, routed.passed.as_deref()) {
+        (_, Some(Passed { at_home, .. })) => {
+            let home = upstream.home.as_deref()?;
+            Some((home.of(*at_home), provider.home.of(*at_home)))
+        }
+        (Some(surface), None) => Some((upstream.route(surface)?, provider.route(surface)?)),
+        (None, None) => None,
     }
 }
 
@@ -95,8 +113,8 @@ pub struct Upstreamed<'a> {
     pub model: &'a str,
     /// The path that it is asked at, where that is not the surface's.
     pub path: Option<&'a str>,
-    /// The client's query, without its credentials.
-    pub query: Option<&'a str>,
+    /// The route's query and the client's without its credentials, as they go together.
+    pub queries: [&'a str; 2],
     /// What proves who pays.
     pub credential: &'a Credential,
     /// The length of the body, where it is known, in bytes.
@@ -181,22 +199,17 @@ fn is_unwanted(name: &str, on_gateway: bool) -> bool {
 }
 
 fn uri(to: &Upstreamed<'_>) -> Result<Uri> {
-    let query = to.query.unwrap_or_default();
     if let Some(path) = to.path {
-        let target = target(path, [query]);
-        return target
+        return target(path, to.queries)
             .parse()
             .or_err(ErrorType::InvalidHTTPHeader, "upstream path");
     }
+    let [_, query] = to.queries;
     if let Some(fixed) = to.route.fixed.as_ref().filter(|_| query.is_empty()) {
         return Ok(Uri::from(fixed.clone()));
     }
     let path = to.described.path(to.model).ok_or_else(no_path)?;
-    let target = target(
-        &path,
-        [to.described.query.as_deref().unwrap_or_default(), query],
-    );
-    target
+    target(&path, to.queries)
         .parse()
         .or_err(ErrorType::InvalidHTTPHeader, "upstream path")
 }

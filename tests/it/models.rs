@@ -354,7 +354,7 @@ async fn a_gemini_client_gets_one_model_and_errors_in_its_shape() {
     let unsigned = gateway.send(&get("/v1beta/models")).await;
     assert_eq!(unsigned.json()["error"]["status"], "UNAUTHENTICATED");
     // A method of a model is no model.
-    let method = gateway.post("/v1beta/models/first:generateContent", "{}");
+    let method = gateway.post("/v1beta/models/first:predict", "{}");
     let response = gateway.send(&method).await;
     assert_eq!(response.status, 404, "{}", response.text());
 }

@@ -249,6 +249,11 @@ async fn what_a_provider_has_beside_its_surfaces_is_reached_by_its_own_paths() {
         ("GET", "/google/v1alpha/tunedModels", "/v1alpha/tunedModels"),
         ("GET", "/google/v1/batches", "/v1beta/openai/batches"),
         (
+            "POST",
+            "/google/v1beta/models/veo:predictLongRunning",
+            "/v1beta/models/veo:predictLongRunning",
+        ),
+        (
             "GET",
             "/anthropic/v1/messages/batches",
             "/v1/messages/batches",

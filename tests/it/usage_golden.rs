@@ -34,6 +34,7 @@ struct Expected {
     output: u64,
     reasoning: u64,
     audio_output: u64,
+    image_output: u64,
     searches: u64,
     tier: Option<String>,
 }
@@ -50,6 +51,7 @@ impl Expected {
             output: self.output,
             reasoning: self.reasoning,
             audio_output: self.audio_output,
+            image_output: self.image_output,
             searches: self.searches,
             tier: match self.tier.as_deref() {
                 None => Tier::Unsaid,
@@ -65,8 +67,9 @@ impl Expected {
 
 /// Surfaces whose answers say nothing of what was used: questions how many tokens there are, and what is not charged by
 /// tokens.
-const UNTOLD: [&str; 10] = [
+const UNTOLD: [&str; 11] = [
     "count_tokens",
+    "gemini_count_tokens",
     "responses_input_tokens",
     "images_generations",
     "images_edits",
@@ -79,7 +82,14 @@ const UNTOLD: [&str; 10] = [
 ];
 
 /// Surfaces whose answers are no streams.
-const UNSTREAMED: [&str; 3] = ["embeddings", "responses_compact", "decisions"];
+const UNSTREAMED: [&str; 6] = [
+    "embeddings",
+    "responses_compact",
+    "decisions",
+    "generate_content",
+    "embed_content",
+    "batch_embed_contents",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -185,12 +185,17 @@ fn usually_serves(surface: Surface, kind: Kind) -> bool {
     match surface {
         Surface::Chat => matches!(kind, Kind::Chat | Kind::Classifier),
         Surface::Completions => matches!(kind, Kind::Completion | Kind::Chat),
-        Surface::Embeddings => kind == Kind::Embedding,
+        Surface::Embeddings | Surface::EmbedContent | Surface::BatchEmbedContents => {
+            kind == Kind::Embedding
+        }
         Surface::Responses
         | Surface::ResponsesCompact
         | Surface::ResponsesInputTokens
         | Surface::Messages
-        | Surface::CountTokens => kind == Kind::Chat,
+        | Surface::CountTokens
+        | Surface::GenerateContent
+        | Surface::StreamGenerateContent
+        | Surface::GeminiCountTokens => kind == Kind::Chat,
         Surface::ImagesGenerations => kind == Kind::Image,
         Surface::AudioSpeech => kind == Kind::Speech,
         Surface::Moderations => kind == Kind::Moderation,

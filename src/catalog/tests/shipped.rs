@@ -219,7 +219,7 @@ type Row = (
 );
 
 #[rustfmt::skip]
-const ROUTES: [Row; 63] = [
+const ROUTES: [Row; 68] = [
     ("openai", Surface::ResponsesCompact, "api.openai.com", "/v1/responses/compact", "", NO_HEADERS),
     ("openai", Surface::ResponsesInputTokens, "api.openai.com", "/v1/responses/input_tokens", "", NO_HEADERS),
     ("openai", Surface::ImagesGenerations, "api.openai.com", "/v1/images/generations", "", NO_HEADERS),
@@ -251,6 +251,11 @@ const ROUTES: [Row; 63] = [
     ("openrouter", Surface::AudioTranscriptions, "openrouter.ai", "/api/v1/audio/transcriptions", "", NO_HEADERS),
     ("google", Surface::Chat, "generativelanguage.googleapis.com", "/v1beta/openai/chat/completions", "", NO_HEADERS),
     ("google", Surface::Embeddings, "generativelanguage.googleapis.com", "/v1beta/openai/embeddings", "", NO_HEADERS),
+    ("google", Surface::GenerateContent, "generativelanguage.googleapis.com", "/v1beta/models/{model}:generateContent", "x-goog-api-key", NO_HEADERS),
+    ("google", Surface::StreamGenerateContent, "generativelanguage.googleapis.com", "/v1beta/models/{model}:streamGenerateContent", "x-goog-api-key", NO_HEADERS),
+    ("google", Surface::GeminiCountTokens, "generativelanguage.googleapis.com", "/v1beta/models/{model}:countTokens", "x-goog-api-key", NO_HEADERS),
+    ("google", Surface::EmbedContent, "generativelanguage.googleapis.com", "/v1beta/models/{model}:embedContent", "x-goog-api-key", NO_HEADERS),
+    ("google", Surface::BatchEmbedContents, "generativelanguage.googleapis.com", "/v1beta/models/{model}:batchEmbedContents", "x-goog-api-key", NO_HEADERS),
     ("groq", Surface::Chat, "api.groq.com", "/openai/v1/chat/completions", "", NO_HEADERS),
     ("groq", Surface::Responses, "api.groq.com", "/openai/v1/responses", "", NO_HEADERS),
     ("groq", Surface::Embeddings, "api.groq.com", "/openai/v1/embeddings", "", NO_HEADERS),
@@ -335,6 +340,13 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
             .map(Surface::name)
             .collect::<Vec<_>>()
     };
+    const GEMINI: [&str; 5] = [
+        "chat",
+        "images_generations",
+        "generate_content",
+        "stream_generate_content",
+        "gemini_count_tokens",
+    ];
     let table: [(&str, &[&str]); 21] = [
         (
             "openai:gpt-4o",
@@ -384,11 +396,11 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
             "anthropic:claude-sonnet-4-5",
             &["chat", "messages", "count_tokens"],
         ),
-        ("google:gemini-embedding-001", &["embeddings"]),
         (
-            "google:gemini-2.5-flash-image",
-            &["chat", "images_generations"],
+            "google:gemini-embedding-001",
+            &["embeddings", "embed_content", "batch_embed_contents"],
         ),
+        ("google:gemini-2.5-flash-image", &GEMINI),
         ("google:imagen-3.0-generate-001", &[]),
         ("inference-net:claude-haiku-4-5", &["messages"]),
         (

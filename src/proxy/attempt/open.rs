@@ -8,6 +8,7 @@ use pingora_proxy::Session;
 
 use super::{Ended, end};
 use crate::access::times::{TimesEntry, narrowed};
+use crate::catalog::Route;
 use crate::model::splice::Pieces;
 use crate::proxy::Gateway;
 use crate::proxy::charge::{self, Asker, How};
@@ -79,13 +80,15 @@ pub async fn open(
     let charged = charge::is_held(routed);
     let asks = surface
         .is_some_and(|surface| edits::asks_for_usage(provider, surface, charged, routed.streamed));
+    let route = surface.and_then(|surface| provider.route(surface));
+    let in_route = route.is_some_and(Route::names_model);
     let laid = if let Some(upload) = &routed.body.upload {
         form::lay_out(upload, &routed.body, routed.model(&live))
     } else if routed.body.packed.is_none() {
-        edits::lay_out(&routed.body, routed.model(&live), asks)
+        edits::lay_out(&routed.body, routed.model(&live), asks, in_route)
     } else {
         let model = routed.model(&live).to_owned();
-        Box::pin(packed::lay_out(&mut routed.body, &model, asks)).await
+        Box::pin(packed::lay_out(&mut routed.body, &model, asks, in_route)).await
     };
     let laid = match laid {
         Ok(laid) => laid,

@@ -54,7 +54,7 @@ pub fn begin(
     let mut strict = live.terms.rule.size == Size::Strict;
     let kept = match bound {
         Some(bound) => {
-            let (bound, cap) = within_limit(routed, live, bound)?;
+            let (bound, cap) = within_limit(routed, live, bound, surface)?;
             strict |= cap.is_some();
             // Nothing is held for what has no price, and its fee is owed all the same.
             strict &= bound.worst > Credits::ZERO;
@@ -170,13 +170,15 @@ fn within_limit(
     routed: &Routed,
     live: &Live,
     bound: Bound,
+    surface: Surface,
 ) -> Result<(Bound, Option<Box<Cap>>), Unheld> {
     let Some(most) = routed.max_cost.filter(|most| *most < bound.worst) else {
         return Ok((bound, None));
     };
     let candidate = routed.plan.candidate();
     let provider = live.catalog.provider(candidate.provider);
-    if !routed.streamed || provider.generates_on {
+    // Gemini's streams need not be events, between which one could be ended.
+    if !routed.streamed || provider.generates_on || surface.always_streams() {
         return Err(Unheld::of_limit(format!(
             "This request may cost up to ${}, which is more than Tollgate-Max-Cost or its access key allows (${most}). Bound its output (`max_tokens`), or ask for a stream of a provider that ends one when it is left.",
             bound.worst

@@ -10,7 +10,7 @@ use crate::metrics::{AttemptOutcome, Label};
 use crate::money::{self, Bound, Charge, Credits, Fee};
 use crate::proxy::context::Routed;
 use crate::surface::Surface;
-use crate::usage::{Flaw, Report, Usage};
+use crate::usage::{Flaw, Form, Report, Usage};
 
 /// Ends the attempt under way, if it is kept: it is settled, or void where it cost nothing. `given_up`: something else is
 /// tried, so that the customer does not get what this one has cost.
@@ -51,6 +51,9 @@ pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: Ho
 fn end(routed: &Routed, surface: Option<Surface>, how: How) -> End {
     let current = &routed.current;
     let meter = routed.meter.as_ref();
+    // A list that comes bit by bit is a stream, whatever it is written as.
+    let is_stream = surface.is_some_and(Surface::always_streams);
+    let form = |form| if is_stream { Form::Events } else { form };
     End {
         how,
         sent: routed.sent(),
@@ -60,7 +63,7 @@ fn end(routed: &Routed, surface: Option<Surface>, how: How) -> End {
         choices: routed
             .shape
             .map_or(1, |asked| asked.choices.saturating_mul(asked.prompts)),
-        report: meter.map(|meter| (meter.report(), meter.form())),
+        report: meter.map(|meter| (meter.report(), form(meter.form()))),
     }
 }
 

@@ -4,11 +4,11 @@
 use crate::catalog::{Item, ProviderId};
 use crate::credentials::Source;
 use crate::live::Live;
-use crate::money::{Asked, Bound, Offer, Refused, Unbounded};
+use crate::money::{Asked, Bound, Offer, Refused, Unbounded, Why};
 use crate::proxy::body::Body;
 use crate::proxy::reject::{Code, Rejection};
 use crate::routing::plan::UpstreamModel;
-use crate::surface::{Surface, Uses};
+use crate::surface::{ModelAt, Surface, Uses};
 
 /// Why the gateway's credential is not used for a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +173,12 @@ fn free(asked: &Asked) -> Bound {
 /// # Errors
 /// What cannot be charged for.
 pub(super) fn read(live: &Live, surface: Surface, body: &Body) -> Result<Asked, Refused> {
+    if !body.whole && surface.spec().model_at == ModelAt::Path {
+        return Err(Refused {
+            member: "contents",
+            why: Why::Unread,
+        });
+    }
     let mut asked = Asked::read(surface, body.scanner.members(), &body.bytes)?;
     if !body.whole {
         let known = body.bytes.len().max(1) as u64;

@@ -183,6 +183,7 @@ impl<'a> Reader<'a> {
             lost: None,
             packed: Some(Box::new(packed)),
             upload: None,
+            in_path: None,
         })
     }
 
@@ -239,6 +240,7 @@ mod tests {
         body: 32 << 20,
         replay: 48 << 20,
         client: Duration::from_secs(1),
+        named: false,
     };
 
     /// As who makes a bomb would.
