@@ -5,7 +5,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import Anthropic from '@anthropic-ai/sdk';
-import OpenAI from 'openai';
+import OpenAI, { AzureOpenAI } from 'openai';
 
 const STACK = process.env.TOLLGATE_STACK ?? fileURLToPath(new URL('../python/stack.py', import.meta.url));
 const PYTHON = process.env.TOLLGATE_PYTHON ?? 'python3';
@@ -39,6 +39,11 @@ class Stack {
   /** A client as an application would make it, but one that does not retry: deliveries are counted here. */
   openai(options) {
     return new OpenAI({ baseURL: `${this.url}/v1`, apiKey: this.key, maxRetries: 0, timeout: TIMEOUT, ...options });
+  }
+
+  /** As `openai`, for Azure: these clients write the path themselves. */
+  azure(options) {
+    return new AzureOpenAI({ endpoint: this.url, apiKey: this.key, maxRetries: 0, timeout: TIMEOUT, ...options });
   }
 
   /** As `openai`; this client writes `/v1` itself. */

@@ -37,6 +37,9 @@ PROVIDER_KEYS = {
     "SDK_ANTHROPIC_KEY": "sk-ant-of-the-operator",
     "SDK_GROQ_KEY": "gsk-of-the-operator",
     "SDK_SPARE_KEY": "spare-of-the-operator",
+    "SDK_GOOGLE_KEY": "AIza-of-the-operator",
+    "SDK_AZURE_KEY": "azure-of-the-operator",
+    "SDK_SHAPES_KEY": "shapes-of-the-operator",
 }
 
 # Providers that fail on request, one for each test that needs one, because a gateway remembers who failed. Each has
@@ -211,7 +214,7 @@ def failing_providers(folder, fake):
 
 @contextlib.contextmanager
 def llmock():
-    """A fake of OpenAI, Anthropic and Groq, each under its own path; it journals what arrives and fails on request."""
+    """A fake of OpenAI, Anthropic, Groq and Gemini, each under its own path; it journals what arrives and fails on request."""
     args = [sys.executable, "-m", "llmock.cli", "serve", "--host", "127.0.0.1", "--port", "0", "--response-style", "echo"]
     with child(args, env=environment()) as server:
         yield server.wait_for(r"running on (http://127\.0\.0\.1:\d+)")[1]
@@ -232,6 +235,13 @@ def breaking():
         yield server.wait_for(r"running on (http://127\.0\.0\.1:\d+)")[1]
 
 
+@contextlib.contextmanager
+def shapes():
+    """A fourth fake, of our own: Azure's dated paths, and what of Gemini's API the first does not speak."""
+    with child([sys.executable, HERE / "shapes.py"], env=environment()) as server:
+        yield server.wait_for(r"running on (http://127\.0\.0\.1:\d+)")[1]
+
+
 def public_url(server):
     return "http://" + server.wait_for(r"listening on (127\.0\.0\.1:\d+) \(public\)")[1]
 
@@ -245,7 +255,9 @@ def serve():
         first = stack.enter_context(llmock())
         second = stack.enter_context(fakellm(OPERATOR / "fakellm.yaml"))
         third = stack.enter_context(breaking())
-        values = {"LLMOCK": first, "FAKELLM": second, "BREAKING": third, "DEAD": f"http://127.0.0.1:{closed_port()}"}
+        fourth = stack.enter_context(shapes())
+        dead = f"http://127.0.0.1:{closed_port()}"
+        values = {"LLMOCK": first, "FAKELLM": second, "BREAKING": third, "SHAPES": fourth, "DEAD": dead}
         fill(OPERATOR, home, values)
         failing_providers(home / "catalog", first)
         config = home / "tollgate.toml"
