@@ -34,6 +34,8 @@ pub enum Why {
     Twofold,
     /// Not all of it has been read.
     Unread,
+    /// It has the answer written in a way in which it does not say what was used.
+    Unsaid,
 }
 
 /// Answers to one prompt that can be asked for; providers allow 128.
@@ -89,6 +91,10 @@ impl fmt::Display for Refused {
             Why::Unread => write!(
                 out,
                 "`{member}` of this size is not kept by the gateway, which has to read all of it to know what it can cost. Send less, or use a provider key of your own."
+            ),
+            Why::Unsaid => write!(
+                out,
+                "{member} asks for an answer in another form, in which it would not say what was used, and that is not served on the gateway's credential. Ask with `alt=sse` or with nothing, or use a provider key of your own."
             ),
             Why::NotAText => write!(out, "`{member}` must be a string."),
         }

@@ -185,7 +185,10 @@ impl Gateway {
     ) -> Result<(), Unread> {
         allow(session, &[Method::POST])?;
         let controls = self.identify(session, ctx, provider)?;
-        let in_path = in_path.map(|written| named(written, surface)).transpose()?;
+        let query = session.req_header().uri.query();
+        let in_path = in_path
+            .map(|written| named(written, surface, query))
+            .transpose()?;
         self.check_load(ctx)?;
         let admitted = quota::enter(ctx.caller.as_ref())?;
         let mut bounds = bounds(&ctx.live);
@@ -269,11 +272,12 @@ impl Gateway {
 }
 
 /// The model that a path names.
-fn named(written: &str, surface: Surface) -> Result<Box<InPath>, Rejection> {
+fn named(written: &str, surface: Surface, query: Option<&str>) -> Result<Box<InPath>, Rejection> {
     let name = address::name(written, surface.spec().dialect)?;
     Ok(Box::new(InPath {
         name: name.into(),
         surface,
+        plain: path_model::is_plain(query),
     }))
 }
 

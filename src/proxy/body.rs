@@ -78,6 +78,8 @@ pub struct InPath {
     pub name: Box<str>,
     /// In which API shape it is asked.
     pub surface: Surface,
+    /// Whether the query leaves the answer in the form in which it says what was used.
+    pub plain: bool,
 }
 
 impl Body {

@@ -75,6 +75,7 @@ impl Question<'_> {
             Box::new(InPath {
                 name,
                 surface: self.surface,
+                plain: true,
             })
         });
         let body = &body;

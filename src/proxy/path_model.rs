@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::body::{Body, InPath};
 use super::members::{self, Names};
 use super::reject::{Code, Rejection};
+use crate::access::presented;
 use crate::model::scan::{Member, decoded, elements, entries};
 use crate::model::splice::{self, CannotEdit, Edit, Edits};
 use crate::surface::{ModelAt, Surface};
@@ -91,6 +92,18 @@ pub fn is_readable(surface: Surface, body: &Body, limit: u64) -> Result<(), Reje
             surface.name()
         ),
     ))
+}
+
+/// Whether a query asks for an answer of Gemini's as it usually is. Google's APIs take parameters that leave members out of
+/// it (`fields`), or write it in another way (`alt=proto`, `callback`): then it does not say what was used.
+#[must_use]
+pub fn is_plain(query: Option<&str>) -> bool {
+    let Some(query) = query else { return true };
+    let stripped = presented::strip_query(query, &[]);
+    let query = stripped.as_deref().unwrap_or(query);
+    query
+        .split('&')
+        .all(|pair| matches!(pair, "" | "alt=sse" | "alt=json"))
 }
 
 /// Whether the body is one of OpenAI's, with the model in it.
@@ -184,6 +197,31 @@ mod tests {
         InPath {
             name: name.into(),
             surface,
+            plain: true,
+        }
+    }
+
+    #[test]
+    fn only_a_plain_query_leaves_the_answer_as_it_is() {
+        for query in [
+            None,
+            Some(""),
+            Some("alt=sse"),
+            Some("key=x&alt=json"),
+            Some("k%65y=x"),
+        ] {
+            assert!(is_plain(query), "{query:?}");
+        }
+        for query in [
+            "fields=x",
+            "$fields=x",
+            "f%69elds=x",
+            "alt=proto",
+            "alt=sse&alt=proto",
+            "callback=x",
+            "alt=%73se",
+        ] {
+            assert!(!is_plain(Some(query)), "{query}");
         }
     }
 

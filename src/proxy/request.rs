@@ -194,6 +194,8 @@ fn is_unwanted(name: &str, on_gateway: bool) -> bool {
         "openai-organization" | "openai-project" | "cookie" => on_gateway,
         // Credentials beside the operator's, as in OTHER_CREDENTIALS.
         "ocp-apim-subscription-key" | "x-goog-user-project" => on_gateway,
+        // What leaves out of Google's answers what was used.
+        "x-goog-fieldmask" => on_gateway,
         _ => name.starts_with(OWN_PREFIX),
     }
 }

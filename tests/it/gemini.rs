@@ -189,6 +189,13 @@ async fn a_key_is_taken_from_where_clients_put_it_and_goes_no_further() {
         let all = format!("{:?}", arrived.fields);
         assert!(!all.contains(&key) && !all.contains("tg-"), "{all}");
     }
+    let masked = plain("")
+        .bearer(&key)
+        .header("x-goog-fieldmask", "candidates");
+    let before = lab.one.count();
+    assert_eq!(lab.gateway.send(&masked).await.status, 200);
+    let arrived = lab.one.deliveries_since(before).pop().expect("a request");
+    assert_eq!(arrived.header("x-goog-fieldmask"), None);
     // A provider key of the client's own beside it.
     let request = plain("")
         .header("tollgate-key", &key)
@@ -476,6 +483,28 @@ async fn what_has_no_bound_is_not_sent_with_the_gateways_key_and_passes_with_one
             .expect("a request");
         assert_eq!(arrived.bytes(), body);
         assert_eq!(arrived.header("x-goog-api-key"), Some("AIza-of-the-client"));
+    }
+    for query in [
+        "fields=candidates",
+        "%24fields=x",
+        "alt=proto",
+        "callback=x",
+        "alt=sse&prettyPrint=x",
+    ] {
+        let target = format!("{target}?{query}");
+        let response = till.send(&till.gateway.post(&target, PROMPT)).await;
+        refused(&response, 403, "not_on_gateway_credential");
+        let before = till.upstream.count();
+        till.upstream.push(answer());
+        let request = post(&target, PROMPT)
+            .header("tollgate-key", till.gateway.key())
+            .header("x-goog-api-key", "AIza-of-the-client")
+            .header("x-goog-fieldmask", "candidates");
+        assert_eq!(till.send(&request).await.status, 200, "{query}");
+        let arrived = till.upstream.deliveries_since(before).pop();
+        let arrived = arrived.expect("a request");
+        assert_eq!(arrived.target, target);
+        assert_eq!(arrived.header("x-goog-fieldmask"), Some("candidates"));
     }
     let response = till
         .send(

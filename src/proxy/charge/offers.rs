@@ -173,6 +173,14 @@ fn free(asked: &Asked) -> Bound {
 /// # Errors
 /// What cannot be charged for.
 pub(super) fn read(live: &Live, surface: Surface, body: &Body) -> Result<Asked, Refused> {
+    if body.in_path.as_ref().is_some_and(|path| !path.plain)
+        && surface.spec().model_at == ModelAt::Path
+    {
+        return Err(Refused {
+            member: "The query",
+            why: Why::Unsaid,
+        });
+    }
     if !body.whole && surface.spec().model_at == ModelAt::Path {
         return Err(Refused {
             member: "contents",
