@@ -106,9 +106,9 @@ pub fn is_plain(query: Option<&str>) -> bool {
         .all(|pair| matches!(pair, "" | "alt=sse" | "alt=json"))
 }
 
-/// Whether the body is one of OpenAI's, with the model in it.
+/// Whether the body is one of OpenAI's, with the model in it, as JSON or as a form.
 fn repeats_as_openai(path: &InPath) -> bool {
-    path.surface.spec().model_at == ModelAt::JsonBody
+    path.surface.spec().model_at != ModelAt::Path
 }
 
 const fn has_nested(surface: Surface) -> bool {

@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::ask::{self, Dialect};
-use crate::support::client::{Response, post};
+use crate::support::client::{Request, Response, post};
 use crate::support::gateway::{Gateway, custom, gateway, upstream_key};
 use crate::support::upstream::{self, Delivery, Upstream};
 
@@ -134,6 +134,71 @@ async fn a_deployment_may_be_a_model_of_any_provider_of_the_surface() {
         .await;
     assert_eq!(arrived.json(), json!({"model": "small"}));
     assert_eq!(response.header("tollgate-model"), Some("other:small"));
+}
+
+/// A form that names `model` and has a file.
+fn form(model: &str) -> String {
+    let head = "Content-Disposition: form-data; name";
+    format!(
+        "--b\r\n{head}=\"model\"\r\n\r\n{model}\r\n--b\r\n{head}=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n--b--\r\n"
+    )
+}
+
+#[tokio::test]
+async fn images_and_forms_are_asked_for_by_their_deployment_on_a_key_of_ones_own() {
+    let lab = Lab::new().await;
+    let asked = async |operation: &str, name: &str, kind: &str, body: &str| {
+        let target = format!("/openai/deployments/{name}/{operation}?api-version=7");
+        let request = Request::new("POST", &target, Some(body.to_owned().into()))
+            .header("content-type", kind)
+            .header("tollgate-key", lab.gateway.key())
+            .header("api-key", "sk-own");
+        lab.gateway.send(&request).await
+    };
+    let multipart = "multipart/form-data; boundary=b";
+    let prompt = r#"{"prompt":"a cat"}"#;
+    for (operation, kind, body, expected) in [
+        (
+            "images/generations",
+            "application/json",
+            prompt.to_owned(),
+            prompt.to_owned(),
+        ),
+        (
+            "audio/transcriptions",
+            multipart,
+            form("house-model"),
+            form("dep-1"),
+        ),
+        (
+            "images/edits",
+            multipart,
+            form("house-model"),
+            form("dep-1"),
+        ),
+    ] {
+        let response = asked(operation, "house-model", kind, &body).await;
+        assert_eq!(response.status, 200, "{operation}: {}", response.text());
+        assert_eq!(response.header("tollgate-model"), Some("az:dep-1"));
+        let arrived = lab.azure.deliveries().pop().expect("a delivery");
+        let target = format!("/openai/deployments/dep-1/{operation}?api-version=7");
+        assert_eq!(arrived.target, target);
+        assert_eq!(arrived.header("api-key"), Some("sk-own"));
+        assert_eq!(arrived.bytes(), expected);
+    }
+    let before = lab.azure.count();
+    for body in [form("another"), form("").replace("model", "other")] {
+        let response = asked("audio/translations", "dep-1", multipart, &body).await;
+        ask::refused(&response, Dialect::OpenAi, 400, "invalid_request");
+    }
+    // Which deployment is meant cannot be left to Azure.
+    let unnamed = post("/az/v1/images/generations", prompt)
+        .header("tollgate-key", lab.gateway.key())
+        .header("api-key", "sk-own");
+    let response = lab.gateway.send(&unnamed).await;
+    let message = ask::refused(&response, Dialect::OpenAi, 400, "invalid_request");
+    assert!(message.contains("names no model"), "{message}");
+    assert_eq!(lab.azure.count(), before);
 }
 
 #[tokio::test]

@@ -39,8 +39,7 @@ fn gemini(path: &str) -> Option<(&str, &str, &'static Spec)> {
 /// The same of Azure's paths.
 fn azure(path: &str) -> Option<(&str, &str, &'static Spec)> {
     let (before, rest) = path.split_once("/deployments/")?;
-    let is_openai =
-        |row: &&Spec| row.model_at == ModelAt::JsonBody && row.dialect == Dialect::OpenAi;
+    let is_openai = |row: &&Spec| row.model_at != ModelAt::Path && row.dialect == Dialect::OpenAi;
     let rows = TABLE.iter().filter(is_openai);
     // `chat/completions` is no model `chat` with `completions`.
     let row = rows
@@ -261,6 +260,12 @@ mod tests {
                 "g",
             ),
             ("/deployments/g/chat/completions", Surface::Chat, None, "g"),
+            (
+                "/openai/deployments/g/audio/transcriptions",
+                Surface::AudioTranscriptions,
+                None,
+                "g",
+            ),
             (
                 "//azure/openai//deployments/g/chat/completions/",
                 Surface::Chat,
