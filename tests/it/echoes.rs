@@ -250,6 +250,46 @@ async fn in_a_compressed_error_it_is_found_and_other_ones_pass_as_they_are() {
     }
 }
 
+/// Text that hardly gets smaller.
+fn noise(bytes: usize) -> String {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let digit = |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(b'0' + (state & 63) as u8)
+    };
+    let text: String = (0..bytes).map(digit).collect();
+    text.replace('\\', "/")
+}
+
+/// More than is gathered of a compressed error: what has been read of it goes out as text without the key, and ends there.
+#[tokio::test]
+async fn of_a_long_compressed_error_that_tells_it_the_beginning_goes_out_as_text() {
+    let lab = Lab::new(Protocol::H1).await;
+    let mut client = lab.client(Protocol::H1).await;
+    let noise = noise(200 * 1024);
+    let text = format!("{}{noise}", lab.secret);
+    let bytes = packed("gzip", text.as_bytes());
+    let mut reply = Reply::json(400, Vec::new()).header("content-encoding", "gzip");
+    for piece in bytes.chunks(8 * 1024) {
+        reply = reply.piece(piece.to_vec());
+    }
+    for told in [reply.clone(), reply.chunked()] {
+        let response = lab.meet(&mut client, told).await;
+        assert_eq!(response.status, 400);
+        assert_eq!(response.header("content-encoding"), None);
+        assert_eq!(response.ending, Ending::Whole);
+        let body = response.text();
+        let behind = body.strip_prefix(&stars(&lab.secret)).expect("stars first");
+        assert!(behind.len() > 32 * 1024 && noise.starts_with(behind));
+        // The connection is answered on as ever.
+        let good = lab.meet(&mut client, pair::good()).await;
+        assert_eq!((good.status, good.ending), (200, Ending::Whole));
+    }
+    lab.none_written(4).await;
+}
+
 #[tokio::test]
 async fn an_answer_that_was_kept_while_others_were_tried_does_not_tell_it() {
     for status in [401, 402, 403, 429, 500] {
