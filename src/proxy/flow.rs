@@ -3,12 +3,14 @@
 //! Pingora takes pieces into a pipe of four, and polls the client's session no more while that is
 //! full. Whoever must keep looking at the clock and the client hands over less.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use bytes::Bytes;
 use tokio::sync::{Notify, oneshot};
+
+use crate::upstream::peer;
 
 /// Pieces that are handed over and not yet written, at most.
 pub const PIECES_UNWRITTEN: usize = 2;
@@ -20,6 +22,7 @@ pub const UNCOUNTED_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub struct Flow {
     unwritten: AtomicUsize,
+    quick: AtomicBool,
     written: Notify,
     last_written: Mutex<Instant>,
 }
@@ -28,6 +31,7 @@ impl Default for Flow {
     fn default() -> Self {
         Self {
             unwritten: AtomicUsize::new(0),
+            quick: AtomicBool::new(false),
             written: Notify::new(),
             last_written: Mutex::new(Instant::now()),
         }
@@ -43,6 +47,11 @@ impl Flow {
     /// Whether another piece may be handed over.
     pub fn has_room(&self) -> bool {
         self.unwritten() < PIECES_UNWRITTEN
+    }
+
+    /// Whether the last piece was on its way for no longer than [`peer::QUICK`]; false before there was one.
+    pub fn is_quick(&self) -> bool {
+        self.quick.load(Ordering::Acquire)
     }
 
     /// When a piece was last written, or given up.
@@ -63,7 +72,10 @@ impl Flow {
         self.unwritten.fetch_add(1, Ordering::AcqRel);
         Bytes::from_owner(Held {
             piece,
-            _until: Until(Arc::clone(self)),
+            _until: Until {
+                flow: Arc::clone(self),
+                since: Instant::now(),
+            },
         })
     }
 }
@@ -98,15 +110,21 @@ impl<U> AsRef<[u8]> for Held<U> {
     }
 }
 
-struct Until(Arc<Flow>);
+struct Until {
+    flow: Arc<Flow>,
+    since: Instant,
+}
 
 impl Drop for Until {
     fn drop(&mut self) {
-        let Self(flow) = self;
+        let Self { flow, since } = self;
+        let now = Instant::now();
+        let quick = now.duration_since(*since) <= peer::QUICK;
+        flow.quick.store(quick, Ordering::Release);
         *flow
             .last_written
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            .unwrap_or_else(PoisonError::into_inner) = now;
         flow.unwritten.fetch_sub(1, Ordering::AcqRel);
         flow.written.notify_one();
     }
@@ -114,6 +132,8 @@ impl Drop for Until {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
@@ -133,6 +153,32 @@ mod tests {
         flow.written().await;
         drop(first);
         assert_eq!(flow.unwritten(), 0);
+    }
+
+    #[test]
+    fn an_upstream_is_as_quick_as_it_was_with_the_last_piece() {
+        let flow = Arc::new(Flow::default());
+        assert!(!flow.is_quick());
+        let taken_after = |time: Duration| {
+            flow.unwritten.fetch_add(1, Ordering::AcqRel);
+            drop(Until {
+                flow: Arc::clone(&flow),
+                since: Instant::now().checked_sub(time).expect("a time before"),
+            });
+        };
+        // However long this test may stand still, it took longer.
+        taken_after(peer::QUICK * 2);
+        assert!(!flow.is_quick());
+        flow.quick.store(true, Ordering::Release);
+        taken_after(peer::QUICK * 2);
+        assert!(!flow.is_quick());
+        // A time that has not come is none at all.
+        flow.unwritten.fetch_add(1, Ordering::AcqRel);
+        drop(Until {
+            flow: Arc::clone(&flow),
+            since: Instant::now() + Duration::from_secs(3_600),
+        });
+        assert!(flow.is_quick());
     }
 
     #[tokio::test]

@@ -214,9 +214,9 @@ impl ProxyHttp for Gateway {
             routed.endpoint(&ctx.live).seen().saw_http2(http2);
             routed.current.permit = None;
             routed.replay.set_piece_max(if http2 {
-                peer::PIECE_MAX_H2
+                [peer::PIECE_MAX_H2; 2]
             } else {
-                peer::PIECE_MAX_H1
+                [peer::PIECE_MAX_H1, peer::PIECE_MAX_H1_QUICK]
             });
         }
         let written = self.rewrite(session, request, ctx);

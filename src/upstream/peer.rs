@@ -24,6 +24,13 @@ pub const PIECE_MAX_H2: usize = 64 * 1024;
 /// The same for an HTTP/1.1 upstream.
 pub const PIECE_MAX_H1: usize = 128 * 1024;
 
+/// The same for one that has taken the last piece in [`QUICK`]. It would have to become 18 times as slow to take longer
+/// than the write timeout for this one.
+pub const PIECE_MAX_H1_QUICK: usize = 512 * 1024;
+
+/// How long a piece is on its way, at most, for the upstream to be sent larger ones.
+pub const QUICK: Duration = Duration::from_millis(20);
+
 /// What all connections to upstreams have in common.
 #[derive(Clone, Debug)]
 pub struct Transport {

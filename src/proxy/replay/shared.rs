@@ -46,7 +46,8 @@ pub(super) struct State {
     pub(super) pieces: Pieces,
     pub(super) next: usize,
     pub(super) offset: usize,
-    pub(super) piece_max: usize,
+    /// For an upstream that is slow or not known yet, and for one that has taken the last piece quickly.
+    pub(super) piece_max: [usize; 2],
     pub(super) flow: Option<Arc<Flow>>,
     /// Whether a piece had to wait for room.
     pub(super) stalled: bool,
@@ -74,7 +75,7 @@ impl Shared {
                 pieces: Pieces::default(),
                 next: 0,
                 offset: 0,
-                piece_max: usize::MAX,
+                piece_max: [usize::MAX; 2],
                 flow: None,
                 stalled: false,
                 tail,
@@ -117,10 +118,11 @@ impl Shared {
         state.cause = None;
     }
 
-    /// Bounds the pieces handed over, in bytes. The upstream is connected, and its clock starts.
-    pub fn set_piece_max(&self, bytes: usize) {
+    /// Bounds the pieces handed over, in bytes: at first, and while the upstream takes them quickly. It is connected, and its
+    /// clock starts.
+    pub fn set_piece_max(&self, piece_max: [usize; 2]) {
         let mut state = self.lock();
-        state.piece_max = bytes;
+        state.piece_max = piece_max;
         state.last_activity = Instant::now();
         let many = state.tail.is_some() || state.pieces.total_len() > flow::UNCOUNTED_MAX;
         state.flow = many.then(Arc::default);
@@ -224,14 +226,14 @@ impl Shared {
             // A body of few pieces is handed over as soon as the upstream is connected.
             state.last_activity = Instant::now();
         }
-        if rest.len() <= state.piece_max {
+        let max = state.piece_max();
+        if rest.len() <= max {
             state.next += 1;
             state.offset = 0;
             return Some(state.counted(rest));
         }
-        state.offset += state.piece_max;
-        let piece = rest.slice(..state.piece_max);
-        Some(state.counted(piece))
+        state.offset += max;
+        Some(state.counted(rest.slice(..max)))
     }
 
     /// What counts the pieces that Pingora has not written, where that is needed.
@@ -250,6 +252,14 @@ impl State {
     pub(super) fn handed_over(&self) -> bool {
         self.next >= self.pieces.as_slice().len()
             && self.tail.as_ref().is_none_or(|tail| tail.ended())
+    }
+
+    fn piece_max(&self) -> usize {
+        let [usual, quick] = self.piece_max;
+        match &self.flow {
+            Some(flow) if flow.is_quick() => quick,
+            _ => usual,
+        }
     }
 
     pub(super) fn counted(&self, piece: Bytes) -> Bytes {
