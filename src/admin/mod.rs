@@ -4,6 +4,7 @@
 mod answer;
 mod api;
 mod body;
+mod drain;
 mod fault;
 mod guard;
 mod openapi;
@@ -59,6 +60,9 @@ pub trait Control: Send + Sync {
     /// Goes back to the catalog before the one in use, or to the kept one of that version; returns its version.
     async fn rollback(&self, to: Option<String>) -> Result<String, NoRollback>;
 
+    /// Has readiness say no, so that requests are sent elsewhere, or no longer. What comes is served all the same.
+    fn drain(&self, on: bool);
+
     /// The versions of the catalog that are kept, newest first.
     async fn versions(&self) -> Vec<Version>;
 
@@ -98,7 +102,7 @@ pub struct Readiness {
     /// Whether what requests cost is written down. Where it is not, requests on the operator's keys are refused, and others
     /// go on, so that this process is ready.
     pub ledger: LedgerState,
-    /// Whether the process is ending, and takes no new requests.
+    /// Whether the process is ending, or is to get no more requests.
     pub draining: bool,
     /// Endpoints that are not ready: `PROVIDER/ENDPOINT`. Requests go elsewhere meanwhile, so that this process is ready.
     pub ejected: Vec<String>,

@@ -140,7 +140,7 @@ struct Details<'a> {
     store: bool,
     /// Whether what requests cost is written down; where it is not, requests on the operator's keys are refused.
     ledger: LedgerState,
-    /// Whether the process is ending.
+    /// Whether the process is ending, or was told by `/drain` to have requests sent elsewhere.
     draining: bool,
     /// Endpoints that are not ready.
     #[serde(skip_serializing_if = "<[String]>::is_empty")]

@@ -5,7 +5,7 @@ use super::answer::Answer;
 use super::fault::{Code, Fault};
 use super::openapi::{Schemas, Shape};
 use super::operation::Handled;
-use super::{api, process, versions};
+use super::{api, drain, process, versions};
 use pingora::protocols::http::ServerSession;
 
 /// A method of HTTP that is served here. `HEAD` is served as `GET`.
@@ -90,7 +90,8 @@ pub struct Row {
 
 /// Everything that is served, in the order in which it is documented.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    process::ROWS.iter().chain(versions::ROWS).chain(api::ROWS)
+    let ours = process::ROWS.iter().chain(drain::ROWS);
+    ours.chain(versions::ROWS).chain(api::ROWS)
 }
 
 /// The row that serves this, and what its path says.

@@ -24,6 +24,7 @@ const TOKEN: &str = "s3cret";
 /// A process that is ready unless told otherwise, and whose reload fails when told so.
 pub(super) struct Process {
     store: AtomicBool,
+    drained: AtomicBool,
     pub(super) files_are_good: AtomicBool,
 }
 
@@ -36,7 +37,7 @@ impl Control for Process {
             provider_keys_unusable: 0,
             store: self.store.load(Ordering::SeqCst),
             ledger: LedgerState::Up,
-            draining: false,
+            draining: self.drained.load(Ordering::SeqCst),
             ejected: Vec::new(),
         }
     }
@@ -74,6 +75,10 @@ impl Control for Process {
         is_known.then(|| br#"{"version":"c0ffee"}"#.to_vec())
     }
 
+    fn drain(&self, on: bool) {
+        self.drained.store(on, Ordering::SeqCst);
+    }
+
     fn provider(&self, name: &str) -> Option<String> {
         (name == "openai" || name == "oai").then(|| "openai".to_owned())
     }
@@ -101,6 +106,7 @@ impl Admin {
     pub(super) async fn new(guard: Guard) -> Self {
         let process = Arc::new(Process {
             store: AtomicBool::new(true),
+            drained: AtomicBool::new(false),
             files_are_good: AtomicBool::new(true),
         });
         let metrics = Arc::new(Metrics::new(&[]).expect("families"));
@@ -170,6 +176,23 @@ fn split(answer: &str) -> (u16, String) {
         .and_then(|status| status.parse().ok())
         .expect("a status");
     (status, body.to_owned())
+}
+
+#[tokio::test]
+async fn drained_it_is_alive_and_not_ready_until_told_otherwise() {
+    let admin = Admin::new(Guard::Loopback).await;
+    for (method, status, draining) in [
+        ("POST", 503, true),
+        ("POST", 503, true),
+        ("DELETE", 200, false),
+    ] {
+        let done = admin.send(method, "/drain", "").await;
+        assert_eq!(done, (200, json!({ "draining": draining })));
+        let (found, body) = admin.get("/readyz").await;
+        assert_eq!(found, status);
+        assert!(body.contains(&format!("\"draining\":{draining}")), "{body}");
+        assert_eq!(admin.get("/healthz").await.0, 200);
+    }
 }
 
 #[tokio::test]

@@ -34,6 +34,8 @@ pub struct Answer {
     pub status: u16,
     /// Its body as JSON; `Null` where it is none.
     pub body: serde_json::Value,
+    /// Its body as it is.
+    pub text: String,
 }
 
 impl Answer {
@@ -177,6 +179,7 @@ fn read(answer: &[u8]) -> Option<Answer> {
     Some(Answer {
         status: head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?,
         body: serde_json::from_str(body).unwrap_or_default(),
+        text: body.to_owned(),
     })
 }
 

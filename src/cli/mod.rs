@@ -8,6 +8,7 @@ pub mod credit;
 pub mod explain;
 pub mod keys;
 mod limits;
+pub mod manual;
 pub mod models;
 mod money;
 mod offline;
@@ -16,7 +17,9 @@ pub mod provider_keys;
 pub mod reconcile;
 pub mod running;
 mod running_catalog;
+mod samples;
 pub mod serve;
+pub mod status;
 mod table;
 pub mod usage;
 
@@ -65,6 +68,14 @@ enum Command {
     Schema,
     /// Have the running gateway read configuration and catalog again
     Reload(admin::Gateway),
+    /// Say on one screen whether all is well with the running gateway; exits with 2 where something is not
+    Status(status::Options),
+    /// Have load balancers send requests elsewhere (/readyz says 503), while those that come are served
+    Drain(running::DrainOptions),
+    /// Print what a shell needs to complete commands and options
+    Completions(manual::CompletionsOptions),
+    /// Write the man pages, one a command
+    Man(manual::ManOptions),
     /// Run everything locally: prints an access key and the lines to paste
     Dev(dev::Options),
     /// Say why a request goes where it goes, without sending it
@@ -128,6 +139,10 @@ pub fn run() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Reload(gateway) => running::reload(&gateway).map(good),
+        Command::Status(options) => status::run(&options, out).map(worse),
+        Command::Drain(options) => running::drain(&options).map(good),
+        Command::Completions(options) => manual::completions(&options, out).map(good),
+        Command::Man(options) => manual::man(&options).map(good),
         Command::Dev(options) => dev::run(&options).map(good),
         Command::Explain(options) => explain::run(&options, out),
         Command::Models(options) => models::run(&options, out).map(good),

@@ -1,4 +1,5 @@
-//! `tollgate reload`, `tollgate catalog rollback` and `tollgate catalog versions`: what a running gateway serves.
+//! `tollgate reload`, `tollgate drain`, `tollgate catalog rollback` and `tollgate catalog versions`: what a running gateway
+//! serves.
 
 use clap::Subcommand;
 
@@ -30,6 +31,35 @@ pub enum CatalogCommand {
 pub fn reload(gateway: &Gateway) -> Result<(), Vec<String>> {
     let answer = good(gateway.ask("POST", "/reload")?)?;
     println!("Reloaded; the catalog is {}.", word(&answer, "catalog"));
+    Ok(())
+}
+
+/// Whether load balancers are to send requests elsewhere.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Examples:\n  tollgate drain\n  tollgate drain --end")]
+pub struct DrainOptions {
+    #[command(flatten)]
+    gateway: Gateway,
+    /// No longer
+    #[arg(long)]
+    end: bool,
+}
+
+/// Has `/readyz` say 503, or no longer.
+///
+/// # Errors
+/// What the gateway says against it, or that there is none.
+pub fn drain(options: &DrainOptions) -> Result<(), Vec<String>> {
+    let method = if options.end { "DELETE" } else { "POST" };
+    good(options.gateway.ask(method, "/drain")?)?;
+    println!(
+        "{}",
+        match options.end {
+            true => "No longer drained: /readyz says whether requests can be served.",
+            false =>
+                "Drained: /readyz says 503. What comes is served all the same; `tollgate drain --end` ends it.",
+        }
+    );
     Ok(())
 }
 

@@ -18,6 +18,7 @@ mod signals;
 mod status;
 mod tidy;
 mod watch;
+mod watchdog;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -157,6 +158,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         stopped(&stop),
     ));
     control.spawn(checks::run(live, stopped(&stop)));
+    control.spawn(watchdog::run(watchdog::threads(&workers)));
     control.spawn(tidy::run(Arc::clone(&reloader), stopped(&stop)));
     if config.catalog.watch {
         let _entered = control.enter();

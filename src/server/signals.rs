@@ -1,4 +1,5 @@
-//! Signals and systemd: SIGHUP reloads, SIGTERM and SIGINT stop, and the service manager is told.
+//! Signals and systemd: SIGHUP reloads, SIGUSR1 opens the access log anew, SIGTERM and SIGINT stop, and the service manager
+//! is told.
 
 use std::io;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::log::access::AccessLog;
 /// gateway listens may send one.
 pub struct Signals {
     hangup: Signal,
+    user1: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -26,6 +28,7 @@ impl Signals {
     pub fn new() -> io::Result<Self> {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
@@ -37,6 +40,7 @@ impl Signals {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => again(reloader, access_log).await,
+                _ = self.user1.recv() => access_log.reopen(),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
             }

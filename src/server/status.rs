@@ -1,8 +1,10 @@
 //! What the admin listener asks of the running gateway.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
+use log::info;
 use tokio::sync::watch;
 
 use super::health;
@@ -22,6 +24,7 @@ pub struct Status {
     ledger: Arc<Ledger>,
     reloader: Arc<Reloader>,
     stopping: watch::Receiver<bool>,
+    drained: AtomicBool,
 }
 
 impl Status {
@@ -40,6 +43,7 @@ impl Status {
             ledger: Arc::clone(ledger),
             reloader: Arc::clone(reloader),
             stopping,
+            drained: AtomicBool::new(false),
         }
     }
 }
@@ -59,8 +63,21 @@ impl Control for Status {
                 State::Down => LedgerState::Down,
                 State::Waiting => LedgerState::Waiting,
             },
-            draining: *self.stopping.borrow(),
+            draining: *self.stopping.borrow() || self.drained.load(Ordering::Relaxed),
             ejected: health::ejected(&self.reloader.live().pin()),
+        }
+    }
+
+    fn drain(&self, on: bool) {
+        if self.drained.swap(on, Ordering::Relaxed) != on {
+            info!(
+                "{}",
+                if on {
+                    "drained: /readyz says 503"
+                } else {
+                    "no longer drained"
+                }
+            );
         }
     }
 

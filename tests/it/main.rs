@@ -62,6 +62,7 @@ mod ledger;
 mod limits;
 mod limits_bodies;
 mod models;
+mod operate;
 mod overload;
 mod own_answers;
 mod own_requests;

@@ -184,7 +184,27 @@ class Service(unittest.TestCase):
         self.assertTrue(ready()["ready"])
         self.assertEqual(self.chat("fresh")[0], 200)
 
-    def test_10_a_stop_waits_for_the_last_request_and_not_longer(self):
+    def test_10_one_that_hangs_is_started_again(self):
+        # Shorter than the unit's, so that the test need not wait as long.
+        write("unit.d/watchdog.conf", "[Service]\nWatchdogSec=5\n")
+        systemctl("daemon-reload")
+        systemctl("restart", UNIT)
+        hung = shown("MainPID")
+        systemctl("kill", "--signal=STOP", "--kill-who=main", UNIT)
+        until("another process", lambda: shown("MainPID") not in ("0", hung) and shown("ActiveState") == "active")
+        self.assertIn("Watchdog timeout", run("journalctl", "--no-pager", "--unit", UNIT))
+        self.assertEqual(self.chat("fresh")[0], 200)
+
+    def test_11_drained_it_serves_and_is_not_ready(self):
+        run("tollgate", "drain", "--config", "/etc/tollgate/tollgate.toml")
+        self.assertIsNone(ready())
+        self.assertEqual(self.chat("fresh")[0], 200)
+        self.assertTrue(machine.fails("tollgate", "status", "--config", "/etc/tollgate/tollgate.toml"))
+        run("tollgate", "drain", "--end", "--config", "/etc/tollgate/tollgate.toml")
+        self.assertTrue(ready()["ready"])
+        self.assertIn("All is well.", run("tollgate", "status", "--config", "/etc/tollgate/tollgate.toml"))
+
+    def test_12_a_stop_waits_for_the_last_request_and_not_longer(self):
         connection = http.client.HTTPConnection(*PUBLIC, timeout=PATIENCE)
         self.addCleanup(connection.close)
         body = json.dumps({"model": "house:small", "messages": [], "stream": True})
