@@ -20,6 +20,7 @@ use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
 use super::way::Way;
+use super::websocket;
 use super::{affinity, attempts, azure, form, framing, order, pass, path_model, preflight, quota};
 use crate::access::{Caller, presented, times};
 use crate::byok::keys::StoredKeys;
@@ -88,6 +89,11 @@ impl Gateway {
         }
         if ctx.seen.page.is_some() && preflight::is(session.req_header()) {
             return self.preflight(session, ctx).await;
+        }
+        if ctx.seen.upgrade && websocket::is_asked(session.req_header()) {
+            let answered = self.websocket(session, ctx, address);
+            // Boxed, so that the usual way does not become larger.
+            return Box::pin(answered).await;
         }
         match address {
             Address::Health => self.healthy(session, ctx).await,

@@ -50,6 +50,7 @@ mod seen;
 mod state;
 mod steps;
 mod way;
+mod websocket;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER};
+use http::header::{
+    ACCEPT_ENCODING, ALLOW, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, RETRY_AFTER,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
+};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
@@ -14,7 +17,7 @@ use pingora_proxy::Session;
 use super::context::RequestContext;
 use super::reject::{Code, Rejection};
 use super::response;
-use super::{Gateway, address, packed};
+use super::{Gateway, address, packed, websocket};
 use crate::surface::Dialect;
 
 /// The largest rest of a body that is read to keep a connection, in bytes.
@@ -60,6 +63,12 @@ impl Gateway {
                     "GET, HEAD"
                 },
             )?;
+        }
+        if let Some(protocol) = websocket::protocol(rejection.code) {
+            header.insert_header(UPGRADE, protocol)?;
+        }
+        if rejection.code == Code::UpgradeRequired {
+            header.insert_header(SEC_WEBSOCKET_VERSION, websocket::VERSION)?;
         }
         if rejection.code == Code::UnsupportedEncoding {
             header.insert_header(ACCEPT_ENCODING, packed::ACCEPTED)?;

@@ -32,6 +32,10 @@ pub enum Code {
     UnknownPath,
     /// The path is served, with another method.
     MethodNotAllowed,
+    /// There is no WebSocket at this path: the same is asked over plain HTTP.
+    WebsocketNotSupported,
+    /// The path is served as a WebSocket only, of version 13.
+    UpgradeRequired,
     /// The body is larger than allowed.
     BodyTooLarge,
     /// The body is encoded in a way that Tollgate cannot read.
@@ -93,6 +97,8 @@ rows! {
     UnknownRequest "unknown_request" 404 "not_found_error" "not_found_error" "NOT_FOUND" false
     UnknownPath "unknown_path" 404 "not_found_error" "not_found_error" "NOT_FOUND" false
     MethodNotAllowed "method_not_allowed" 405 "invalid_request_error" "invalid_request_error" "INVALID_ARGUMENT" false
+    WebsocketNotSupported "websocket_not_supported" 426 "invalid_request_error" "invalid_request_error" "FAILED_PRECONDITION" false
+    UpgradeRequired "upgrade_required" 426 "invalid_request_error" "invalid_request_error" "FAILED_PRECONDITION" false
     BodyTooLarge "body_too_large" 413 "invalid_request_error" "request_too_large" "INVALID_ARGUMENT" false
     UnsupportedEncoding "unsupported_encoding" 415 "invalid_request_error" "invalid_request_error" "INVALID_ARGUMENT" false
     InvalidRequest "invalid_request" 400 "invalid_request_error" "invalid_request_error" "INVALID_ARGUMENT" false

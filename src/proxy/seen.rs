@@ -23,6 +23,8 @@ pub struct Seen {
     pub google: bool,
     /// `Expect`.
     pub expect: bool,
+    /// `Upgrade`: it asks for another protocol.
+    pub upgrade: bool,
     /// `X-Client-Request-Id`: the client's own id for the request.
     pub client_request_id: bool,
     /// `Tollgate-Provider`.
@@ -55,6 +57,7 @@ impl Seen {
             "origin" => self.origin = true,
             "anthropic-version" => self.anthropic_version = true,
             "expect" => self.expect = true,
+            "upgrade" => self.upgrade = true,
             "x-client-request-id" => self.client_request_id = true,
             "tollgate-provider" => self.provider = true,
             "tollgate-failover" => self.failover = true,
@@ -88,6 +91,7 @@ mod tests {
         assert_eq!(seen(&["accept", "x-stainless-lang"]), Seen::default());
         assert!(seen(&["accept", "origin"]).origin);
         assert!(seen(&["expect"]).expect && seen(&["anthropic-version"]).anthropic_version);
+        assert!(seen(&["upgrade"]).upgrade);
         assert!(seen(&["x-client-request-id"]).client_request_id);
         assert!(seen(&["x-goog-api-key"]).google && seen(&["x-goog-api-client"]).google);
         assert!(seen(&["x-claude-code-session-id"]).affinity && seen(&["session_id"]).affinity);

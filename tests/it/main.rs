@@ -94,3 +94,4 @@ mod usage;
 mod usage_asked;
 mod usage_golden;
 mod watch;
+mod websocket;
