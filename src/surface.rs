@@ -53,6 +53,8 @@ pub enum Surface {
     EmbedContent,
     /// `POST /v1beta/models/MODEL:batchEmbedContents` (Gemini).
     BatchEmbedContents,
+    /// `GET /v1/realtime?model=MODEL` (OpenAI), a WebSocket.
+    Realtime,
 }
 
 /// How errors, model lists and ids look to the client that uses a surface.
@@ -75,6 +77,8 @@ pub enum ModelAt {
     Multipart,
     /// The path, at `{model}`.
     Path,
+    /// The parameter `model` of the query.
+    Query,
 }
 
 /// What a request of a surface uses.
@@ -296,6 +300,14 @@ pub const TABLE: &[Spec] = &[
         model_at: ModelAt::Path,
         typed_events: false,
     },
+    Spec {
+        surface: Surface::Realtime,
+        name: "realtime",
+        path: "/realtime",
+        dialect: Dialect::OpenAi,
+        model_at: ModelAt::Query,
+        typed_events: true,
+    },
 ];
 
 impl Surface {
@@ -338,7 +350,9 @@ impl Surface {
             | Self::AudioTranscriptions
             | Self::AudioTranslations
             | Self::ImagesEdits
-            | Self::ImagesVariations => Uses::Untold,
+            | Self::ImagesVariations
+            // Nobody knows before how long it is talked.
+            | Self::Realtime => Uses::Untold,
         }
     }
 
@@ -354,7 +368,17 @@ impl Surface {
     /// Whether a request may leave the model to its provider: a usual one, or that of a stored prompt.
     #[must_use]
     pub fn may_name_no_model(self) -> bool {
-        self.has_state() || matches!(self, Self::ImagesGenerations | Self::Moderations)
+        self.has_state()
+            || matches!(
+                self,
+                Self::ImagesGenerations | Self::Moderations | Self::Realtime
+            )
+    }
+
+    /// Whether it is a WebSocket, and nothing else.
+    #[must_use]
+    pub const fn is_websocket(self) -> bool {
+        matches!(self, Self::Realtime)
     }
 
     /// Whether its answers are streams without the request's body saying so.

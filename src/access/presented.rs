@@ -244,7 +244,7 @@ fn key_parameter(pair: &str) -> Option<Credential<'_>> {
 }
 
 /// The bytes that `text` stands for. A `%` that no two hexadecimal digits follow stands for itself.
-fn percent_decoded(text: &str) -> impl Iterator<Item = u8> {
+pub fn percent_decoded(text: &str) -> impl Iterator<Item = u8> {
     let mut rest = text.as_bytes();
     std::iter::from_fn(move || {
         let (first, after) = rest.split_first()?;
@@ -280,7 +280,7 @@ pub fn strip(headers: &mut HeaderMap) {
     for name in &CLIENT_AUTH {
         headers.remove(name);
     }
-    match without_subprotocol_key(headers) {
+    match subprotocols(headers, false, false) {
         SubprotocolEdit::Keep => {}
         SubprotocolEdit::Remove => drop(headers.remove(SEC_WEBSOCKET_PROTOCOL)),
         SubprotocolEdit::Replace(rest) => drop(headers.insert(SEC_WEBSOCKET_PROTOCOL, rest)),
@@ -298,18 +298,23 @@ pub enum SubprotocolEdit {
     Replace(HeaderValue),
 }
 
-/// The part of [`strip`] that is more than a removal, for header types other than `HeaderMap`.
+/// Subprotocols in which clients say in whose name they speak.
+const HOLDERS: [&[u8]; 2] = [b"openai-organization.", b"openai-project."];
+
+/// The part of [`strip`] that is more than a removal, for header types other than `HeaderMap`. `on_gateway`: what an
+/// account may not say in the operator's name goes as well. `in_place`: a key that is no access key stays.
 #[must_use]
-pub fn without_subprotocol_key(headers: &HeaderMap) -> SubprotocolEdit {
-    let offered = || {
-        let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
-        values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+pub fn subprotocols(headers: &HeaderMap, on_gateway: bool, in_place: bool) -> SubprotocolEdit {
+    let goes = |one: &[u8]| {
+        let key = subprotocol_key(one);
+        let keyed = key.is_some_and(|key| !in_place || is_access_key(key));
+        keyed || (on_gateway && HOLDERS.iter().any(|prefix| begins(one, prefix)))
     };
-    if !offered().any(|one| subprotocol_key(one).is_some()) {
+    if !offered(headers).any(goes) {
         return SubprotocolEdit::Keep;
     }
-    let rest: Vec<&[u8]> = offered()
-        .filter(|one| subprotocol_key(one).is_none())
+    let rest: Vec<&[u8]> = offered(headers)
+        .filter(|one| !goes(one))
         .map(<[u8]>::trim_ascii)
         .filter(|one| !one.is_empty())
         .collect();
@@ -317,6 +322,29 @@ pub fn without_subprotocol_key(headers: &HeaderMap) -> SubprotocolEdit {
         Ok(value) if !value.is_empty() => SubprotocolEdit::Replace(value),
         _ => SubprotocolEdit::Remove,
     }
+}
+
+/// Whether a provider key of the client's own stands in a subprotocol.
+#[must_use]
+pub fn has_own_subprotocol_key(headers: &HeaderMap) -> bool {
+    let mut keys = offered(headers).filter_map(subprotocol_key);
+    keys.any(|key| !key.trim_ascii().is_empty() && !is_access_key(key))
+}
+
+/// The subprotocols that are offered, in order.
+fn offered(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    let values = headers.get_all(SEC_WEBSOCKET_PROTOCOL).into_iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+}
+
+fn is_access_key(secret: &[u8]) -> bool {
+    std::str::from_utf8(secret.trim_ascii()).is_ok_and(key::has_prefix)
+}
+
+/// Whether `text` begins with `prefix`, in any case.
+fn begins(text: &[u8], prefix: &[u8]) -> bool {
+    let start = text.trim_ascii().get(..prefix.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// The query without any parameter `key`, nor those of the names `also`, in whatever encoding, and otherwise byte for
@@ -687,6 +715,33 @@ mod tests {
                     .collect::<Vec<_>>(),
                 "{lines:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_providers_key_may_stay_where_it_stands_and_an_access_key_never() {
+        let line = "sec-websocket-protocol: realtime, openai-insecure-api-key.sk-1, openai-insecure-api-key.tg-A, OpenAI-Project.p, beta";
+        let map = headers(&[line]);
+        assert!(has_own_subprotocol_key(&map));
+        for (on_gateway, in_place, expected) in [
+            (
+                false,
+                true,
+                "realtime, openai-insecure-api-key.sk-1, OpenAI-Project.p, beta",
+            ),
+            (false, false, "realtime, OpenAI-Project.p, beta"),
+            (true, false, "realtime, beta"),
+        ] {
+            let expected = SubprotocolEdit::Replace(HeaderValue::from_static(expected));
+            assert_eq!(subprotocols(&map, on_gateway, in_place), expected);
+        }
+        for none in [
+            "openai-insecure-api-key.tg-A",
+            "openai-insecure-api-key.",
+            "realtime",
+        ] {
+            let line = format!("sec-websocket-protocol: {none}").leak();
+            assert!(!has_own_subprotocol_key(&headers(&[line])), "{none}");
         }
     }
 

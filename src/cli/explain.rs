@@ -148,9 +148,12 @@ fn body(options: &Options) -> Result<Bytes, Vec<String>> {
     }
 }
 
-/// Whether the model stands in the path of the surface.
+/// Whether the model stands in the path of the surface, or in its query.
 fn has_path(options: &Options) -> bool {
-    options.surface.spec().model_at == ModelAt::Path
+    matches!(
+        options.surface.spec().model_at,
+        ModelAt::Path | ModelAt::Query
+    )
 }
 
 fn in_path(options: &Options) -> Option<Box<str>> {

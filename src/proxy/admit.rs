@@ -121,7 +121,9 @@ impl Gateway {
             Address::Explain => self.explain(session, ctx).await,
             Address::Credit => self.credit(session, ctx).await,
             Address::Request { id } => self.request(session, ctx, id).await,
-            Address::Surface { provider, .. } if pass::is_passed(session, ctx, provider) => {
+            Address::Surface { surface, provider }
+                if !surface.is_websocket() && pass::is_passed(session, ctx, provider) =>
+            {
                 self.pass(session, ctx, provider).await
             }
             Address::Surface { surface, provider } => {
@@ -189,6 +191,9 @@ impl Gateway {
         provider: Option<&str>,
         in_path: Option<&str>,
     ) -> Result<(), Unread> {
+        if surface.is_websocket() {
+            return Err(websocket::only(&session.req_header().method).into());
+        }
         allow(session, &[Method::POST])?;
         let controls = self.identify(session, ctx, provider)?;
         let query = session.req_header().uri.query();
@@ -298,7 +303,7 @@ pub(super) fn bounds(live: &Live) -> Bounds {
 }
 
 /// Names, candidates and plan of a request whose body has been read.
-fn route(
+pub(super) fn route(
     ctx: &RequestContext,
     surface: Surface,
     controls: &Controls,
@@ -427,6 +432,7 @@ pub(super) fn assemble(
         streamed,
         plan,
         passed,
+        tunnel: None,
         replay: Shared::new(tail, deadlines),
         rules: controls.rules,
         deadline,

@@ -49,7 +49,8 @@ impl Routed {
 
     /// How much of the request the upstream may have got.
     pub(super) fn sent(&self) -> Sent {
-        if self.passed.is_some() && self.current.connected && self.current.written {
+        let by_header = self.passed.is_some() || self.tunnel.is_some();
+        if by_header && self.current.connected && self.current.written {
             // With a body or without: its header may be all there is to act on.
             return Sent::All;
         }

@@ -18,7 +18,7 @@ pub enum Sign {
 #[must_use]
 pub fn of_status(status: u16) -> Option<Sign> {
     match status {
-        200..=299 => Some(Sign::Good),
+        101 | 200..=299 => Some(Sign::Good),
         // Of the key.
         401 | 402 | 403 | 429 => Some(Sign::Alive),
         _ if failover::is_failure(status) => Some(Sign::Bad),
@@ -75,7 +75,7 @@ mod tests {
     #[test]
     fn each_status_has_its_sign() {
         let table: [(&[u16], Option<Sign>); 4] = [
-            (&[200, 201, 204, 206, 299], Some(Sign::Good)),
+            (&[101, 200, 201, 204, 206, 299], Some(Sign::Good)),
             (
                 &[
                     301, 304, 400, 401, 402, 403, 404, 405, 409, 413, 422, 429, 451, 499,
@@ -86,7 +86,7 @@ mod tests {
                 &[408, 500, 502, 503, 504, 520, 521, 524, 525, 529],
                 Some(Sign::Bad),
             ),
-            (&[101, 501, 505, 511, 530, 599, 600], None),
+            (&[501, 505, 511, 530, 599, 600], None),
         ];
         for (statuses, sign) in table {
             for status in statuses {

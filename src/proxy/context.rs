@@ -18,6 +18,7 @@ use super::reject::{Code, Rejection};
 use super::replay::Shared;
 use super::seen::Seen;
 use super::way::Way;
+use super::websocket::Tunnel;
 use crate::access::Caller;
 use crate::access::allowance::Admitted;
 use crate::credentials::Payer;
@@ -27,7 +28,7 @@ use crate::money::{Asked, Credits};
 use crate::routing::failover::{Rules, Verdict};
 use crate::routing::plan::{Plan, UpstreamModel};
 use crate::surface::{Dialect, Surface};
-use crate::usage::Meter;
+use crate::usage::{Form, Meter, Report};
 
 /// The state of one request.
 pub struct RequestContext {
@@ -71,6 +72,8 @@ pub struct Routed {
     pub plan: Plan,
     /// Where it goes there, if it is passed on as it is.
     pub passed: Option<Box<Passed>>,
+    /// What is known of the WebSocket that it is to become.
+    pub tunnel: Option<Box<Tunnel>>,
     /// What it shares with its replay session.
     pub replay: Arc<Shared>,
     /// When it may be tried elsewhere.
@@ -116,10 +119,23 @@ pub struct Routed {
 }
 
 impl Routed {
-    /// Bytes of the request's body, as far as they are known.
+    /// Bytes of the request's body, as far as they are known; of a WebSocket, those of the client's frames.
     #[must_use]
     pub fn length(&self) -> u64 {
-        self.body.declared.unwrap_or(self.body.sent().len() as u64)
+        let frames = self.tunnel.as_ref().map(|tunnel| tunnel.received());
+        frames
+            .or(self.body.declared)
+            .unwrap_or(self.body.sent().len() as u64)
+    }
+
+    /// What the answer says was used, as far as it is read.
+    #[must_use]
+    pub fn report(&self) -> Option<(Report, Form)> {
+        let tunnel = self.tunnel.as_ref().and_then(|tunnel| tunnel.report());
+        let meter = self.meter.as_ref();
+        tunnel
+            .map(|report| (report, Form::Events))
+            .or_else(|| meter.map(|meter| (meter.report(), meter.form())))
     }
 
     /// The id of the model being tried, as its provider calls it.

@@ -138,6 +138,17 @@ fn of_path(body: &Body) -> bool {
     path.is_some_and(|path| path.surface.spec().model_at == ModelAt::Path)
 }
 
+/// The edit of a query that names the model by another name than `model`.
+#[must_use]
+pub fn of_query(body: &Body, model: &str) -> Made {
+    match &body.in_path {
+        Some(path) if path.surface.spec().model_at == ModelAt::Query && *path.name != *model => {
+            Made::RENAMED
+        }
+        _ => Made::default(),
+    }
+}
+
 /// The edits after which `body` asks for `model` and for no other, and for its usage if it is to `ask` for that. A body
 /// that can no longer be made to ask for it is left as it is: what it used is estimated then. `in_route`: the provider is
 /// told the model in the path.

@@ -400,9 +400,10 @@ fn parameter(query: Option<&str>, wanted: &str) -> Option<String> {
         .map(|(_, value)| value)
 }
 
-/// The model of `?model=`, for a surface that has it in the path.
+/// The model of `?model=`, for a surface that has it in the path or there.
 fn model(query: Option<&str>, surface: Surface) -> Result<Option<Box<str>>, Rejection> {
-    let asked = parameter(query, "model").filter(|_| surface.spec().model_at == ModelAt::Path);
+    let outside = matches!(surface.spec().model_at, ModelAt::Path | ModelAt::Query);
+    let asked = parameter(query, "model").filter(|_| outside);
     let name = |asked: String| Ok(address::checked(asked.into(), surface.spec().dialect)?.into());
     asked.map(name).transpose()
 }

@@ -19,7 +19,7 @@ pub fn heed_status(routed: &Routed, live: &Live, status: u16, headers: &HeaderMa
         401 => Said::Refused,
         402 => Said::OutOfCredit,
         429 => Said::RateLimited(limited::time(headers, SystemTime::now())),
-        200..=299 => Said::Serves(routed.current.began.unwrap_or(now)),
+        101 | 200..=299 => Said::Serves(routed.current.began.unwrap_or(now)),
         _ => return,
     };
     heed(routed, live, said, now);

@@ -212,7 +212,9 @@ impl ProxyHttp for Gateway {
         fault::injected(session, "upstream_request_filter");
         let http2 = request.version == http::Version::HTTP_2;
         if let Some(routed) = ctx.routed.as_deref_mut() {
-            routed.endpoint(&ctx.live).seen().saw_http2(http2);
+            if routed.tunnel.is_none() {
+                routed.endpoint(&ctx.live).seen().saw_http2(http2);
+            }
             routed.current.permit = None;
             routed.replay.set_piece_max(if http2 {
                 [peer::PIECE_MAX_H2; 2]
@@ -231,10 +233,11 @@ impl ProxyHttp for Gateway {
     async fn request_body_filter(
         &self,
         session: &mut Session,
-        _body: &mut Option<Bytes>,
+        body: &mut Option<Bytes>,
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
+        websocket::from_client(ctx, body.as_ref());
         let due = ctx
             .routed
             .as_ref()
@@ -258,7 +261,7 @@ impl ProxyHttp for Gateway {
     ) -> Result<()> {
         fault::injected(session, "upstream_response_filter");
         masked::answer(response, ctx)?;
-        if !response.status.is_informational() {
+        if !response.status.is_informational() || websocket::is_opened(ctx, response) {
             attempt::judge(ctx, &self.metrics, response);
         }
         Ok(())
@@ -281,16 +284,21 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<()> {
         fault::injected(session, "response_filter");
-        if response.status.is_informational() || attempt::is_withheld(ctx) {
+        let opened = websocket::is_opened(ctx, response);
+        if (response.status.is_informational() && !opened) || attempt::is_withheld(ctx) {
             return Ok(());
         }
-        if response.status.is_success() {
+        if response.status.is_success() || opened {
             charge::written(ctx).await?;
         }
         let now = Instant::now();
         response::decorate(response, ctx, now)?;
         if !look::is_held(ctx) {
             self.answering(response, ctx, now);
+        }
+        if opened {
+            let patience = ctx.live.client_patience;
+            websocket::open(session, ctx, patience);
         }
         Ok(())
     }
@@ -303,6 +311,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Option<std::time::Duration>> {
         fault::injected(session, "response_body_filter");
+        websocket::from_upstream(ctx, body.as_ref());
         self.look(ctx, body.as_deref().unwrap_or_default(), end_of_stream);
         if let Some(data) = body.as_mut().filter(|_| !attempt::is_withheld(ctx)) {
             meter::feed(ctx.routed.as_deref_mut(), data);

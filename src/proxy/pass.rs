@@ -18,7 +18,7 @@ use super::candidates;
 use super::context::RequestContext;
 use super::reject::{Code, Rejection};
 use super::steps::{self, Sources};
-use super::{Gateway, address, members, quota, replay};
+use super::{Gateway, address, members, quota, replay, websocket};
 use crate::access::Caller;
 use crate::access::policy::{Step, Verdict};
 use crate::byok::keys::AccountKeys;
@@ -77,7 +77,9 @@ impl Gateway {
         let passed = of(&live, provider, uri.path())?;
         self.check_load(ctx)?;
         let admitted = quota::enter(ctx.caller.as_ref())?;
-        let candidate = self.passed_to(ctx, &controls, provider, (&method, uri.path()))?;
+        let upgrades = ctx.seen.upgrade && websocket::is_asked(session.req_header());
+        let makes = upgrades || !matches!(method, Method::GET | Method::HEAD | Method::DELETE);
+        let candidate = self.passed_to(ctx, &controls, provider, (makes, uri.path()))?;
         let bounds = admit::bounds(&live);
         session.set_write_timeout(Some(bounds.client));
         let body = body::unread(session.as_mut(), ctx.seen.expect, &bounds).await?;
@@ -102,7 +104,7 @@ impl Gateway {
         ctx: &RequestContext,
         controls: &Controls,
         provider: ProviderId,
-        (method, path): (&Method, &str),
+        (makes, path): (bool, &str),
     ) -> Result<Candidate, Rejection> {
         let Some(caller) = ctx.caller.as_deref() else {
             return Err(admit::refused(crate::access::Refusal::NoKey));
@@ -114,7 +116,6 @@ impl Gateway {
             own_key: controls.own_key.as_deref(),
             stored: stored.of(caller.account.id),
         };
-        let makes = !matches!(*method, Method::GET | Method::HEAD | Method::DELETE);
         asker.candidate(provider, makes, || {
             let nearest = address::nearest(path);
             format!(
@@ -247,6 +248,12 @@ pub fn unnamed(
     }
     members::unambiguous(members)?;
     pinned.map(Some).ok_or_else(|| {
+        if surface.is_websocket() {
+            return Rejection::new(
+                Code::InvalidRequest,
+                "The query names no model. Add one, as in `?model=openai:gpt-realtime`; or name the provider that is to pick one, by the path (/{provider}/v1) or with Tollgate-Provider.",
+            );
+        }
         Rejection::new(
             Code::InvalidRequest,
             "The request body names no model. Add a top-level `model`, for example \"openai:gpt-4o\"; or name the provider that is to pick one, by the path (/{provider}/v1) or with Tollgate-Provider.",

@@ -51,6 +51,10 @@ pub fn names<'b>(path: &'b InPath, body: &'b Body) -> Result<Names<'b>, Rejectio
 /// # Errors
 /// As [`splice::name_model`].
 pub fn edits(path: &InPath, body: &Body, model: &str, in_route: bool) -> Result<Edits, CannotEdit> {
+    if path.surface.spec().model_at == ModelAt::Query {
+        // There is no body.
+        return Ok(Edits::new());
+    }
     if repeats_as_openai(path) {
         let members = body.scanner.members();
         let mut edits = splice::name_model(&body.bytes, members, model)?;
@@ -108,7 +112,7 @@ pub fn is_plain(query: Option<&str>) -> bool {
 
 /// Whether the body is one of OpenAI's, with the model in it, as JSON or as a form.
 fn repeats_as_openai(path: &InPath) -> bool {
-    path.surface.spec().model_at != ModelAt::Path
+    !matches!(path.surface.spec().model_at, ModelAt::Path | ModelAt::Query)
 }
 
 const fn has_nested(surface: Surface) -> bool {
@@ -161,7 +165,7 @@ fn agrees(path: &InPath, written: &[u8]) -> Result<(), Rejection> {
     };
     let said = match path.surface.spec().model_at {
         ModelAt::Path => said.strip_prefix(COLLECTION).unwrap_or(&said),
-        ModelAt::JsonBody | ModelAt::Multipart => &*said,
+        ModelAt::JsonBody | ModelAt::Multipart | ModelAt::Query => &*said,
     };
     if *said == *path.name {
         return Ok(());

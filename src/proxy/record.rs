@@ -40,7 +40,7 @@ impl Gateway {
         let estimates = charge::estimates(routed, &live.terms);
         let status = response.status.as_u16();
         routed.meter = meter::of(ctx.surface, status, &response.headers, estimates);
-        if routed.events {
+        if routed.events || status == 101 {
             routed.stream_open = Some(self.metrics.stream_begins());
         }
         let provider = live.provider_metrics(routed.plan.candidate().provider);
@@ -62,8 +62,8 @@ impl Gateway {
             .map_or(NO_RESPONSE, |header| header.status.as_u16());
         let now = Instant::now();
         let took = now.saturating_duration_since(ctx.started);
-        let metered = ctx.routed.as_ref().and_then(|routed| routed.meter.as_ref());
-        let used = metered.map(|meter| meter.report());
+        let used = ctx.routed.as_ref().and_then(|routed| routed.report());
+        let used = used.map(|(report, _)| report);
         self.count(ctx, status, took, used.as_ref());
         quota::settle(ctx.routed.as_deref_mut(), status, used.as_ref());
         if self.access_log.is_on() {

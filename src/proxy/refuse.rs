@@ -18,7 +18,7 @@ use super::context::RequestContext;
 use super::reject::{Code, Rejection};
 use super::response;
 use super::{Gateway, address, packed, websocket};
-use crate::surface::Dialect;
+use crate::surface::{Dialect, Surface};
 
 /// The largest rest of a body that is read to keep a connection, in bytes.
 const DRAIN_MAX: usize = 64 * 1024;
@@ -57,7 +57,11 @@ impl Gateway {
             // Surfaces are posted to; all else that is served is read.
             header.insert_header(
                 ALLOW,
-                if ctx.surface.is_some() || session.req_header().uri.path() == address::EXPLAIN {
+                if ctx.surface.is_some_and(Surface::is_websocket) {
+                    "GET"
+                } else if ctx.surface.is_some()
+                    || session.req_header().uri.path() == address::EXPLAIN
+                {
                     "POST"
                 } else {
                     "GET, HEAD"

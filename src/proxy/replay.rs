@@ -17,6 +17,7 @@ mod masked;
 mod session;
 mod shared;
 mod stop;
+mod upgrade;
 mod usage_out;
 
 use std::pin::Pin;

@@ -7,8 +7,8 @@ use std::borrow::Cow;
 
 use http::Uri;
 use http::header::{
-    ACCEPT_ENCODING, CONTENT_LENGTH, HOST, HeaderName, HeaderValue, SEC_WEBSOCKET_PROTOCOL,
-    TRANSFER_ENCODING,
+    ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue,
+    SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
 };
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
@@ -20,12 +20,13 @@ use super::azure;
 use super::context::{RequestContext, Routed};
 use super::edits::Made;
 use super::pass::Passed;
+use super::websocket;
 use crate::access::presented::{self, SubprotocolEdit};
 use crate::catalog;
 use crate::credentials::Source;
 use crate::live::Live;
 use crate::routing::plan::Credential;
-use crate::surface::Surface;
+use crate::surface::{ModelAt, Surface};
 use crate::upstream::{Endpoint, Route};
 
 /// The prefix of Tollgate's own headers.
@@ -52,6 +53,11 @@ impl Gateway {
         let also = if on_gateway { OTHER_CREDENTIALS } else { &[] };
         let stripped = query.and_then(|query| presented::strip_query(query, also));
         let query = stripped.as_deref().or(query).unwrap_or_default();
+        let named = routed.body.in_path.as_deref();
+        let named = named.filter(|it| it.surface.spec().model_at == ModelAt::Query);
+        let renamed =
+            named.map(|named| websocket::with_model(query, &named.name, routed.model(live)));
+        let query = renamed.as_deref().unwrap_or(query);
         let path = session.req_header().uri.path();
         let of_route = described.query.as_deref().unwrap_or_default();
         let passed = routed.passed.as_deref();
@@ -68,6 +74,7 @@ impl Gateway {
             queries: [&of_route, &query],
             credential: routed.plan.credential(),
             length: routed.current.length,
+            websocket: routed.tunnel.is_some(),
             plain: routed.current.edits.has(Made::ASKED),
         };
         rewrite(request, &to)
@@ -119,6 +126,8 @@ pub struct Upstreamed<'a> {
     pub credential: &'a Credential,
     /// The length of the body, where it is known, in bytes.
     pub length: Option<u64>,
+    /// Whether it asks for a WebSocket.
+    pub websocket: bool,
     /// Whether the answer must come as it is, uncompressed: an event is to be taken out of it.
     pub plain: bool,
 }
@@ -128,7 +137,12 @@ pub struct Upstreamed<'a> {
 /// # Errors
 /// When a header or the path cannot be set.
 pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
-    remove(request, to.credential.source)?;
+    let source = to.credential.source;
+    // A client that has its key in a subprotocol may be one whose provider takes it there only.
+    let in_place = to.websocket
+        && source == Source::Request
+        && presented::has_own_subprotocol_key(&request.headers);
+    remove(request, source, in_place)?;
     request.set_uri(uri(to)?);
     request.insert_header(HOST, to.endpoint.authority.clone())?;
     for (name, value) in &to.route.defaults {
@@ -136,7 +150,11 @@ pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
             request.insert_header(name.clone(), value.clone())?;
         }
     }
-    if let Some(key) = &to.credential.key {
+    if to.websocket {
+        request.insert_header(CONNECTION, "Upgrade")?;
+        request.insert_header(UPGRADE, "websocket")?;
+    }
+    if let Some(key) = to.credential.key.as_ref().filter(|_| !in_place) {
         key.put_on(request, &to.route.scheme)?;
     }
     if to.plain {
@@ -155,7 +173,8 @@ fn number(number: u64) -> HeaderValue {
     digits.unwrap_or_else(|_| HeaderValue::from(number))
 }
 
-fn remove(request: &mut RequestHeader, source: Source) -> Result<()> {
+/// `in_place`: the client's own provider key stays in the subprotocol that has it.
+fn remove(request: &mut RequestHeader, source: Source, in_place: bool) -> Result<()> {
     let on_gateway = source == Source::Gateway;
     let unwanted = |name: &&HeaderName| is_unwanted(name.as_str(), on_gateway);
     let unwanted: SmallVec<[HeaderName; 4]> =
@@ -163,7 +182,7 @@ fn remove(request: &mut RequestHeader, source: Source) -> Result<()> {
     for name in &unwanted {
         request.remove_header(name);
     }
-    match presented::without_subprotocol_key(&request.headers) {
+    match presented::subprotocols(&request.headers, on_gateway, in_place) {
         SubprotocolEdit::Keep => {}
         SubprotocolEdit::Remove => drop(request.remove_header(&SEC_WEBSOCKET_PROTOCOL)),
         SubprotocolEdit::Replace(rest) => request.insert_header(SEC_WEBSOCKET_PROTOCOL, rest)?,
@@ -255,7 +274,7 @@ mod tests {
         request
             .append_header("Sec-WebSocket-Protocol", "openai-insecure-api-key.x")
             .expect("set");
-        remove(&mut request, Source::Gateway).expect("removed");
+        remove(&mut request, Source::Gateway, false).expect("removed");
         let mut left: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["anthropic-beta", "x-stainless-lang"]);

@@ -16,6 +16,7 @@ use super::context::{RequestContext, Routed};
 use super::edits::Made;
 use super::quota;
 use super::request::OWN_PREFIX;
+use super::websocket;
 use crate::access::allowance::Levels;
 use crate::cors;
 use crate::credentials::Source;
@@ -83,6 +84,8 @@ pub fn decorate(
     now: Instant,
 ) -> Result<()> {
     let usage_out = takes_usage_out(response, ctx);
+    // What it says of this hop is what the client has asked for.
+    let opened = websocket::is_opened(ctx, response);
     edited(response, |headers| {
         if usage_out {
             headers.remove(CONTENT_LENGTH);
@@ -93,6 +96,9 @@ pub fn decorate(
             .as_ref()
             .map(|routed| routed.plan.credential().source);
         clean(headers, source);
+        if !opened {
+            drop_of_one_hop(headers);
+        }
         quota::tell(headers, ctx, now);
         name_request(headers, ctx);
         if let Some(routed) = ctx.routed.as_deref_mut() {
@@ -151,6 +157,9 @@ fn clean(headers: &mut HeaderMap, source: Option<Source>) {
     while let Some(name) = headers.keys().find(unwanted).cloned() {
         headers.remove(&name);
     }
+}
+
+fn drop_of_one_hop(headers: &mut HeaderMap) {
     while let Some(name) = of_one_hop(headers) {
         headers.remove(&name);
     }

@@ -96,6 +96,14 @@ pub fn keep_apart(peer: &mut HttpPeer) {
     peer.options.idle_timeout = Some(Duration::ZERO);
 }
 
+/// Makes it one of a WebSocket: over HTTP/1.1, and ended when it has brought nothing, or taken nothing, for so long.
+/// Nobody else measures that once it is open.
+pub fn for_websocket(peer: &mut HttpPeer, silence: Duration) {
+    peer.options.alpn = ALPN::H1;
+    peer.options.read_timeout = Some(silence);
+    peer.options.write_timeout = Some(silence);
+}
+
 /// Sets the times of one attempt: `connect` for TCP and TLS together, `silence` as the net beneath
 /// the request's own clock, which stands still while an HTTP/2 upstream grants no window credit.
 pub fn set_times(peer: &mut HttpPeer, connect: Duration, silence: Duration) {

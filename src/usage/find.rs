@@ -25,6 +25,8 @@ pub(super) enum Found<'b> {
     TooLarge,
     /// The name of a service tier.
     Tier(&'b [u8]),
+    /// What the text says it is: its own member `type`.
+    Kind(&'b [u8]),
 }
 
 /// Reads one JSON text.
@@ -55,6 +57,7 @@ enum Key {
     Usage,
     Wrapper,
     Tier,
+    Kind,
 }
 
 impl Key {
@@ -63,6 +66,7 @@ impl Key {
             b"usage" | b"usageMetadata" => Self::Usage,
             b"response" | b"message" | b"x_groq" => Self::Wrapper,
             b"service_tier" => Self::Tier,
+            b"type" => Self::Kind,
             _ => Self::Other,
         }
     }
@@ -84,6 +88,7 @@ struct InString {
 enum Role {
     Key,
     Tier,
+    Kind,
     None,
 }
 
@@ -172,6 +177,7 @@ impl Finder {
         match string.role {
             Role::Key => self.key = Key::named(string.text()),
             Role::Tier => found(Found::Tier(string.text())),
+            Role::Kind => found(Found::Kind(string.text())),
             Role::None => {}
         }
     }
@@ -223,6 +229,7 @@ impl Finder {
             () if self.keeping.is_some() || !self.is_looked_at() => Role::None,
             () if self.before_key => Role::Key,
             () if self.key == Key::Tier => Role::Tier,
+            () if self.key == Key::Kind && self.depth - self.base == 1 => Role::Kind,
             () => Role::None,
         }
     }
@@ -317,6 +324,8 @@ mod tests {
         for piece in pieces {
             finder.feed(piece, &mut |found| {
                 all.push(match found {
+                    // Has a test of its own.
+                    Found::Kind(_) => return,
                     Found::Usage(text) => String::from_utf8_lossy(text).into_owned(),
                     Found::TooLarge => "too large".to_owned(),
                     Found::Tier(name) => format!("tier {}", String::from_utf8_lossy(name)),
@@ -366,6 +375,37 @@ mod tests {
             ),
         ] {
             assert_eq!(found(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_text_is_it_says_at_its_top() {
+        for (text, expected) in [
+            (
+                r#"{"type":"response.done","response":{}}"#,
+                &["response.done"][..],
+            ),
+            (
+                r#"{"a":[1,{"type":"x"}],"type": "session.created"}"#,
+                &["session.created"],
+            ),
+            (r#"{"response":{"type":"x"},"delta":"\"type\":\"y\""}"#, &[]),
+            // Too long or escaped to be one that is looked for.
+            (r#"{"type":"response.audio.delta"}"#, &[""]),
+            (r#"{"type":"response\u002edone"}"#, &[""]),
+            (r#"{"type":7}"#, &[]),
+        ] {
+            for size in 1..=text.len() {
+                let (mut finder, mut all) = (Finder::default(), Vec::new());
+                for piece in text.as_bytes().chunks(size) {
+                    finder.feed(piece, &mut |found| {
+                        if let Found::Kind(kind) = found {
+                            all.push(String::from_utf8_lossy(kind).into_owned());
+                        }
+                    });
+                }
+                assert_eq!(all, expected, "{text} in pieces of {size}");
+            }
         }
     }
 

@@ -173,6 +173,7 @@ fn note(counts: &mut Counts, found: Found<'_>) {
         Found::Usage(object) => counts.read(object),
         Found::TooLarge => counts.unreadable(),
         Found::Tier(name) => counts.tier(name),
+        Found::Kind(_) => {}
     }
 }
 

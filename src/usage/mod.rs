@@ -14,10 +14,12 @@ mod extra;
 mod find;
 mod generated;
 mod meter;
+mod talk;
 
 pub use decode::{Coding, Decoder};
 pub use extra::{Extra, Passed};
 pub use meter::{Flaw, Form, Meter, Report};
+pub use talk::Talk;
 
 /// What was used. `input` and `output` are totals; the other counts are parts of them, whatever the provider's own way
 /// of counting (Anthropic's input tokens leave out what was cached; xAI's output tokens leave out what was thought).

@@ -69,6 +69,7 @@ mod own_requests;
 mod pair;
 mod panics;
 mod passes;
+mod realtime;
 mod reload;
 mod replay_lost;
 mod replicas;

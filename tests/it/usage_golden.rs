@@ -67,7 +67,7 @@ impl Expected {
 
 /// Surfaces whose answers say nothing of what was used: questions how many tokens there are, and what is not charged by
 /// tokens.
-const UNTOLD: [&str; 11] = [
+const UNTOLD: [&str; 12] = [
     "count_tokens",
     "gemini_count_tokens",
     "responses_input_tokens",
@@ -79,6 +79,8 @@ const UNTOLD: [&str; 11] = [
     "audio_translations",
     "moderations",
     "rerank",
+    // Its messages are read in `usage::talk`.
+    "realtime",
 ];
 
 /// Surfaces whose answers are no streams.

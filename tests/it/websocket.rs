@@ -1,5 +1,7 @@
 //! WebSockets: handshakes that are refused, and in which words.
 
+use tokio::net::TcpStream;
+
 use crate::ask::{self, Dialect, refused};
 use crate::support::client::{self, Request, get};
 use crate::support::gateway::{Gateway, custom, gateway};
@@ -160,4 +162,31 @@ async fn other_protocols_are_passed_over() {
     let arrived = upstream.delivery();
     assert_eq!(arrived.header("upgrade"), None);
     assert_eq!(arrived.header("http2-settings"), None);
+}
+
+#[tokio::test]
+async fn http_2_has_no_websockets_and_says_so_in_its_settings() {
+    let (gateway, upstream) = lab().await;
+    let stream = TcpStream::connect(gateway.address()).await;
+    let shaken = h2::client::handshake(stream.expect("connected")).await;
+    let (send, connection) = shaken.expect("HTTP/2");
+    let connection = tokio::spawn(connection);
+    let mut send = send.ready().await.expect("ready");
+    // An answer comes behind the settings.
+    let request = http::Request::get(format!("http://{}/healthz", gateway.address()));
+    let (answer, _) = send
+        .send_request(request.body(()).expect("a request"), true)
+        .expect("sent");
+    assert_eq!(answer.await.expect("an answer").status(), 200);
+    assert!(!send.is_extended_connect_protocol_enabled());
+    // An HTTP/1.1 handshake in HTTP/2 is none.
+    let request = http::Request::get(format!("http://{}/v1/responses", gateway.address()))
+        .header("sec-websocket-version", "13")
+        .header("sec-websocket-key", KEY);
+    let (answer, _) = send
+        .send_request(request.body(()).expect("a request"), true)
+        .expect("sent");
+    assert_eq!(answer.await.expect("an answer").status(), 405);
+    connection.abort();
+    assert_eq!(upstream.count(), 0);
 }

@@ -206,6 +206,7 @@ fn usually_serves(surface: Surface, kind: Kind) -> bool {
         Surface::AudioTranscriptions | Surface::AudioTranslations => kind == Kind::Transcription,
         // Which of a provider's models do is told of each.
         Surface::ImagesEdits | Surface::ImagesVariations => false,
+        Surface::Realtime => kind == Kind::Realtime,
     }
 }
 

@@ -219,12 +219,13 @@ type Row = (
 );
 
 #[rustfmt::skip]
-const ROUTES: [Row; 68] = [
+const ROUTES: [Row; 69] = [
     ("openai", Surface::ResponsesCompact, "api.openai.com", "/v1/responses/compact", "", NO_HEADERS),
     ("openai", Surface::ResponsesInputTokens, "api.openai.com", "/v1/responses/input_tokens", "", NO_HEADERS),
     ("openai", Surface::ImagesGenerations, "api.openai.com", "/v1/images/generations", "", NO_HEADERS),
     ("openai", Surface::AudioSpeech, "api.openai.com", "/v1/audio/speech", "", NO_HEADERS),
     ("openai", Surface::Moderations, "api.openai.com", "/v1/moderations", "", NO_HEADERS),
+    ("openai", Surface::Realtime, "api.openai.com", "/v1/realtime", "", NO_HEADERS),
     ("openrouter", Surface::AudioSpeech, "openrouter.ai", "/api/v1/audio/speech", "", NO_HEADERS),
     ("openrouter", Surface::Rerank, "openrouter.ai", "/api/v1/rerank", "", NO_HEADERS),
     ("groq", Surface::AudioSpeech, "api.groq.com", "/openai/v1/audio/speech", "", NO_HEADERS),
@@ -347,7 +348,7 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
         "stream_generate_content",
         "gemini_count_tokens",
     ];
-    let table: [(&str, &[&str]); 21] = [
+    let table: [(&str, &[&str]); 22] = [
         (
             "openai:gpt-4o",
             &[
@@ -382,7 +383,8 @@ fn models_are_kept_to_the_surfaces_that_serve_them() {
             ],
         ),
         ("openai:text-embedding-3-small", &["embeddings"]),
-        ("openai:gpt-realtime", &[]),
+        ("openai:gpt-realtime", &["realtime"]),
+        ("openai:gpt-realtime-translate", &[]),
         (
             "openai:whisper-1",
             &["audio_transcriptions", "audio_translations"],

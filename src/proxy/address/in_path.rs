@@ -39,7 +39,10 @@ fn gemini(path: &str) -> Option<(&str, &str, &'static Spec)> {
 /// The same of Azure's paths.
 fn azure(path: &str) -> Option<(&str, &str, &'static Spec)> {
     let (before, rest) = path.split_once("/deployments/")?;
-    let is_openai = |row: &&Spec| row.model_at != ModelAt::Path && row.dialect == Dialect::OpenAi;
+    let is_openai = |row: &&Spec| {
+        let in_body = matches!(row.model_at, ModelAt::JsonBody | ModelAt::Multipart);
+        in_body && row.dialect == Dialect::OpenAi
+    };
     let rows = TABLE.iter().filter(is_openai);
     // `chat/completions` is no model `chat` with `completions`.
     let row = rows

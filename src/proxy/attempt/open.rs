@@ -99,9 +99,11 @@ pub async fn open(
         }
     };
     // Of what is passed on without a body, nothing is said of one.
-    let has_body = routed.passed.is_none() || !routed.body.whole;
-    routed.current.length = laid.length.filter(|_| has_body);
-    routed.current.edits = laid.made;
+    let bare = routed.passed.is_some() || routed.tunnel.is_some();
+    routed.current.length = laid.length.filter(|_| !bare || !routed.body.whole);
+    routed.current.edits = laid
+        .made
+        .and(edits::of_query(&routed.body, routed.model(&live)));
     let own = caller.policy.times();
     let waits = Waits::of(&upstream.times, Some(own), routed.streamed);
     let left = routed.deadline.saturating_duration_since(Instant::now());
@@ -110,6 +112,9 @@ pub async fn open(
     let left = routed.deadline.saturating_duration_since(Instant::now());
     routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
     set_out(routed, &waits, laid.pieces, &mut peer);
+    if routed.tunnel.is_some() {
+        peer::for_websocket(&mut peer, waits.first_byte.max(waits.idle));
+    }
     if charge::reads_on(routed, &live) {
         routed.replay.read_on();
     }

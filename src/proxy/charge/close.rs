@@ -50,7 +50,6 @@ pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: Ho
 
 fn end(routed: &Routed, surface: Option<Surface>, how: How) -> End {
     let current = &routed.current;
-    let meter = routed.meter.as_ref();
     // A list that comes bit by bit is a stream, whatever it is written as.
     let is_stream = surface.is_some_and(Surface::always_streams);
     let form = |form| if is_stream { Form::Events } else { form };
@@ -63,7 +62,7 @@ fn end(routed: &Routed, surface: Option<Surface>, how: How) -> End {
         choices: routed
             .shape
             .map_or(1, |asked| asked.choices.saturating_mul(asked.prompts)),
-        report: meter.map(|meter| (meter.report(), form(meter.form()))),
+        report: routed.report().map(|(report, of)| (report, form(of))),
     }
 }
 

@@ -4,6 +4,9 @@ use crate::ledger::Estimated;
 use crate::routing::failover::Sent;
 use crate::usage::{Flaw, Form, Report};
 
+/// The status of a connection that has become a WebSocket. It has ended where all its messages were read.
+const OPENED: u16 = 101;
+
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
@@ -56,7 +59,7 @@ impl End {
     #[must_use]
     pub fn is_success(&self) -> bool {
         self.status
-            .is_some_and(|status| (200..300).contains(&status))
+            .is_some_and(|status| status == OPENED || (200..300).contains(&status))
             && !self.error_only
     }
 
@@ -75,6 +78,8 @@ impl End {
         match report.flaw {
             Some(Flaw::Unreadable | Flaw::Absurd) => Cost::Estimated(Estimated::Unreadable),
             Some(Flaw::Missing) => Cost::Estimated(self.reason()),
+            // Somebody has listened, and asked for nothing.
+            None if self.status == Some(OPENED) => Cost::Reported,
             // Nothing is served for nothing: as good as not told.
             None if !report.usage.is_any() => Cost::Estimated(self.reason()),
             // The last event is as good as the end of the connection; so is the object in an answer that has one.
@@ -223,6 +228,18 @@ mod tests {
         let usage = Usage::default();
         end.report = Some((Report { usage, ..report }, form));
         assert_eq!(end.cost(), estimated(Estimated::Unsent));
+    }
+
+    #[test]
+    fn a_websocket_costs_what_its_messages_say_be_it_nothing() {
+        let mut end = answered(ClientGone, 101, None, true);
+        assert_eq!(end.cost(), Reported);
+        let (report, form) = end.report.expect("a report");
+        let usage = Usage::default();
+        end.report = Some((Report { usage, ..report }, form));
+        assert_eq!(end.cost(), Reported);
+        let unread = answered(Whole, 101, Some(Flaw::Unreadable), true);
+        assert_eq!(unread.cost(), estimated(Estimated::Unreadable));
     }
 
     #[test]

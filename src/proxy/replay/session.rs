@@ -87,6 +87,10 @@ impl CustomSession for Replay {
         written
     }
 
+    fn is_upgrade_req(&self) -> bool {
+        self.real.is_upgrade_req()
+    }
+
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.real.set_read_timeout(timeout);
     }
@@ -138,7 +142,9 @@ impl CustomSession for Replay {
     }
 
     fn is_body_empty(&mut self) -> bool {
-        self.shared.lock().pieces.as_slice().is_empty() && self.shared.replayable()
+        self.shared.lock().pieces.as_slice().is_empty()
+            && self.shared.replayable()
+            && !self.shared.awaits_upgrade()
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
@@ -184,7 +190,10 @@ impl CustomSession for Replay {
         self.real.to_h1_raw()
     }
 
-    fn enable_retry_buffering(&mut self) {}
+    /// Pingora does it when the request's header has been written.
+    fn enable_retry_buffering(&mut self) {
+        self.shared.set_out();
+    }
 
     fn retry_buffer_truncated(&self) -> bool {
         false

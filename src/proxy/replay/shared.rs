@@ -11,6 +11,7 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 
 use super::absence::Absence;
 use super::clock::{Cause, Deadlines};
+use super::upgrade::Upgrade;
 use crate::model::splice::Pieces;
 use crate::proxy::body::Tail;
 use crate::proxy::flow::{self, Flow};
@@ -61,6 +62,7 @@ pub(super) struct State {
     pub(super) extra: Option<Box<Extra>>,
     pub(super) mask: Option<Box<Mask>>,
     pub(super) stop: bool,
+    pub(super) upgrade: Upgrade,
     pub(super) absence: Absence,
     pub(super) cause: Option<Cause>,
     pub(super) returned: Option<Box<ServerSession>>,
@@ -88,6 +90,7 @@ impl Shared {
                 extra: None,
                 mask: None,
                 stop: false,
+                upgrade: Upgrade::default(),
                 absence: Absence::default(),
                 cause: None,
                 returned: None,
@@ -114,6 +117,7 @@ impl Shared {
         state.extra = None;
         state.mask = None;
         state.stop = false;
+        state.upgrade.again();
         state.absence.read_on = false;
         state.cause = None;
     }

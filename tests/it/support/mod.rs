@@ -26,3 +26,4 @@ mod socket;
 pub mod tls;
 pub mod upstream;
 pub mod wait;
+pub mod websocket;
