@@ -96,9 +96,11 @@ pub fn keep_apart(peer: &mut HttpPeer) {
     peer.options.idle_timeout = Some(Duration::ZERO);
 }
 
-/// Makes it one of a WebSocket: over HTTP/1.1, and ended when it has brought nothing, or taken nothing, for so long.
-/// Nobody else measures that once it is open.
+/// Makes it one of a WebSocket: over HTTP/1.1, on a connection of its own, and ended when it has brought nothing, or taken
+/// nothing, for so long. Nobody else measures that once it is open.
 pub fn for_websocket(peer: &mut HttpPeer, silence: Duration) {
+    // Of one that was refused, nobody is to get HTTP/1.1 who would have HTTP/2.
+    keep_apart(peer);
     peer.options.alpn = ALPN::H1;
     peer.options.read_timeout = Some(silence);
     peer.options.write_timeout = Some(silence);

@@ -242,6 +242,13 @@ def shapes():
         yield server.wait_for(r"running on (http://127\.0\.0\.1:\d+)")[1]
 
 
+@contextlib.contextmanager
+def talking():
+    """A fifth fake, of our own: the Realtime API over WebSocket."""
+    with child([sys.executable, HERE / "talking.py"], env=environment()) as server:
+        yield server.wait_for(r"running on (http://127\.0\.0\.1:\d+)")[1]
+
+
 def public_url(server):
     return "http://" + server.wait_for(r"listening on (127\.0\.0\.1:\d+) \(public\)")[1]
 
@@ -256,8 +263,9 @@ def serve():
         second = stack.enter_context(fakellm(OPERATOR / "fakellm.yaml"))
         third = stack.enter_context(breaking())
         fourth = stack.enter_context(shapes())
+        fifth = stack.enter_context(talking())
         dead = f"http://127.0.0.1:{closed_port()}"
-        values = {"LLMOCK": first, "FAKELLM": second, "BREAKING": third, "SHAPES": fourth, "DEAD": dead}
+        values = {"LLMOCK": first, "FAKELLM": second, "BREAKING": third, "SHAPES": fourth, "TALKING": fifth, "DEAD": dead}
         fill(OPERATOR, home, values)
         failing_providers(home / "catalog", first)
         config = home / "tollgate.toml"
