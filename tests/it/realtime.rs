@@ -12,7 +12,7 @@ use crate::support::gateway::{Builder, Gateway, gateway, stored_key, upstream_ke
 use crate::support::http1::{Body, Reader, field};
 use crate::support::sha;
 use crate::support::tls::Authority;
-use crate::support::upstream::{self, Upstream};
+use crate::support::upstream::{self, Upstream, behave};
 use crate::support::wait;
 use crate::support::websocket::{self as ws, CloseCode, DONE, Fake, Message, Raw, say};
 
@@ -655,4 +655,38 @@ async fn an_explanation_says_where_it_would_go() {
     let response = gateway.send(&request).await;
     assert_eq!(response.status, 200, "{}", response.text());
     assert!(response.text().contains("\"one\""), "{}", response.text());
+}
+
+#[tokio::test]
+async fn a_handshake_that_was_delivered_and_not_answered_goes_on_unless_it_must_not() {
+    let silent = upstream::h1().start().await;
+    silent.otherwise(behave().read().close());
+    let fake = Fake::start().await;
+    let first = format!("{}/v1", silent.origin());
+    let setup = provider(gateway(), "silent", 2000, &first, json!({}));
+    let setup = provider(setup, "good", 2001, &fake.base_url(), json!({}));
+    let gateway = setup
+        .stored("default", "silent", "main", &[])
+        .stored("default", "good", "main", &[])
+        .virtual_model("voice", &["silent:m", "good:m"])
+        .start()
+        .await;
+    let key = bearer(gateway.key());
+    let target = "/v1/realtime?model=voice";
+    let fields = [("authorization", key.as_str())];
+    let opened = ws::open(gateway.address(), target, &fields).await;
+    let (mut client, opened) = opened.expect("opened");
+    assert_eq!(opened.headers()["tollgate-model"], "good:m");
+    assert_eq!(say(&mut client, "x").await, "x");
+
+    let fields = [fields[0], ("tollgate-failover", "safe")];
+    let refused = answer(ws::open(gateway.address(), target, &fields).await);
+    assert_eq!(refused.status(), 502);
+    assert!(
+        refused.body().contains("all_candidates_failed"),
+        "{}",
+        refused.body()
+    );
+    assert_eq!(silent.count(), 2);
+    assert_eq!(fake.seen().len(), 1);
 }
