@@ -22,6 +22,7 @@ mod finish;
 mod flow;
 mod form;
 mod framing;
+pub mod headers_out;
 mod held;
 mod id;
 mod keys;

@@ -19,6 +19,7 @@ use super::Gateway;
 use super::azure;
 use super::context::{RequestContext, Routed};
 use super::edits::Made;
+use super::headers_out::{self, Passes};
 use super::pass::Passed;
 use super::websocket;
 use crate::access::presented::{self, SubprotocolEdit};
@@ -28,9 +29,6 @@ use crate::live::Live;
 use crate::routing::plan::Credential;
 use crate::surface::{ModelAt, Surface};
 use crate::upstream::{Endpoint, Route};
-
-/// The prefix of Tollgate's own headers.
-pub const OWN_PREFIX: &str = "tollgate-";
 
 impl Gateway {
     /// Makes the header that goes upstream out of the client's.
@@ -176,8 +174,12 @@ fn number(number: u64) -> HeaderValue {
 /// `in_place`: the client's own provider key stays in the subprotocol that has it.
 fn remove(request: &mut RequestHeader, source: Source, in_place: bool) -> Result<()> {
     let on_gateway = source == Source::Gateway;
-    let unwanted = |name: &&HeaderName| is_unwanted(name.as_str(), on_gateway);
-    let unwanted: SmallVec<[HeaderName; 4]> =
+    let unwanted = |name: &&HeaderName| match headers_out::passes(name.as_str()) {
+        Passes::Never => true,
+        Passes::OnOwn => on_gateway,
+        Passes::Always => false,
+    };
+    let unwanted: SmallVec<[HeaderName; 8]> =
         request.headers.keys().filter(unwanted).cloned().collect();
     for name in &unwanted {
         request.remove_header(name);
@@ -193,31 +195,6 @@ fn remove(request: &mut RequestHeader, source: Source, in_place: bool) -> Result
 /// Query parameters in which providers take a credential beside their own header: Google's APIs, Azure API Management. One
 /// of a client's beside the operator's would speak in the operator's name, or have its key refused.
 const OTHER_CREDENTIALS: &[&str] = &["access_token", "oauth_token", "subscription-key"];
-
-/// What no upstream is told. Names are in lower case here.
-fn is_unwanted(name: &str, on_gateway: bool) -> bool {
-    match name {
-        // What holds nothing but a client's credential.
-        "authorization" | "x-api-key" | "api-key" | "x-goog-api-key" => true,
-        // Headers of one hop (RFC 9110, section 7.6.1); those of the framing are set apart.
-        "connection"
-        | "keep-alive"
-        | "proxy-authenticate"
-        | "proxy-authorization"
-        | "proxy-connection"
-        | "te"
-        | "upgrade" => true,
-        // It was answered when the body was read.
-        "expect" => true,
-        // What an account may not say in the operator's name.
-        "openai-organization" | "openai-project" | "cookie" => on_gateway,
-        // Credentials beside the operator's, as in OTHER_CREDENTIALS.
-        "ocp-apim-subscription-key" | "x-goog-user-project" => on_gateway,
-        // What leaves out of Google's answers what was used.
-        "x-goog-fieldmask" => on_gateway,
-        _ => name.starts_with(OWN_PREFIX),
-    }
-}
 
 fn uri(to: &Upstreamed<'_>) -> Result<Uri> {
     if let Some(path) = to.path {

@@ -14,8 +14,8 @@ use pingora::http::ResponseHeader;
 
 use super::context::{RequestContext, Routed};
 use super::edits::Made;
+use super::headers_out::OWN_PREFIX;
 use super::quota;
-use super::request::OWN_PREFIX;
 use super::websocket;
 use crate::access::allowance::Levels;
 use crate::cors;

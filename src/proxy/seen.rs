@@ -4,7 +4,7 @@
 use http::header::{HeaderMap, HeaderName};
 
 use super::affinity;
-use super::request::OWN_PREFIX;
+use super::headers_out::OWN_PREFIX;
 use crate::access::presented::Places;
 use crate::cors::Allowed;
 

@@ -88,7 +88,10 @@ async fn a_request_that_is_refused_is_not_asked_for_its_body() {
 fn named(delivery: &Delivery) -> Behaviour {
     Reply::json(
         200,
-        delivery.header("x-number").expect("a number").to_owned(),
+        delivery
+            .header("x-request-id")
+            .expect("a number")
+            .to_owned(),
     )
     .into()
 }
@@ -105,7 +108,7 @@ async fn pipelined_requests_are_answered_in_order_or_not_at_all() {
     let length = format!("Content-Length: {}\r\n", body.len());
     let mut bytes = Vec::new();
     for number in 0..count {
-        let name = format!("X-Number: {number}\r\n");
+        let name = format!("X-Request-Id: {number}\r\n");
         if number % 2 == 0 {
             bytes.extend(lab.request(&[name.as_bytes(), length.as_bytes()].concat(), &body));
         } else {

@@ -50,6 +50,7 @@ mod framing_good;
 mod gemini;
 mod h2_refused;
 mod h2_upstream;
+mod headers;
 mod health_active;
 mod health_hurry;
 mod health_passive;

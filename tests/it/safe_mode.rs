@@ -25,7 +25,7 @@ const LARGE_EACH: usize = 20;
 const LARGE: usize = 64 * 1024 + 1;
 
 /// The header by which a request is known at the providers.
-const NUMBER: &str = "x-number";
+const NUMBER: &str = "x-request-id";
 
 /// What a provider does with a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

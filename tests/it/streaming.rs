@@ -354,7 +354,10 @@ async fn two_hundred_streams_at_once_arrive_in_order() {
     let gate = upstream::gate();
     let held = gate.clone();
     let answer = move |delivery: &Delivery| {
-        let number = delivery.header("x-number").expect("a number").to_owned();
+        let number = delivery
+            .header("x-request-id")
+            .expect("a number")
+            .to_owned();
         let reply = Reply::sse(
             (0..20).map(|at| numbered(&number, at)),
             Duration::from_millis(1),
@@ -370,7 +373,7 @@ async fn two_hundred_streams_at_once_arrive_in_order() {
     let mut streams = tokio::task::JoinSet::new();
     for number in 0..MANY {
         let request =
-            stream(&gateway, "/v1/chat/completions").header("x-number", &number.to_string());
+            stream(&gateway, "/v1/chat/completions").header("x-request-id", &number.to_string());
         let (shared, address) = (shared.clone(), gateway.address());
         streams.spawn(async move {
             // A quarter of them share a connection.

@@ -4,6 +4,7 @@
 
 mod estimates;
 mod failover;
+mod headers;
 mod openapi;
 mod page;
 
