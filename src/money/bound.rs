@@ -87,6 +87,8 @@ pub enum Unbounded {
     Searches,
     /// It is sent pictures or files, and how much it reads at the most is not known.
     References,
+    /// A header lets it read more than its usual limit, for which there are no prices.
+    LongInput,
     /// It is sent video, which answers do not count.
     Video,
     /// The amount is more than can be kept.
@@ -107,6 +109,9 @@ impl fmt::Display for Unbounded {
             Self::Searches => out.write_str("it searches the web as often as it likes"),
             Self::References => out.write_str(
                 "the request refers to pictures or files, and the catalog has no `context` for the model",
+            ),
+            Self::LongInput => out.write_str(
+                "`anthropic-beta` lets it read more than the model's usual limit, and the catalog has no price for that",
             ),
             Self::Video => out.write_str("video that it reads is not counted in answers"),
             Self::Overflow => out.write_str("it could cost more than can be kept"),

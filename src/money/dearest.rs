@@ -4,6 +4,7 @@ use std::iter;
 
 use smallvec::{SmallVec, smallvec};
 
+use super::betas::LONG_INPUT;
 use super::bound::{Offer, Rule, Unbounded};
 use super::cost::{Sum, US, mode, of_fee, tier_modes};
 use super::rates::{Lifetime, Rates, Sort, State};
@@ -43,6 +44,9 @@ impl<'c> Offer<'c> {
     pub(super) fn input(&self, asked: &Asked) -> Result<u64, Unbounded> {
         let limits = [self.model.max_input, self.model.context];
         let limit = limits.into_iter().flatten().min();
+        if let Some(limit) = limit.filter(|limit| asked.betas.long_input && *limit < LONG_INPUT) {
+            return self.long_input(asked, limit);
+        }
         if asked.marks.beyond_bytes() && asked.surface != Surface::Embeddings {
             let limit = limit.ok_or(Unbounded::References)?;
             // Each picture has the limit of its own there.
@@ -63,6 +67,21 @@ impl<'c> Offer<'c> {
         })
     }
 
+    /// The same where the request lifts the model's usual limit. Beyond it there is a price of its own.
+    fn long_input(&self, asked: &Asked, usual: u64) -> Result<u64, Unbounded> {
+        let frame = if asked.tools { TOOL_FRAME } else { FRAME };
+        let most = if asked.marks.beyond_bytes() {
+            LONG_INPUT
+        } else {
+            asked.bytes.saturating_add(frame)
+        };
+        let priced = self.price.tiers.iter().any(|tier| tier.above <= usual);
+        if most > usual && !priced {
+            return Err(Unbounded::LongInput);
+        }
+        Ok(most)
+    }
+
     /// Output tokens of one answer at the most.
     pub(super) fn output(&self, asked: &Asked, rule: &Rule) -> u64 {
         if matches!(asked.surface.uses(), Uses::Input | Uses::Nothing) {
@@ -70,7 +89,7 @@ impl<'c> Offer<'c> {
         }
         let known = self.model.max_output.or(self.model.context);
         match (self.cap(asked), known) {
-            (Some(cap), Some(known)) => cap.min(known),
+            (Some(cap), Some(known)) if !asked.betas.long_output => cap.min(known),
             (cap, known) => cap.or(known).unwrap_or(rule.output_unknown),
         }
     }

@@ -5,6 +5,7 @@
 //!
 //! Knows nothing of accounts, of HTTP and of time.
 
+mod betas;
 mod bound;
 mod cost;
 mod credits;
@@ -18,6 +19,7 @@ mod shape;
 mod terms;
 mod tools;
 
+pub use betas::Betas;
 pub use bound::{Bound, Offer, Rule, Size, Unbounded};
 pub use cost::{Charge, Uncharged, charge, fee_only};
 pub use credits::{Credits, NotAnAmount};

@@ -4,6 +4,7 @@
 
 use smallvec::SmallVec;
 
+use super::betas::Betas;
 use super::marks::Marks;
 use super::refused::{CHOICES_MAX, Refused, Why};
 use super::shape::{Asked, AskedTier};
@@ -92,6 +93,7 @@ pub(super) fn read(surface: Surface, body: &[u8]) -> Result<Asked, Refused> {
         tools: read.tools,
         half_day: false,
         marks,
+        betas: Betas::default(),
         estimate: estimate::input(body, marks.things(), marks.file_bytes),
     })
 }

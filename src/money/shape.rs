@@ -1,6 +1,7 @@
 //! What a request asks for that bears on its price: read from the top-level members of its body, and from what stands
 //! in it at any depth as far as [`super::marks`] finds it. What no bound can be given for is refused here.
 
+use super::betas::Betas;
 use super::marks::{Marks, marks};
 use super::native;
 use super::refused::{CHOICES_MAX, Refused, Why};
@@ -43,6 +44,8 @@ pub struct Asked {
     pub half_day: bool,
     /// What stands deeper in the body.
     pub marks: Marks,
+    /// What its header changes of the model's limits.
+    pub betas: Betas,
     /// Tokens that the body comes to, by the published rule; at least 1.
     pub estimate: u64,
 }
@@ -115,6 +118,7 @@ impl Asked {
             tools,
             half_day: read.holds(Member::PromptCacheOptions, b"12h"),
             marks,
+            betas: Betas::default(),
             estimate: estimate::input(body, marks.things(), marks.file_bytes),
         })
     }

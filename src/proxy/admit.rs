@@ -28,7 +28,7 @@ use crate::catalog::ProviderId;
 use crate::credentials::Payer;
 use crate::ledger::Billing;
 use crate::live::Live;
-use crate::money::{Credits, NotAnAmount};
+use crate::money::{Betas, Credits, NotAnAmount};
 use crate::routing::failover::{Mode, Rules};
 use crate::routing::plan::{Candidate, Candidates, Plan};
 use crate::surface::{Dialect, ModelAt, Surface};
@@ -218,6 +218,10 @@ impl Gateway {
         }
         let lost = body.lost;
         let headers = &session.req_header().headers;
+        if ctx.seen.anthropic_beta {
+            let lines = headers.get_all("anthropic-beta").iter();
+            body.betas = Betas::of(lines.map(HeaderValue::as_bytes));
+        }
         let stored = self.stored.pin();
         let mut routed = route(ctx, surface, &controls, &stored, headers, body, &bounds)?;
         quota::reserve(admitted, Some(surface), &mut routed)?;

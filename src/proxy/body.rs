@@ -21,6 +21,7 @@ use super::reject::{Code, Rejection};
 use crate::metrics::ReplayLost;
 use crate::model::form::Form;
 use crate::model::scan::{Malformed, Member, Members, Scanner};
+use crate::money::Betas;
 use crate::surface::Surface;
 use crate::usage::Coding;
 
@@ -69,6 +70,8 @@ pub struct Body {
     pub upload: Option<Box<Upload>>,
     /// The model that the request's path names.
     pub in_path: Option<Box<InPath>>,
+    /// What the request's header changes of the model's limits.
+    pub betas: Betas,
 }
 
 /// A model that a path names.
@@ -111,6 +114,7 @@ impl Body {
             packed: None,
             upload: None,
             in_path: None,
+            betas: Betas::default(),
         })
     }
 }
@@ -159,6 +163,7 @@ pub async fn read(
         packed: None,
         upload: None,
         in_path: None,
+        betas: Betas::default(),
     })
 }
 
@@ -251,6 +256,7 @@ pub async fn unread(
         packed: None,
         upload: None,
         in_path: None,
+        betas: Betas::default(),
     })
 }
 

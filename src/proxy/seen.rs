@@ -19,6 +19,8 @@ pub struct Seen {
     pub page: Option<Allowed>,
     /// `Anthropic-Version`, which only clients of Anthropic's API send.
     pub anthropic_version: bool,
+    /// `Anthropic-Beta`: switches, some of which lift limits.
+    pub anthropic_beta: bool,
     /// `X-Goog-Api-Key` or `X-Goog-Api-Client`, which only clients of Gemini's API send.
     pub google: bool,
     /// `Expect`.
@@ -56,6 +58,7 @@ impl Seen {
         match name {
             "origin" => self.origin = true,
             "anthropic-version" => self.anthropic_version = true,
+            "anthropic-beta" => self.anthropic_beta = true,
             "expect" => self.expect = true,
             "upgrade" => self.upgrade = true,
             "x-client-request-id" => self.client_request_id = true,
@@ -92,6 +95,7 @@ mod tests {
         assert!(seen(&["accept", "origin"]).origin);
         assert!(seen(&["expect"]).expect && seen(&["anthropic-version"]).anthropic_version);
         assert!(seen(&["upgrade"]).upgrade);
+        assert!(seen(&["anthropic-beta"]).anthropic_beta);
         assert!(seen(&["x-client-request-id"]).client_request_id);
         assert!(seen(&["x-goog-api-key"]).google && seen(&["x-goog-api-client"]).google);
         assert!(seen(&["x-claude-code-session-id"]).affinity && seen(&["session_id"]).affinity);

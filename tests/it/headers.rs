@@ -340,3 +340,61 @@ async fn what_the_catalog_sets_gives_way_to_what_a_client_may_send() {
         assert_eq!(headers["x-title"], ["House"]);
     }
 }
+
+#[tokio::test]
+async fn a_switch_that_lifts_a_limit_is_paid_for_or_not_sent() {
+    let upstream = upstream::h1().reply(ask::answer()).start().await;
+    let price = json!({"input": "1", "output": "1"});
+    let model =
+        json!({"price": price, "context": 1_000_000, "max_input": 1_000, "max_output": 100});
+    let provider = speaking_all(custom("one")).set("models", json!({"m": model}));
+    let gateway = gateway().custom(provider, &upstream).start().await;
+    let body = |text: usize| {
+        let text = "x".repeat(text);
+        format!(
+            r#"{{"model":"one:m","max_tokens":9,"messages":[{{"role":"user","content":"{text}"}}]}}"#
+        )
+    };
+    const SWITCH: &str = "prompt-caching-2024-07-31, context-1m-2025-08-07";
+    let ask = |text, beta: &'static str| {
+        let request = post("/v1/messages", body(text)).header("anthropic-version", "2023-06-01");
+        if beta.is_empty() {
+            request
+        } else {
+            request.header("anthropic-beta", beta)
+        }
+    };
+    for (request, served) in [
+        (ask(2_000, "").bearer(gateway.key()), true),
+        (ask(10, SWITCH).bearer(gateway.key()), true),
+        (ask(2_000, SWITCH).bearer(gateway.key()), false),
+        (
+            ask(2_000, SWITCH)
+                .header("tollgate-key", gateway.key())
+                .bearer("sk-of-the-client"),
+            true,
+        ),
+    ] {
+        let before = upstream.count();
+        let response = gateway.send(&request).await;
+        if served {
+            assert_eq!(response.status, 200, "{}", response.text());
+            assert_eq!(upstream.count(), before + 1);
+            continue;
+        }
+        let words = ask::refused(
+            &response,
+            ask::Dialect::Anthropic,
+            403,
+            "not_on_gateway_credential",
+        );
+        assert!(words.contains("anthropic-beta"), "{words}");
+        assert_eq!(upstream.count(), before);
+    }
+    let deliveries = upstream.deliveries();
+    let sent: Vec<_> = deliveries
+        .iter()
+        .map(|one| one.header("anthropic-beta"))
+        .collect();
+    assert_eq!(sent, [None, Some(SWITCH), Some(SWITCH)]);
+}

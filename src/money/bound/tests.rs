@@ -4,7 +4,7 @@ use super::*;
 use crate::catalog::{Catalog, Files, Overrides, resolve};
 use crate::model::scan::Scanner;
 use crate::money::shape::AskedTier;
-use crate::money::{Uncharged, charge};
+use crate::money::{Betas, Uncharged, charge};
 use crate::surface::Surface;
 use crate::usage::{Tier, Usage};
 
@@ -272,6 +272,48 @@ fn what_has_no_bound_is_refused_and_says_why() {
     assert!(held(speaks, Surface::Chat, "").is_ok());
     // Without an output price embeddings have one all the same.
     assert!(held(r#""price": {"input": "1"}"#, Surface::Embeddings, "").is_ok());
+}
+
+#[test]
+fn what_a_header_lifts_is_no_bound() {
+    let long = Betas {
+        long_input: true,
+        long_output: false,
+    };
+    let longer = Betas {
+        long_input: false,
+        long_output: true,
+    };
+    let usual = r#""max_input": 600, "max_output": 10, "price": {"input": "1", "output": "1"}"#;
+    let tiers = r#""tiers": [{"above": 600, "price": {"input": "3", "output": "2"}}]"#;
+    let priced = format!("{usual}, {tiers}");
+    let native = r#""context": 1000000, "max_output": 10, "price": {"input": "1", "output": "1"}"#;
+    let picture = r#"{"max_tokens":90,"messages":[{"content":[{"type":"image"}]}]}"#;
+    let text = format!(r#"{{"max_tokens":90,"x":"{}"}}"#, "x".repeat(466));
+    for (model, body, betas, hold) in [
+        // Without it the usual limits hold.
+        (usual, &*text, Betas::default(), Ok("0.00061")),
+        (usual, &text, long, Err(Unbounded::LongInput)),
+        (usual, picture, long, Err(Unbounded::LongInput)),
+        // Each byte of it may be a token, at the price of a long request.
+        (&priced, &text, long, Ok("0.003026")),
+        (&priced, picture, long, Ok("3.00002")),
+        // What is within the usual limit, or has none, is what it was.
+        (usual, r#"{"max_tokens":9}"#, long, Ok("0.000537")),
+        (native, &text, long, Ok("0.001012")),
+        (native, picture, long, Ok("1.00001")),
+        (usual, &text, longer, Ok("0.00069")),
+    ] {
+        let catalog = catalog(model);
+        let asked = Asked {
+            betas,
+            ..read(Surface::Messages, body)
+        };
+        let bound = offer(&catalog).hold(&asked, &Rule::default());
+        let held = bound.map(|bound| bound.hold.to_string());
+        assert_eq!(held, hold.map(str::to_owned), "{model}, {body}, {betas:?}");
+    }
+    assert!(Unbounded::LongInput.to_string().contains("anthropic-beta"));
 }
 
 #[test]

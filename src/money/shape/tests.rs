@@ -39,6 +39,7 @@ fn a_plain_request_asks_for_nothing_special() {
         predicted: false,
         tools: false,
         half_day: false,
+        betas: Betas::default(),
         marks: Marks::default(),
         estimate: plain.estimate,
     };

@@ -188,6 +188,7 @@ pub(super) fn read(live: &Live, surface: Surface, body: &Body) -> Result<Asked, 
         });
     }
     let mut asked = Asked::read(surface, body.scanner.members(), &body.bytes)?;
+    asked.betas = body.betas;
     if !body.whole {
         let known = body.bytes.len().max(1) as u64;
         let bytes = body.declared.unwrap_or(live.body_max);

@@ -8,6 +8,7 @@ use pingora::protocols::http::ServerSession;
 use super::unpack::{Broken, Unpacker};
 use super::{Packed, name, no_room};
 use crate::model::scan::Scanner;
+use crate::money::Betas;
 use crate::proxy::body::{self, Body, Bounds, Pace, Unread};
 use crate::proxy::memory::{ReplayMemory, Reservation};
 use crate::proxy::reject::{Code, Rejection};
@@ -184,6 +185,7 @@ impl<'a> Reader<'a> {
             packed: Some(Box::new(packed)),
             upload: None,
             in_path: None,
+            betas: Betas::default(),
         })
     }
 
