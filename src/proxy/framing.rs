@@ -18,13 +18,20 @@ const END_TO_END: [&str; 4] = [
 /// Options in `Connection` at the most, as Pingora has it.
 const OPTIONS_MAX: usize = 9;
 
-/// Refuses an ambiguous header.
+/// Fields of a header at the most. Pingora reads 256 over HTTP/1.1, and answers more by an empty 400; SDKs send some 20.
+pub const FIELDS_MAX: usize = 200;
+
+/// Bytes of a header at the most: what is told to clients over HTTP/2 (`SETTINGS_MAX_HEADER_LIST_SIZE`), where more is
+/// answered by an empty 431. Over HTTP/1.1 Pingora reads 1 MiB.
+pub const BYTES_MAX: usize = 64 * 1024;
+
+/// Refuses a header that is too large or ambiguous.
 ///
 /// # Errors
-/// [`Code::InvalidRequest`]; the connection must then be closed.
+/// [`Code::HeadersTooLarge`] or [`Code::InvalidRequest`]; the connection must then be closed.
 pub fn check(session: &ServerSession) -> Result<(), Rejection> {
     let Some(connection) = session.as_http1() else {
-        return Ok(());
+        return check_size(session.req_header().headers.len(), 0);
     };
     let headers = &connection.req_header().headers;
     if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
@@ -40,6 +47,7 @@ pub fn check(session: &ServerSession) -> Result<(), Rejection> {
         return Err(refused("`Transfer-Encoding` is more than `chunked`"));
     }
     let raw = connection.get_headers_raw_bytes();
+    check_size(headers.len(), raw.len())?;
     if has_bare_line_feed(&raw) {
         return Err(refused("a header line ends in a bare line feed"));
     }
@@ -52,6 +60,16 @@ pub fn check(session: &ServerSession) -> Result<(), Rejection> {
         return Err(refused("`Connection` names what is no header of one hop"));
     }
     Ok(())
+}
+
+fn check_size(fields: usize, bytes: usize) -> Result<(), Rejection> {
+    if fields <= FIELDS_MAX && bytes <= BYTES_MAX {
+        return Ok(());
+    }
+    Err(Rejection::new(
+        Code::HeadersTooLarge,
+        format!("A request's header has at most {FIELDS_MAX} fields and {BYTES_MAX} bytes."),
+    ))
 }
 
 fn refused(what: &str) -> Rejection {

@@ -38,6 +38,8 @@ pub enum Code {
     UpgradeRequired,
     /// The body is larger than allowed.
     BodyTooLarge,
+    /// The header has more fields, or more bytes, than are read.
+    HeadersTooLarge,
     /// The body is encoded in a way that Tollgate cannot read.
     UnsupportedEncoding,
     /// The request is malformed.
@@ -100,6 +102,7 @@ rows! {
     WebsocketNotSupported "websocket_not_supported" 426 "invalid_request_error" "invalid_request_error" "FAILED_PRECONDITION" false
     UpgradeRequired "upgrade_required" 426 "invalid_request_error" "invalid_request_error" "FAILED_PRECONDITION" false
     BodyTooLarge "body_too_large" 413 "invalid_request_error" "request_too_large" "INVALID_ARGUMENT" false
+    HeadersTooLarge "headers_too_large" 431 "invalid_request_error" "invalid_request_error" "INVALID_ARGUMENT" false
     UnsupportedEncoding "unsupported_encoding" 415 "invalid_request_error" "invalid_request_error" "INVALID_ARGUMENT" false
     InvalidRequest "invalid_request" 400 "invalid_request_error" "invalid_request_error" "INVALID_ARGUMENT" false
     AmbiguousModel "ambiguous_model" 400 "invalid_request_error" "invalid_request_error" "INVALID_ARGUMENT" false

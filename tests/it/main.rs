@@ -52,6 +52,7 @@ mod framing_good;
 mod gemini;
 mod h2_refused;
 mod h2_upstream;
+mod header_limits;
 mod headers;
 mod health_active;
 mod health_hurry;
