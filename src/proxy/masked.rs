@@ -76,6 +76,9 @@ pub fn trailers(trailers: &mut HeaderMap, ctx: &RequestContext) {
     let Some(key) = credential(ctx) else {
         return;
     };
+    while let Some(name) = trailers.keys().find(|name| is_in_name(name, key)).cloned() {
+        trailers.remove(&name);
+    }
     for value in trailers.values_mut() {
         if let Some(masked) = masked(value.as_bytes(), key) {
             *value = masked;
@@ -88,10 +91,13 @@ fn header(response: &mut ResponseHeader, key: &Arc<Key>) -> Result<()> {
     if masked(phrase.as_bytes(), key).is_some() {
         response.set_reason_phrase(None)?;
     }
-    let tells = |value: &HeaderValue| masked(value.as_bytes(), key).is_some();
+    while let Some(name) = response.headers.keys().find(|name| is_in_name(name, key)) {
+        let name = name.clone();
+        response.remove_header(&name);
+    }
     let mut telling: Vec<HeaderName> = Vec::new();
     for (name, value) in &response.headers {
-        if tells(value) && !telling.contains(name) {
+        if tells(value, key) && !telling.contains(name) {
             telling.push(name.clone());
         }
     }
@@ -105,6 +111,21 @@ fn header(response: &mut ResponseHeader, key: &Arc<Key>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether the name of a header has the credential in it, as far as names can: in any letter case. Such a header is left out.
+fn is_in_name(name: &HeaderName, key: &Key) -> bool {
+    let (name, key) = (name.as_str().as_bytes(), key.expose());
+    name.len() >= key.len()
+        && name
+            .windows(key.len())
+            .any(|part| part.eq_ignore_ascii_case(key))
+}
+
+/// Whether a value repeats the credential. What a client is told of its own key is its own; what is written down is not.
+#[must_use]
+pub fn tells(value: &HeaderValue, key: &Arc<Key>) -> bool {
+    masked(value.as_bytes(), key).is_some()
 }
 
 /// The value with the credential written over; none where it is not there.
@@ -139,6 +160,8 @@ mod tests {
             ("x-echo", "three"),
             ("location", "/?key=sk%2Dcanary%2d1234&a=%20"),
             ("x-request-id", "sk-canary-123"),
+            ("x-sk-canary-1234", "one"),
+            ("X-SK-Canary-1234-A", "two"),
         ] {
             response.append_header(name, value).expect("set");
         }
@@ -156,6 +179,7 @@ mod tests {
         assert_eq!(all("location"), ["/?key=******************&a=%20"]);
         // Not the key, but all that is known of it is.
         assert_eq!(all("x-request-id"), ["sk-canary-123"]);
+        assert_eq!(response.headers.len(), 6);
         assert_eq!(response.get_reason_phrase(), Some("Unauthorized"));
     }
 }

@@ -193,7 +193,12 @@ fn scripted(delivery: &Delivery) -> Behaviour {
     let key = key.strip_prefix("Bearer ").unwrap_or(key);
     match delivery.header(SCRIPT).unwrap_or_default() {
         "reset" => fault::reset_after_body(),
-        "nonsense" => fault::malformed("nonsense\r\n\r\n"),
+        "nonsense" => fault::malformed(format!("HTTP/1.1 {key}\r\n{key}\r\n\r\n")),
+        "folded" => fault::malformed(format!("HTTP/1.1 200 OK\r\nx: {key}\0\r\n\r\n")),
+        "phrase" => fault::malformed(format!(
+            "HTTP/1.1 500 No {key}\r\nx-{key}: {key}\r\ncontent-length: 0\r\n\r\n"
+        )),
+        "header" => behave().read().send(in_header(ask::answer(), key)),
         "silent" => fault::silent_after_body(),
         "cut" => fault::truncated(ask::answer(), 20),
         "stream" => behave().read().send(events()),
@@ -219,13 +224,24 @@ fn telling(status: u16, key: &str) -> Reply {
     );
     let reply = Reply::status(status)
         .header("content-type", "application/json")
-        .header("x-echo", key)
-        .header("www-authenticate", &format!("Bearer realm=\"{key}\""))
         .header("retry-after", "60");
+    let reply = in_header(reply, key);
     body.as_bytes()
         .chunks(3)
         .fold(reply, |reply, piece| reply.piece(piece.to_vec()))
         .chunked()
+}
+
+/// The same in headers, those that are written down among them.
+fn in_header(reply: Reply, key: &str) -> Reply {
+    let percent: String = key.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    reply
+        .header("x-echo", key)
+        .header("x-request-id", key)
+        .header("request-id", key)
+        .header("x-generation-id", &format!("gen-{key}"))
+        .header("location", &format!("https://one.example/?key={percent}"))
+        .header("www-authenticate", &format!("Bearer realm=\"{key}\""))
 }
 
 /// Whose credential goes on.
@@ -258,7 +274,17 @@ fn runs() -> Vec<(Mode, &'static Spec, &'static str, &'static str)> {
             }
             runs.push((mode, spec, "503", "shared"));
         }
-        for script in ["reset", "nonsense", "stream", "stream cut", "silent"] {
+        for script in [
+            "reset",
+            "nonsense",
+            "folded",
+            "phrase",
+            "header",
+            "307",
+            "stream",
+            "stream cut",
+            "silent",
+        ] {
             runs.push((mode, &TABLE[0], script, "shared"));
         }
     }

@@ -11,7 +11,7 @@ use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::proxy::context::{RequestContext, Routed};
 use crate::proxy::look::{self, Look};
-use crate::proxy::{keys, limited, report};
+use crate::proxy::{keys, limited, masked, report};
 use crate::routing::failover::{self, Happened, Verdict};
 
 /// Judges a response header. `true`: it is the answer. `false`: it is kept from the client, and
@@ -26,7 +26,9 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     routed.current.answered = true;
     routed.current.status = Some(status);
     if let Some(open) = &mut routed.current.open {
-        open.upstream_id = upstream_id(response);
+        let key = routed.plan.credential().key.as_ref();
+        let secret = |id: &HeaderValue| key.is_some_and(|key| masked::tells(id, key));
+        open.upstream_id = upstream_id(response).filter(|id| !secret(id));
     }
     let known = Known::of(routed, &live, response);
     let verdict = match known {
