@@ -39,6 +39,7 @@ mod echoes;
 mod endpoints;
 mod errors;
 mod every;
+mod every_byte;
 mod explain;
 mod failover;
 mod failover_connect;
