@@ -2,7 +2,7 @@
 //! And how all of it is taken out of a request before an upstream sees it.
 //!
 //! The places, in order: `Tollgate-Key`, `Authorization: Bearer`, `x-api-key`, `api-key`,
-//! `x-goog-api-key`, `?key=`, the WebSocket subprotocol `openai-insecure-api-key.…`. The first
+//! `x-goog-api-key`, `?key=` or `?api-key=`, the WebSocket subprotocol `openai-insecure-api-key.…`. The first
 //! value of our form (`tg-…`) is the access key. What stands elsewhere counts as a provider key
 //! only when the access key came in `Tollgate-Key`: an SDK that sends `ANTHROPIC_API_KEY` beside
 //! the access key in `Authorization` did not mean to.
@@ -29,8 +29,8 @@ pub static CLIENT_AUTH: [HeaderName; 5] = [
 /// Before the key in the subprotocol that browsers send, who cannot set headers on a WebSocket.
 const SUBPROTOCOL: &[u8] = b"openai-insecure-api-key.";
 
-/// The query parameter of Google's APIs.
-const PARAMETER: &[u8] = b"key";
+/// The query parameters of Google's APIs, and of Azure's.
+const PARAMETERS: [&[u8]; 2] = [b"key", b"api-key"];
 
 /// Which of the headers that may hold a credential a request has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -230,12 +230,17 @@ fn is_named(pair: &str, name: &[u8]) -> bool {
     percent_decoded(written).eq(name.iter().copied())
 }
 
-/// The value of a query's pair, if its name is `key` in whatever encoding.
+/// Whether a query's pair is one that holds a credential.
+fn is_key(pair: &str) -> bool {
+    PARAMETERS.iter().any(|name| is_named(pair, name))
+}
+
+/// The value of a query's pair, if its name is one of [`PARAMETERS`] in whatever encoding.
 fn key_parameter(pair: &str) -> Option<Credential<'_>> {
-    let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-    if !percent_decoded(name).eq(PARAMETER.iter().copied()) {
+    if !is_key(pair) {
         return None;
     }
+    let (_, value) = pair.split_once('=').unwrap_or((pair, ""));
     if !value.contains('%') {
         return Some(Value::Usable(value.as_bytes()).into_text());
     }
@@ -347,13 +352,12 @@ fn begins(text: &[u8], prefix: &[u8]) -> bool {
     start.is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
-/// The query without any parameter `key`, nor those of the names `also`, in whatever encoding, and otherwise byte for
-/// byte; `None` if it has none. May be empty: then the `?` goes too.
+/// The query without any parameter that holds a credential (`key`, `api-key`), nor those of the names `also`, in whatever
+/// encoding, and otherwise byte for byte; `None` if it has none. May be empty: then the `?` goes too.
 #[must_use]
 pub fn strip_query(query: &str, also: &[&str]) -> Option<String> {
-    let goes = |pair: &&str| {
-        is_named(pair, PARAMETER) || also.iter().any(|name| is_named(pair, name.as_bytes()))
-    };
+    let goes =
+        |pair: &&str| is_key(pair) || also.iter().any(|name| is_named(pair, name.as_bytes()));
     if !query.split('&').any(|pair| goes(&pair)) {
         return None;
     }
@@ -760,6 +764,7 @@ mod tests {
             ("a&&key=x&", Some("a&&")),
             ("&key=x", Some("")),
             ("%ke%79=x&k%6=1", None),
+            ("api-key=x&a=1&api%2Dkey=y&api_key=z", Some("a=1&api_key=z")),
             ("access_token=x&a=1&acc%65ss_token&b", Some("a=1&b")),
             ("access_tokens=x", None),
         ];
@@ -774,7 +779,12 @@ mod tests {
 
     #[test]
     fn what_is_found_in_a_query_is_stripped_from_it() {
-        for query in ["key=tg-A", "x=1&%6bey=tg-A", "key=%74g-A&key=tg-A"] {
+        for query in [
+            "key=tg-A",
+            "api-key=tg-A&key=tg-A",
+            "x=1&%6bey=tg-A",
+            "key=%74g-A&key=tg-A",
+        ] {
             let map = HeaderMap::new();
             assert!(find(&map, Places::of(&map), Some(query)).is_ok());
             let left = strip_query(query, &[]).unwrap();

@@ -109,6 +109,11 @@ fn places(key: &str, path: &str, body: &str) -> Vec<(&'static str, Request)> {
         ("?key=", at(&format!("?key={key}&beta=true"))),
         ("?key= behind", at(&format!("?beta=true&key={key}"))),
         ("?key= encoded", at(&encoded)),
+        ("?api-key=", at(&format!("?api-key={key}&beta=true"))),
+        (
+            "?api-key= beside another's",
+            at(&format!("?key=AIza0123&beta=true&api%2dkey={key}")),
+        ),
         (
             "the WebSocket subprotocol",
             at("").header("Sec-WebSocket-Protocol", &offered),

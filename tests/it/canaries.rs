@@ -320,6 +320,7 @@ fn oddly(key: &str, spec: &Spec) -> Vec<Request> {
         at(&format!("?key={key}")),
         at(&format!("?key={key}&a=1&key={key}")),
         at(&format!("?k%65y={encoded}&%6b%65%79={key}")),
+        at(&format!("?api-key={key}&api%2Dkey={key}")),
         at("").header(
             "sec-websocket-protocol",
             &format!("openai-insecure-api-key.{key}"),
