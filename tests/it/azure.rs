@@ -248,7 +248,12 @@ async fn what_is_wrong_is_refused_as_openai_does() {
         ("dep-1", r#"{"model":7}"#),
         ("", "{}"),
         ("..", "{}"),
+        ("%2e%2E", "{}"),
+        ("a%2F..%2fb", "{}"),
+        ("a/../dep-1", "{}"),
+        ("a%2F%2Fb", "{}"),
         ("a%00", "{}"),
+        ("azure:dep-1%0d%0a", "{}"),
         ("%ff", "{}"),
     ] {
         let response = lab.send(&CHAT.replace("MODEL", name), body).await;
