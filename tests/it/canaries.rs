@@ -268,7 +268,7 @@ impl Mode {
 fn runs() -> Vec<(Mode, &'static Spec, &'static str, &'static str)> {
     let mut runs = Vec::new();
     for mode in [Mode::Gateway, Mode::Stored, Mode::SentAlong] {
-        for spec in TABLE {
+        for spec in every::surfaces() {
             for script in ["good", "400", "403", "500", "cut"] {
                 runs.push((mode, spec, script, "one:m"));
             }

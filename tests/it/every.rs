@@ -11,11 +11,16 @@ use crate::support::gateway::CustomProvider;
 /// Between the parts of a form.
 const BOUNDARY: &str = "----a-boundary-of-every-form";
 
+/// The surfaces that are asked with `POST` and a body: all but WebSockets.
+pub fn surfaces() -> impl Iterator<Item = &'static Spec> {
+    TABLE.iter().filter(|spec| !spec.surface.is_websocket())
+}
+
 /// Where a provider of every surface is asked for one, with `{model}` where the path names it.
 pub fn path(spec: &Spec) -> String {
     let version = match spec.model_at {
         ModelAt::Path => "/v1beta",
-        ModelAt::JsonBody | ModelAt::Multipart => "/v1",
+        ModelAt::JsonBody | ModelAt::Multipart | ModelAt::Query => "/v1",
     };
     format!("{version}{}", spec.path)
 }
@@ -23,7 +28,7 @@ pub fn path(spec: &Spec) -> String {
 /// Makes `provider` speak every surface, at the paths at which clients ask for them.
 pub fn speaking_every(provider: CustomProvider) -> CustomProvider {
     let surface = |spec: &Spec| (spec.name.to_owned(), json!({"path": path(spec)}));
-    let all: Map<String, Value> = TABLE.iter().map(surface).collect();
+    let all: Map<String, Value> = surfaces().map(surface).collect();
     provider
         .preset("openai-compatible", "")
         .set("surfaces", Value::Object(all))
@@ -36,7 +41,7 @@ pub fn request(spec: &Spec, model: &str, streamed: bool) -> Request {
             format!("multipart/form-data; boundary={BOUNDARY}"),
             form(model, streamed),
         ),
-        ModelAt::JsonBody | ModelAt::Path => (
+        ModelAt::JsonBody | ModelAt::Path | ModelAt::Query => (
             "application/json".to_owned(),
             body(spec, model, streamed).into(),
         ),
@@ -56,7 +61,7 @@ pub fn target(spec: &Spec, model: &str, streamed: bool) -> String {
 pub fn bytes(spec: &Spec, model: &str, streamed: bool) -> Bytes {
     match spec.model_at {
         ModelAt::Multipart => form(model, streamed),
-        ModelAt::JsonBody | ModelAt::Path => body(spec, model, streamed).into(),
+        ModelAt::JsonBody | ModelAt::Path | ModelAt::Query => body(spec, model, streamed).into(),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use serde_json::json;
-use tollgate::surface::{ModelAt, Spec, Surface, TABLE, Uses};
+use tollgate::surface::{ModelAt, Spec, Surface, Uses};
 
 use crate::every;
 use crate::support::client::{Client, Ending, Protocol};
@@ -167,7 +167,7 @@ async fn every_surface(client: Protocol) {
     let lab = Lab::new().await;
     let mut connection = Client::connect(client, lab.gateway.address(), &lab.authority).await;
     let mut checked = 0;
-    for surface in TABLE.iter().map(|spec| spec.surface) {
+    for surface in every::surfaces().map(|spec| spec.surface) {
         for (streamed, own) in [(false, false), (false, true), (true, false), (true, true)] {
             // What nobody can bound is for keys of the caller's own.
             if surface.uses() == Uses::Untold && !own {
@@ -187,7 +187,7 @@ async fn every_surface(client: Protocol) {
             }
         }
     }
-    assert!(checked > TABLE.len() * 16, "{checked}");
+    assert!(checked > every::surfaces().count() * 16, "{checked}");
     for (id, upstream) in &lab.upstreams {
         assert_eq!(upstream.complaints(), Vec::<String>::new(), "{id}");
     }
