@@ -52,6 +52,8 @@ pub struct Provider {
     pub bad_key: Box<[Answer]>,
     /// Whether an answer that nobody reads any more goes on being made, and being paid for.
     pub generates_on: bool,
+    /// The day on which its facts and prices were put together, as `2026-11-23`.
+    pub as_of: Option<Box<str>>,
     /// What `Model::sources` points into.
     pub sources: Box<[Source]>,
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::account::{Account, Grant, Part, Taken};
+use super::ages::{Ages, Since};
 use super::charge::{CHARGE_MAX, Charge};
 use super::spend::{Spend, Spent};
 use super::{Caps, Estimated, Flags, Recovered, Refused, Standing};
@@ -30,6 +31,8 @@ pub struct Books {
     keys: HashMap<KeyId, Spend>,
     next_row: i64,
     open: u64,
+    /// Since when those have been open.
+    ages: Ages,
     queue: Batch,
     /// Counts what was put into the queue.
     events: u64,
@@ -81,9 +84,28 @@ pub struct Held {
     pub(super) day: Day,
     pub(super) part: Part,
     strict: bool,
+    since: Since,
     /// The event that it is.
     pub(super) event: u64,
     generation: u32,
+}
+
+/// A row that has ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Row {
+    /// What the account was charged, in nano-dollars.
+    pub charged: i64,
+    /// What else is to be known of it.
+    pub flags: Flags,
+}
+
+impl Row {
+    fn of(charge: &Charge, closing: &Closing) -> Self {
+        Self {
+            charged: charge.total(),
+            flags: closing.flags,
+        }
+    }
 }
 
 impl Books {
@@ -111,8 +133,8 @@ impl Books {
         self.next_expiry = self.earliest_expiry();
     }
 
-    /// Ends a hold that another process left behind. Returns what the account was charged, in nano-dollars.
-    pub fn recover(&mut self, row: &HeldRow, rule: Recovered, now: i64) -> i64 {
+    /// Ends a hold that another process left behind.
+    pub fn recover(&mut self, row: &HeldRow, rule: Recovered, now: i64) -> Row {
         let amount = match rule {
             Recovered::Estimate => row.estimate.min(row.held),
             Recovered::Hold => row.held,
@@ -129,8 +151,9 @@ impl Books {
         let charge = self.charge(row.account, row.key, day, charge);
         // The clock may have been set back since.
         let ended = now.max(row.started);
+        let told = Row::of(&charge, &closing);
         self.finish(row.id, closing, rule == Recovered::Void, charge, ended);
-        charge.total()
+        told
     }
 
     /// Takes over what an operator has changed. `accounts` are as the store has them when everything but the queue is
@@ -183,6 +206,7 @@ impl Books {
             return Err(refused);
         }
         self.open += 1;
+        let since = self.ages.begin(now);
         self.urgent = true;
         let strict = opening.strict;
         let row = self.open_row(opening, now);
@@ -193,6 +217,7 @@ impl Books {
             day,
             part,
             strict,
+            since,
             event: self.events,
             generation: self.generation,
         })
@@ -203,13 +228,13 @@ impl Books {
         held.generation == self.generation
     }
 
-    /// Ends a hold: charges what `closing` says, or nothing. Returns what the account was charged, in nano-dollars;
-    /// `None`: the hold is not known any more.
-    pub fn end(&mut self, held: &Held, mut closing: Closing, void: bool, now: i64) -> Option<i64> {
+    /// Ends a hold: charges what `closing` says, or nothing. `None`: the hold is not known any more.
+    pub fn end(&mut self, held: &Held, mut closing: Closing, void: bool, now: i64) -> Option<Row> {
         if !self.has(held) {
             return None;
         }
         self.open = self.open.saturating_sub(1);
+        self.ages.end(held.since);
         if let Some(account) = self.accounts.get_mut(&held.account) {
             account.release(held.part);
         }
@@ -225,13 +250,13 @@ impl Books {
             closing.flags = closing.flags.with(Flags::BOUNDED);
         }
         let charge = self.charge(held.account, Some(held.key), held.day, charge);
+        let row = Row::of(&charge, &closing);
         self.finish(held.row, closing, void, charge, now);
         self.expire(held.account, now);
-        Some(charge.total())
+        Some(row)
     }
 
-    /// Writes down an attempt without a hold. Returns what the account was charged, in nano-dollars; `None`: the row is
-    /// lost, and nothing was charged.
+    /// Writes down an attempt without a hold. `None`: the row is lost, and nothing was charged.
     pub fn record(
         &mut self,
         mut opening: Opening,
@@ -239,7 +264,7 @@ impl Books {
         closing: Closing,
         void: bool,
         now: i64,
-    ) -> Option<i64> {
+    ) -> Option<Row> {
         if self.queue.len() >= QUEUE_MAX || self.state == State::Waiting {
             return None;
         }
@@ -249,8 +274,9 @@ impl Books {
         let mut charge = Charge::of(&closing, void);
         charge.keep_to(CHARGE_MAX);
         let charge = self.charge(account, Some(key), day, charge);
+        let ended = Row::of(&charge, &closing);
         self.finish(row, closing, void, charge, now);
-        Some(charge.total())
+        Some(ended)
     }
 
     /// Whether an account can pay so much, within the caps of a key.
@@ -400,6 +426,11 @@ impl Books {
     /// Holds that are open.
     pub const fn open(&self) -> u64 {
         self.open
+    }
+
+    /// The Unix millisecond since which the oldest hold has been open, to a few seconds.
+    pub fn oldest(&self) -> Option<i64> {
+        self.ages.oldest()
     }
 
     /// Rows that wait to be written.

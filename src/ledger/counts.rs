@@ -2,17 +2,34 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Estimated;
+use super::{Estimated, Flags};
 
 /// Counters that only grow.
 #[derive(Debug, Default)]
 pub struct Counts {
+    rows: AtomicU64,
     charged: AtomicU64,
+    flagged: [AtomicU64; Flags::NAMES.len()],
     lost: AtomicU64,
     estimated: [AtomicU64; Estimated::ALL.len()],
 }
 
 impl Counts {
+    /// Attempts that were written down, or are about to be.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Of them, those of each flag.
+    pub fn flagged(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.flagged.iter();
+        Flags::NAMES
+            .into_iter()
+            .zip(counts)
+            .map(|((_, name), count)| (name, count.load(Ordering::Relaxed)))
+    }
+
     /// What accounts were charged, in nano-dollars.
     #[must_use]
     pub fn charged(&self) -> u64 {
@@ -33,9 +50,15 @@ impl Counts {
             .zip(counts.map(|count| count.load(Ordering::Relaxed)))
     }
 
-    pub(super) fn add_charged(&self, nanos: i64) {
+    pub(super) fn add_row(&self, charged: i64, flags: Flags) {
+        self.rows.fetch_add(1, Ordering::Relaxed);
         self.charged
-            .fetch_add(u64::try_from(nanos).unwrap_or(0), Ordering::Relaxed);
+            .fetch_add(u64::try_from(charged).unwrap_or(0), Ordering::Relaxed);
+        for ((flag, _), count) in Flags::NAMES.iter().zip(&self.flagged) {
+            if flags.has(*flag) {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
     }
 
     pub(super) fn add_lost(&self, rows: u64) {

@@ -27,6 +27,7 @@
 //! request.
 
 mod account;
+mod ages;
 mod books;
 mod charge;
 mod clock;
@@ -61,7 +62,7 @@ pub use hold::Hold;
 pub use spend::{Spent, Window};
 pub use writer::{Commit, Writer};
 
-use books::{Books, Held};
+use books::{Books, Held, Row};
 
 /// The longest that anybody waits for a hold to be on the disk.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -254,9 +255,9 @@ impl Ledger {
         let estimated = closing.estimated;
         let mut books = self.books();
         let now = self.now();
-        let charged = books.record(opening, started, closing, void, now);
+        let ended = books.record(opening, started, closing, void, now);
         self.wake(books);
-        self.count(charged, estimated);
+        self.count(ended, estimated);
     }
 
     /// Whether an account can pay `amount` now, within the caps of the key, and no more than that: nothing is held. What
@@ -319,6 +320,14 @@ impl Ledger {
         self.books().open()
     }
 
+    /// How long the oldest hold has been open, to ten seconds; `None` where none is.
+    #[must_use]
+    pub fn oldest_hold(&self) -> Option<Duration> {
+        let since = self.books().oldest()?;
+        let age = self.now().saturating_sub(since);
+        Some(Duration::from_millis(u64::try_from(age).unwrap_or(0)))
+    }
+
     /// What is counted.
     #[must_use]
     pub const fn counts(&self) -> &Counts {
@@ -330,8 +339,8 @@ impl Ledger {
         let mut books = self.books();
         books.begin(from, now);
         for row in held {
-            let charged = books.recover(row, self.settings.recovered, now);
-            self.count(Some(charged), Some(Estimated::Recovered));
+            let ended = books.recover(row, self.settings.recovered, now);
+            self.count(Some(ended), Some(Estimated::Recovered));
         }
     }
 
@@ -343,9 +352,9 @@ impl Ledger {
         let estimated = closing.estimated.filter(|_| !void);
         let now = self.now();
         let mut books = self.books();
-        let charged = books.end(held, closing, void, now);
+        let ended = books.end(held, closing, void, now);
         self.wake(books);
-        self.count(charged, estimated);
+        self.count(ended, estimated);
     }
 
     /// Lets go of the books, and wakes the writer if it has to be.
@@ -362,10 +371,10 @@ impl Ledger {
         let _ = self.writer.set(thread);
     }
 
-    fn count(&self, charged: Option<i64>, estimated: Option<Estimated>) {
-        match charged {
-            Some(charged) => {
-                self.counts.add_charged(charged);
+    fn count(&self, ended: Option<Row>, estimated: Option<Estimated>) {
+        match ended {
+            Some(row) => {
+                self.counts.add_row(row.charged, row.flags);
                 self.counts.add_estimated(estimated);
             }
             None => self.counts.add_lost(1),

@@ -50,13 +50,13 @@ impl Adder<'_> {
             )?,
             request_seconds: self.histograms(
                 "request_seconds",
-                "First byte of a request to last byte of its response.",
+                "Seconds from the header of a request to the last byte of its response.",
                 &["surface", "provider"],
                 REQUEST_SECONDS,
             )?,
             first_byte: self.histograms(
                 "upstream_first_byte_seconds",
-                "Beginning of an attempt to the first byte of its response.",
+                "Seconds from the beginning of an attempt to the header of its response.",
                 &["provider"],
                 FIRST_BYTE_SECONDS,
             )?,

@@ -28,7 +28,7 @@ impl LedgerMetrics {
         Ok(Self {
             seconds: add.histogram(
                 "ledger_commit_seconds",
-                "Transactions of the ledger, until they were on the disk.",
+                "Seconds of a transaction of the ledger, until it was on the disk.",
                 COMMIT_SECONDS,
             )?,
             rows: add.histogram(

@@ -2,6 +2,7 @@
 //! [`Metrics`] has a registry of its own; there is no global one. Absent: what is measured elsewhere, which is read
 //! from there at each scrape ([`Metrics::counter_of`], [`Metrics::gauge_of`], [`Metrics::gauges_of`]).
 
+mod configuration;
 mod family;
 mod labels;
 mod ledger;
@@ -26,6 +27,7 @@ pub use ledger::LedgerMetrics;
 pub use provider::ProviderMetrics;
 pub use states::InState;
 
+use configuration::Configuration;
 use family::{Adder, Families, OVERHEAD_SECONDS};
 use provider::NONE;
 use pulled::{Pulled, PulledSeries};
@@ -47,9 +49,7 @@ pub struct Metrics {
     rejections: Box<[IntCounter]>,
     in_flight: IntGauge,
     streams_open: IntGauge,
-    catalog: IntGaugeVec,
-    reloads: IntCounter,
-    reload_failures: IntCounter,
+    configuration: Configuration,
     ignored_headers: IntCounter,
     discoveries: IntCounterVec,
     discovered: IntGaugeVec,
@@ -109,7 +109,7 @@ impl Metrics {
         let metrics = Self {
             overhead: add.histogram(
                 "gateway_overhead_seconds",
-                "Header of a request to that of its answer, less the time of the attempts.",
+                "Seconds from the header of a request to that of its answer, less the time of the attempts.",
                 OVERHEAD_SECONDS,
             )?,
             failovers: AttemptOutcome::ALL
@@ -126,16 +126,7 @@ impl Metrics {
                 .collect(),
             in_flight: add.gauge("in_flight", "Requests under way.")?,
             streams_open: add.gauge("streams_open", "Streamed responses under way.")?,
-            catalog: add.gauges(
-                "catalog_info",
-                "1 for the version of the catalog in use.",
-                &["version"],
-            )?,
-            reloads: add.counter("reloads_total", "Reloads, failed ones included.")?,
-            reload_failures: add.counter(
-                "reload_failures_total",
-                "Reloads that changed nothing, for mistakes in the files.",
-            )?,
+            configuration: Configuration::new(&add)?,
             ignored_headers: add.counter(
                 "ignored_headers_total",
                 "Tollgate-* request headers that mean nothing.",
@@ -227,20 +218,6 @@ impl Metrics {
     #[must_use]
     pub fn in_flight(&self) -> u64 {
         u64::try_from(self.in_flight.get()).unwrap_or(0)
-    }
-
-    /// Says which catalog is in use.
-    pub fn catalog_in_use(&self, version: &str) {
-        self.catalog.reset();
-        self.catalog.with_label_values(&[version]).set(1);
-    }
-
-    /// Counts a reload.
-    pub fn reloaded(&self, succeeded: bool) {
-        self.reloads.inc();
-        if !succeeded {
-            self.reload_failures.inc();
-        }
     }
 
     /// Counts that a provider was asked for its models.

@@ -19,19 +19,19 @@ pub(super) fn register(metrics: &Metrics) -> prometheus::Result<()> {
         .map(|since| since.as_secs_f64());
     metrics.pulled(
         "process_start_time_seconds",
-        "Start of the process since 1970.",
+        "Unix time, in seconds, at which the process started.",
         MetricType::GAUGE,
         move || started,
     )?;
     metrics.pulled(
         "process_cpu_seconds_total",
-        "Processor time, user and system.",
+        "Seconds of processor time, user and system.",
         MetricType::COUNTER,
         cpu_seconds,
     )?;
     metrics.pulled(
         "process_resident_memory_bytes",
-        "Resident memory.",
+        "Bytes of resident memory.",
         MetricType::GAUGE,
         resident_bytes,
     )?;

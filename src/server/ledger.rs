@@ -53,6 +53,11 @@ fn watch(metrics: &Metrics, ledger: &Arc<Ledger>) -> prometheus::Result<()> {
         of(Ledger::holds_open),
     )?;
     metrics.gauge_of(
+        "oldest_hold_seconds",
+        "Seconds for which the oldest of them has been held, to ten; 0 where there is none.",
+        of(|ledger| ledger.oldest_hold().map_or(0, |age| age.as_secs())),
+    )?;
+    metrics.gauge_of(
         "ledger_up",
         "1 while what requests cost can be written down, 0 while it cannot.",
         of(|ledger| u64::from(ledger.state() == State::Up)),
@@ -67,13 +72,36 @@ fn watch(metrics: &Metrics, ledger: &Arc<Ledger>) -> prometheus::Result<()> {
         "Attempts that could not be written down while the store failed. None of them had credit held.",
         of(|ledger| ledger.counts().lost()),
     )?;
-    let ledger = Arc::clone(ledger);
+    metrics.counter_of(
+        "usage_rows_total",
+        "Attempts that were written down.",
+        of(|ledger| ledger.counts().rows()),
+    )?;
+    watch_doubts(metrics, ledger)
+}
+
+/// What is known of rows that are not as they should be.
+fn watch_doubts(metrics: &Metrics, ledger: &Arc<Ledger>) -> prometheus::Result<()> {
+    let counted = Arc::clone(ledger);
     metrics.counters_of(
         "usage_estimated_total",
         "Attempts whose usage was estimated, by why.",
         &["reason"],
-        move || estimated(ledger.counts()),
+        move || estimated(counted.counts()),
+    )?;
+    let counted = Arc::clone(ledger);
+    metrics.counters_of(
+        "usage_flagged_total",
+        "Attempts whose charge is not what usage and price would say, by why.",
+        &["flag"],
+        move || flagged(counted.counts()),
     )
+}
+
+#[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+fn flagged(counts: &Counts) -> Vec<([String; 1], f64)> {
+    let series = |(flag, count): (&str, u64)| ([flag.to_owned()], count as f64);
+    counts.flagged().map(series).collect()
 }
 
 #[allow(clippy::cast_precision_loss, reason = "exact up to 2^53")]

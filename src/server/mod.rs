@@ -4,6 +4,8 @@
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
 mod byok;
+mod catalog;
+mod certificate;
 mod checks;
 mod connections;
 mod discover;
@@ -113,6 +115,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let memory = ReplayMemory::new(config.limits.replay_total);
     watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
     health::watch_states(&metrics, &live).map_err(one)?;
+    catalog::watch(&metrics, &live).map_err(one)?;
     let connections = Connections::new(config.limits.connections);
     watch_connections(&metrics, &connections).map_err(one)?;
     watch_keys(&metrics, &live).map_err(one)?;
@@ -148,6 +151,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         stop.subscribe(),
     );
     let public = assembly.serve_public(gateway)?;
+    certificate::tell(&metrics, &config.listen, &public);
     let admin = assembly.serve_admin(&control, &metrics, &store, status)?;
     let workers = assembly.workers;
     control.spawn(store::watch(store, keys, stopped(&stop)));

@@ -197,7 +197,12 @@ impl Reloader {
                 info!("{}", told(&state, &before, &version));
                 Ok((*version).into())
             }
-            Ok(None) => Ok(state.history.current().version.clone()),
+            Ok(None) => {
+                if Arc::ptr_eq(&state.read, &state.good) {
+                    self.lasting.metrics.files_in_order();
+                }
+                Ok(state.history.current().version.clone())
+            }
             Err(problems) => {
                 self.lasting.metrics.reloaded(false);
                 for problem in &problems {

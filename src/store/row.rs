@@ -141,7 +141,8 @@ impl Flags {
     /// It was given up after delivery, and another attempt was made.
     pub const GIVEN_UP: Self = Self(8);
 
-    const NAMES: [(Self, &'static str); 4] = [
+    /// All that there are, with their names.
+    pub const NAMES: [(Self, &'static str); 4] = [
         (Self::BOUNDED, "bounded"),
         (Self::ABSURD, "absurd"),
         (Self::UNPRICED, "unpriced"),

@@ -82,6 +82,7 @@ mod rollback;
 mod routing;
 mod safe_mode;
 mod secrets;
+mod series;
 mod sessions;
 mod setup;
 mod shutdown;

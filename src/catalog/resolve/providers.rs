@@ -126,6 +126,7 @@ fn provider(
         out_of_credit: errors(scope, "out_of_credit"),
         bad_key: errors(scope, "bad_key"),
         generates_on: file.generates_on == Some(true),
+        as_of: file.as_of.as_deref().map(Into::into),
         sources: sources(file, scope),
     };
     (provider, kinds)

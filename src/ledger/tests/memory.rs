@@ -412,3 +412,25 @@ fn of_a_thousand_at_once_those_are_served_for_whom_there_is_credit() {
         assert_eq!(story.standing().balance, Credits::ZERO);
     }
 }
+
+#[test]
+fn the_oldest_hold_has_an_age_and_endings_are_counted_by_flag() {
+    let mut story = Story::of(account(Billing::Prepaid, &[(1, "10", None)]));
+    assert_eq!(story.ledger.oldest_hold(), None);
+    story.play(
+        "hold 1 as L1 -> 9 left, 1 held
+        at 60 -> 9 left, 1 held
+        hold 1 as L2 -> 8 left, 2 held
+        at 90 -> 8 left, 2 held",
+    );
+    let age = |story: &Story| story.ledger.oldest_hold().map(|age| age.as_secs());
+    assert_eq!(age(&story), Some(90));
+    story.play("settle L1 3 -> 8 left, 1 held");
+    assert_eq!(age(&story), Some(30));
+    story.play("void L2 -> 9 left, 0 held");
+    assert_eq!(age(&story), None);
+    let counts = story.ledger.counts();
+    // The first cost more than was held.
+    let flagged: Vec<_> = counts.flagged().filter(|(_, count)| *count > 0).collect();
+    assert_eq!((counts.rows(), flagged), (2, vec![("bounded", 1)]));
+}

@@ -5,6 +5,7 @@
 mod estimates;
 mod failover;
 mod headers;
+mod metrics;
 mod openapi;
 mod page;
 

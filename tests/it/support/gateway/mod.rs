@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 pub use builder::{Builder, Finished, MASTER_KEY, gateway, stored_key, upstream_key};
 pub use catalog::{CustomProvider, custom};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, Sample};
 
 use super::client::{self, Request, Response};
 use super::wait;
