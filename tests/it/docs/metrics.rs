@@ -9,10 +9,10 @@ use crate::support::tls::Authority;
 use crate::support::upstream::{self, Behaviour, Delivery, Reply};
 
 /// Families by name: their type and their labels.
-type Families = BTreeMap<String, (String, BTreeSet<String>)>;
+pub type Families = BTreeMap<String, (String, BTreeSet<String>)>;
 
 /// What comes behind the name of a histogram, and the label that only its buckets have.
-const SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
+pub const SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
 const BOUND: &str = "le";
 
 /// The text between each two backticks.
@@ -21,7 +21,7 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The tables of the page whose columns are family, type, labels and what it says.
-fn described() -> Families {
+pub fn described() -> Families {
     let page = std::fs::read_to_string(root().join("docs/metrics.md")).expect("the page");
     let mut families = Families::new();
     for line in page.lines() {

@@ -2,6 +2,7 @@
 //! The table of `docs/failover.md` is in `failover`. With `TOLLGATE_REWRITE=1` in the environment, what is made is
 //! written anew.
 
+mod alerts;
 mod estimates;
 mod failover;
 mod headers;
