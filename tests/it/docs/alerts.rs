@@ -1,5 +1,6 @@
 //! The alerts of `conf/prometheus/alerts.yaml`: each says what to do and where more is told, has its tests, and names
-//! metrics that there are. That they are well formed, and fire when they should, `tests/prometheus/run` asks promtool.
+//! metrics that there are. The same of the dashboard's panels. That all of them are well formed, that alerts fire when
+//! they should and that queries have an answer, is what `tests/prometheus/run` sees.
 
 use std::collections::BTreeSet;
 
@@ -7,6 +8,7 @@ use super::metrics;
 use super::root;
 
 const ALERTS: &str = "conf/prometheus/alerts.yaml";
+const DASHBOARD: &str = "conf/grafana/tollgate.json";
 const PAGE: &str = "docs/observability.md";
 
 /// The severities that the page tells of.
@@ -142,8 +144,27 @@ fn each_has_a_case_in_which_it_fires_and_one_in_which_nothing_does() {
     }
 }
 
+/// The panels of the dashboard, by their titles.
+#[test]
+fn each_panel_is_explained_once() {
+    let page = text(PAGE);
+    let (_, section) = page.split_once("## The dashboard").expect("a section");
+    let dashboard: serde_json::Value = serde_json::from_str(&text(DASHBOARD)).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let panels = panels.iter().filter(|panel| panel["type"] != "row");
+    let titles: Vec<&str> = panels.filter_map(|panel| panel["title"].as_str()).collect();
+    for title in &titles {
+        let row = format!("\n| {title} |");
+        assert_eq!(section.matches(&row).count(), 1, "{title}");
+    }
+    let rows = section.matches("\n| ").count();
+    let heads = section.matches("\n| panel |").count();
+    assert_eq!(rows - heads, titles.len(), "a row of no panel");
+}
+
 #[test]
 fn they_name_metrics_that_there_are() {
+    names_metrics_that_there_are(DASHBOARD);
     names_metrics_that_there_are(ALERTS);
     names_metrics_that_there_are("tests/prometheus/alerts_test.yaml");
     names_metrics_that_there_are(PAGE);
