@@ -228,9 +228,11 @@ impl Rejection {
                 r#"{{"error":{{"message":{message},"type":"{}","param":null,"code":"{}"}}}}"#,
                 row.openai, row.name
             ),
+            // `error_code` is where Anthropic's clients read a code.
             Dialect::Anthropic => format!(
-                r#"{{"type":"error","error":{{"type":"{}","message":{},"code":"{}"}},"request_id":"{request_id}"}}"#,
-                row.anthropic, message, row.name
+                r#"{{"type":"error","error":{{"type":"{}","message":{message},"code":"{name}","details":{{"error_code":"{name}"}}}},"request_id":"{request_id}"}}"#,
+                row.anthropic,
+                name = row.name
             ),
             Dialect::Gemini => format!(
                 r#"{{"error":{{"code":{},"message":{message},"status":"{}","details":[{{"@type":"type.googleapis.com/google.rpc.ErrorInfo","reason":"{}","domain":"tollgate"}},{{"@type":"type.googleapis.com/google.rpc.RequestInfo","requestId":"{request_id}"}}]}}}}"#,
@@ -246,7 +248,7 @@ impl Rejection {
     #[must_use]
     pub fn event(&self, dialect: Dialect, typed: bool, request_id: &str) -> Bytes {
         let data = match dialect {
-            Dialect::OpenAi if typed => self.typed(),
+            Dialect::OpenAi => self.within(typed, request_id),
             _ => self.body(dialect, request_id),
         };
         let mut event = Vec::with_capacity(data.len() + 32);
@@ -259,14 +261,21 @@ impl Rejection {
         Bytes::from(event)
     }
 
-    /// The event `error` of OpenAI's Responses API. The reference has its members side by side; the API
-    /// itself sends them in an object `error`, and that is what the clients raise.
-    fn typed(&self) -> Bytes {
+    /// An error within a stream of OpenAI's. Its clients raise the object `error` and nothing else, so that the
+    /// request's id is in it. In the Responses API the reference has its members side by side; the API itself sends
+    /// them in the object, too.
+    fn within(&self, typed: bool, request_id: &str) -> Bytes {
         let row = self.code.row();
         let (message, code, kind) = (json_string(&self.message), row.name, row.openai);
-        Bytes::from(format!(
-            r#"{{"type":"error","code":"{code}","message":{message},"param":null,"error":{{"message":{message},"type":"{kind}","param":null,"code":"{code}"}}}}"#
-        ))
+        let error = format!(
+            r#""error":{{"message":{message},"type":"{kind}","param":null,"code":"{code}","request_id":"{request_id}"}}"#
+        );
+        Bytes::from(match typed {
+            true => format!(
+                r#"{{"type":"error","code":"{code}","message":{message},"param":null,{error}}}"#
+            ),
+            false => format!("{{{error}}}"),
+        })
     }
 }
 
@@ -287,6 +296,9 @@ mod tests {
             let value: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
             assert_eq!(value["error"]["message"], "no \"x\"\n here");
             assert!(String::from_utf8_lossy(&body).contains("model_not_found"));
+            if dialect == Dialect::Anthropic {
+                assert_eq!(value["error"]["details"]["error_code"], "model_not_found");
+            }
         }
     }
 
@@ -310,6 +322,7 @@ mod tests {
                 serde_json::from_str(data.expect("one event")).expect("JSON");
             assert_eq!(value["error"]["message"], "broke \"off\"");
             assert_eq!(value["type"] == "error", typed);
+            assert!(data.is_some_and(|data| data.contains("req_1")), "{text}");
         }
     }
 

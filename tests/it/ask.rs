@@ -14,7 +14,7 @@ use crate::support::upstream::{Delivery, Reply, payload};
 pub enum Dialect {
     /// `{"error":{"message","type","param","code"}}`
     OpenAi,
-    /// `{"type":"error","error":{"type","message","code"},"request_id"}`
+    /// `{"type":"error","error":{"type","message","code","details":{"error_code"}},"request_id"}`
     Anthropic,
 }
 
@@ -156,7 +156,12 @@ pub fn refused(response: &Response, dialect: Dialect, status: u16, code: &str) -
         }
         Dialect::Anthropic => {
             assert_eq!(members(&body), ["error", "request_id", "type"], "{context}");
-            assert_eq!(members(error), ["code", "message", "type"], "{context}");
+            assert_eq!(
+                members(error),
+                ["code", "details", "message", "type"],
+                "{context}"
+            );
+            assert_eq!(members(&error["details"]), ["error_code"], "{context}");
             assert_eq!(body["type"], "error", "{context}");
             assert_eq!(body["request_id"], ids[0], "{context}");
         }

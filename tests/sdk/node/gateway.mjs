@@ -15,17 +15,24 @@ const TIMEOUT = 30_000;
 
 /** Starts `serve` (with the fakes) or `dev` (with the echo alone). */
 export async function start(kind) {
+  const { says, stop } = await run(kind);
+  return new Stack(says, stop);
+}
+
+/** Starts a kind of stack: what it says, and a way to end it. */
+export async function run(kind) {
   const child = spawn(PYTHON, [STACK, kind], { stdio: ['pipe', 'pipe', 'inherit'] });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const line = await new Promise((resolve, reject) => {
     createInterface({ input: child.stdout }).once('line', resolve);
     ended.then((code) => reject(new Error(`${kind} ended with ${code}`)));
   });
-  return new Stack(JSON.parse(line), async () => {
+  const stop = async () => {
     // Its standard input is what keeps it running.
     child.stdin.end();
     await ended;
-  });
+  };
+  return { says: JSON.parse(line), stop };
 }
 
 class Stack {

@@ -4,7 +4,7 @@ Every process listens on a port that the kernel chose and says which; nothing he
 it ends with the block or the command that started it. Pytest uses this file as a module. The Node tests run it as a
 command: it prints one line of JSON, and ends when its standard input does.
 
-    TOLLGATE_BIN=target/debug/tollgate python stack.py serve|dev
+    TOLLGATE_BIN=target/debug/tollgate python stack.py serve|dev|refusals
 """
 
 import contextlib
@@ -288,10 +288,21 @@ def dev(data=None):
         yield Stack(Gateway(public_url(server), key, binary))
 
 
+@contextlib.contextmanager
+def described(kind):
+    """What runs, as a command says it."""
+    if kind == "refusals":
+        import refusals
+
+        with refusals.serve() as served:
+            yield refusals.as_json(served)
+        return
+    with {"serve": serve, "dev": dev}[kind]() as stack:
+        yield {"url": stack.gateway.url, "key": stack.gateway.key, "llmock": stack.llmock, "fakellm": stack.fakellm}
+
+
 def main():
-    kind = {"serve": serve, "dev": dev}[sys.argv[1]]
-    with kind() as stack:
-        says = {"url": stack.gateway.url, "key": stack.gateway.key, "llmock": stack.llmock, "fakellm": stack.fakellm}
+    with described(sys.argv[1]) as says:
         print(json.dumps(says), flush=True)
         sys.stdin.read()
 
