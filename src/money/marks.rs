@@ -26,6 +26,8 @@ pub struct Marks {
     pub hour: bool,
     /// Tools are added in the middle of a conversation.
     pub tools_added: bool,
+    /// An item of a conversation may bring tools with it.
+    pub tools_within: bool,
 }
 
 /// Names of members that refer to something, wherever they stand.
@@ -111,6 +113,7 @@ impl Marks {
             b"cache_control" => self.cache = true,
             b"1h" => self.hour = true,
             b"tool_addition" => self.tools_added = true,
+            b"additional_tools" | b"tool_search_output" => self.tools_within = true,
             _ if TYPES.contains(&name) && is_value(before) => self.part(name),
             _ if KEYS.contains(&name) => {
                 self.refers = true;
@@ -138,6 +141,7 @@ impl Marks {
             self.cache = true;
             self.hour = true;
             self.tools_added = true;
+            self.tools_within = true;
         }
     }
 }
@@ -250,6 +254,7 @@ mod tests {
             cache: true,
             hour: true,
             tools_added: true,
+            tools_within: true,
             ..Marks::default()
         };
         for name in [

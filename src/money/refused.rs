@@ -62,7 +62,7 @@ impl fmt::Display for Refused {
         match why {
             Why::HostedTools => write!(
                 out,
-                "`{member}` has a tool that the provider runs, whose cost is not known before. On the gateway's credential only tools that the client runs are served (`function`, `custom`); leave it out, or use a provider key of your own."
+                "`{member}` has a tool that the provider runs (as web search), whose cost is not known before. On the gateway's credential only tools that the client runs are served (`function`, `custom`); leave it out, or use a provider key of your own."
             ),
             Why::Unbounded => write!(
                 out,

@@ -5,7 +5,7 @@ use super::betas::Betas;
 use super::marks::{Marks, marks};
 use super::native;
 use super::refused::{CHOICES_MAX, Refused, Why};
-use super::tools::client_runs;
+use super::tools::{client_runs, client_runs_within};
 use crate::catalog::{Item, Price};
 use crate::model::scan::{
     Kind, Member, Members, Occurrence, elements, raw, says_something, whole_number,
@@ -97,10 +97,10 @@ impl Asked {
         };
         read.refuse()?;
         let marks = marks(body);
-        if marks.tools_added {
+        if marks.tools_added || marks.tools_within && !client_runs_within(body) {
             return Err(Refused::new(Member::Tools, Why::HostedTools));
         }
-        let tools = read.tools()?;
+        let tools = read.tools()? || marks.tools_within;
         Ok(Self {
             surface,
             bytes: body.len() as u64,

@@ -14,6 +14,9 @@ const CLIENT_TYPES: [&[u8]; 8] = [
     b"null",
 ];
 
+/// OpenAI's search among tools whose descriptions are not sent at first.
+const SEARCH: &[u8] = b"\"tool_search\"";
+
 /// Anthropic's types of tools that the client runs bear the day of their version.
 const CLIENT_FAMILIES: [&[u8]; 4] = [
     b"\"bash_2",
@@ -22,9 +25,11 @@ const CLIENT_FAMILIES: [&[u8]; 4] = [
     b"\"memory_2",
 ];
 
-/// Whether a tool is one that the client runs. Without a type it is (Anthropic's); of two types both count.
+/// Whether a tool is one that the client runs. Without a type it is (Anthropic's); of two types both count. A search of
+/// tools (OpenAI's) is run by whom `execution` says, and where it says nothing by the provider.
 pub(super) fn client_runs(tool: &[u8]) -> bool {
-    entries(tool).all(|(key, value)| {
+    let (mut searches, mut by_client, mut by_others) = (false, false, false);
+    let others = entries(tool).all(|(key, value)| {
         // A key with an escape, or in other letters, may mean the type to a provider.
         if memchr::memchr(b'\\', key).is_some() {
             return false;
@@ -33,12 +38,35 @@ pub(super) fn client_runs(tool: &[u8]) -> bool {
             // A namespace of tools.
             return elements(value).all(client_runs);
         }
+        if key.eq_ignore_ascii_case(b"execution") {
+            let client = value == b"\"client\"";
+            by_client |= client;
+            by_others |= !client;
+        }
         if !key.eq_ignore_ascii_case(b"type") {
             return true;
         }
-        CLIENT_TYPES.contains(&value)
+        let search = value == SEARCH;
+        searches |= search;
+        search
+            || CLIENT_TYPES.contains(&value)
             || CLIENT_FAMILIES
                 .iter()
                 .any(|family| value.starts_with(family))
-    })
+    });
+    others && (!searches || by_client && !by_others)
+}
+
+/// Whether the client runs all tools that come with the items of a conversation: `additional_tools` and
+/// `tool_search_output` of OpenAI's Responses API have `tools` of their own.
+pub(super) fn client_runs_within(body: &[u8]) -> bool {
+    let is = |key: &[u8], name: &[u8]| {
+        key.eq_ignore_ascii_case(name) || memchr::memchr(b'\\', key).is_some()
+    };
+    let item_is_fine = |item| {
+        let mut tools = entries(item).filter(|(key, _)| is(key, b"tools"));
+        tools.all(|(_, tools)| elements(tools).all(client_runs))
+    };
+    let mut inputs = entries(body).filter(|(key, _)| is(key, b"input"));
+    inputs.all(|(_, items)| elements(items).all(item_is_fine))
 }

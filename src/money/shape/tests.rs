@@ -146,10 +146,56 @@ fn tools_that_the_client_runs_are_served() {
         r#"[{"type":"bash_20250124","name":"bash"},{"type":"text_editor_20250728","name":"e"}]"#,
         r#"[{"type":"namespace","name":"n","tools":[{"type":"function","name":"f"}]}]"#,
         r#"[{"type":null,"name":"f"}]"#,
+        r#"[{"type":"tool_search","execution":"client","description":"d","parameters":{"execution":"server"}}]"#,
     ] {
         assert!(asked(&format!("\"tools\":{tools}")).tools, "{tools}");
     }
     assert!(!asked("\"tools\":[]").tools && !asked("\"tools\":null").tools);
+}
+
+#[test]
+fn tools_that_come_within_a_conversation_are_held_to_the_same() {
+    let within = |item: &str| {
+        let body = format!(
+            r#"{{"model":"m","input":[{{"type":"message","role":"user","content":"a"}},{item}]}}"#
+        );
+        read(Surface::Responses, &body).map(|_| ())
+    };
+    for tools in [
+        r#""tools":[{"type":"function","name":"f"},{"type":"namespace","name":"n","tools":[{"type":"custom","name":"g"}]}]"#,
+        r#""tools":[]"#,
+    ] {
+        for kind in ["additional_tools", "tool_search_output"] {
+            let item = format!(r#"{{"type":"{kind}","role":"developer",{tools}}}"#);
+            assert_eq!(within(&item), Ok(()), "{item}");
+        }
+    }
+    for tools in [
+        r#""tools":[{"type":"function","name":"f"},{"type":"web_search"}]"#,
+        r#""Tools":[{"type":"code_interpreter","container":{"type":"auto"}}]"#,
+        r#""tools":[{"type":"namespace","name":"n","tools":[{"type":"mcp","server_url":"https://a"}]}]"#,
+        r#""tools":[],"tools":[{"type":"web_search"}]"#,
+        r#""t\u006fols":[{"type":"web_search"}]"#,
+    ] {
+        for kind in [
+            "additional_tools",
+            "tool_search_output",
+            "additional\\u005ftools",
+        ] {
+            let item = format!(r#"{{"type":"{kind}","role":"developer",{tools}}}"#);
+            let refused = within(&item).expect_err(&item);
+            assert_eq!(
+                (refused.member, refused.why),
+                ("tools", Why::HostedTools),
+                "{item}"
+            );
+        }
+    }
+    // A text may say these words.
+    assert_eq!(
+        within(r#"{"type":"message","role":"user","content":"additional_tools"}"#),
+        Ok(())
+    );
 }
 
 #[test]
@@ -172,6 +218,10 @@ fn tools_that_the_provider_runs_are_not() {
         r#"[{"t\u0079pe":"web_search"}]"#,
         r#"[{"type":"fun\u0063tion"}]"#,
         r#"[{"type":["function"]}]"#,
+        r#"[{"type":"tool_search"}]"#,
+        r#"[{"type":"tool_search","execution":"server"}]"#,
+        r#"[{"type":"tool_search","execution":null}]"#,
+        r#"[{"type":"tool_search","execution":"client","Execution":"server"}]"#,
     ] {
         let refused = chat(&format!("\"tools\":{tools}")).unwrap_err();
         assert_eq!(
