@@ -68,6 +68,7 @@ const anthropic = {
       404: Anthropic.NotFoundError,
       413: Anthropic.ContentTooLargeError,
       429: Anthropic.RateLimitError,
+      431: Anthropic.RequestHeaderFieldsTooLargeError,
       503: Anthropic.ServiceUnavailableError,
       504: Anthropic.GatewayTimeoutError,
     })[status] ?? (status >= 500 ? Anthropic.InternalServerError : Anthropic.APIError),

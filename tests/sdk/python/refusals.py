@@ -109,6 +109,7 @@ TABLE = [
         "status": 400,
         "model": {"openai": "speaks-messages:any", "anthropic": "speaks-chat:any", "gemini": "speaks-chat:any"},
     },
+    {"code": "headers_too_large", "status": 431, "headers": {"X-Padding": LARGE}},
     {"code": "body_too_large", "status": 413, "text": LARGE},
     {"code": "unsupported_encoding", "status": 415, "headers": {"Content-Encoding": "compress"}},
     {"code": "rate_limited", "status": 429, "key": "busy", "retried": True},
@@ -125,7 +126,11 @@ TABLE = [
 ]
 
 # What no request can bring about, and why.
-UNPROVOKED = {"internal": "it takes a defect of the gateway"}
+UNPROVOKED = {
+    "internal": "it takes a defect of the gateway",
+    "websocket_not_supported": "it answers the opening of a WebSocket (test_realtime.py)",
+    "upgrade_required": "it answers the opening of a WebSocket, or a plain request for one; no SDK sends either",
+}
 
 # Errors within a stream that has begun, by the model and headers that bring them about.
 BROKEN = [

@@ -77,6 +77,7 @@ class Anthropic:
     classes = OpenAI.classes | {
         402: "PaymentRequiredError",
         413: "RequestTooLargeError",
+        431: "RequestHeaderFieldsTooLargeError",
         503: "ServiceUnavailableError",
         504: "GatewayTimeoutError",
     }
