@@ -68,6 +68,7 @@ mod limits;
 mod limits_bodies;
 mod models;
 mod operate;
+mod models_many;
 mod overload;
 mod own_answers;
 mod own_requests;

@@ -58,12 +58,12 @@ async fn start() -> Gateway {
         .await
 }
 
-async fn ask(gateway: &Gateway, key: &str, target: &str) -> Response {
+pub async fn ask(gateway: &Gateway, key: &str, target: &str) -> Response {
     let request = get(target).bearer(gateway.key_named(key));
     gateway.send(&request).await
 }
 
-async fn ask_anthropic(gateway: &Gateway, key: &str, target: &str) -> Response {
+pub async fn ask_anthropic(gateway: &Gateway, key: &str, target: &str) -> Response {
     let request = get(target)
         .header("x-api-key", gateway.key_named(key))
         .headers(&[VERSION]);
@@ -72,7 +72,7 @@ async fn ask_anthropic(gateway: &Gateway, key: &str, target: &str) -> Response {
 
 /// The ids in a list of either shape.
 #[track_caller]
-fn ids(response: &Response) -> Vec<String> {
+pub fn ids(response: &Response) -> Vec<String> {
     assert_eq!(response.status, 200, "{}", response.text());
     let list = response.json();
     let data = list["data"]
@@ -255,14 +255,14 @@ async fn a_model_says_where_it_stands_and_a_list_can_be_narrowed_to_that() {
 }
 
 /// Asks in Gemini's way.
-async fn ask_gemini(gateway: &Gateway, key: &str, target: &str) -> Response {
+pub async fn ask_gemini(gateway: &Gateway, key: &str, target: &str) -> Response {
     let request = get(target).header("x-goog-api-key", gateway.key_named(key));
     gateway.send(&request).await
 }
 
 /// The names in a list of Gemini's shape, without what stands before each.
 #[track_caller]
-fn gemini_ids(response: &Response) -> Vec<String> {
+pub fn gemini_ids(response: &Response) -> Vec<String> {
     assert_eq!(response.status, 200, "{}", response.text());
     let list = response.json();
     let models = list["models"].as_array().expect("a list");

@@ -226,4 +226,41 @@ mod tests {
         let gone = page("after_id=x", Dialect::Anthropic).part(&ids, Dialect::Anthropic);
         assert_eq!(gone.expect_err("not there").code, Code::InvalidRequest);
     }
+
+    /// Goes through `ids` page by page as a client does, and says what it has got.
+    fn travelled(ids: &[&str], dialect: Dialect, size: &str, next: &str) -> Vec<String> {
+        let back = next == "before_id";
+        let mut got = Vec::new();
+        let mut query = match back {
+            // The last page is asked for by what stands behind it, which a client has from somewhere else.
+            true => format!("{size}&{next}={}", ids[ids.len() - 1]),
+            false => size.to_owned(),
+        };
+        loop {
+            let part = page(&query, dialect).part(ids, dialect).expect("a page");
+            let rows = &ids[part.rows];
+            let at = if back { 0 } else { got.len() };
+            got.splice(at..at, rows.iter().map(|id| (*id).to_owned()));
+            let edge = if back { rows.first() } else { rows.last() };
+            match edge.filter(|_| part.more) {
+                Some(edge) => query = format!("{size}&{next}={edge}"),
+                None => return got,
+            }
+        }
+    }
+
+    #[test]
+    fn pages_of_any_size_have_each_model_once_and_in_order() {
+        let ids: Vec<String> = (0..60).map(|number| format!("m/{number}")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        for size in 1..=61 {
+            let (limit, pages) = (format!("limit={size}"), format!("pageSize={size}"));
+            let forward = travelled(&ids, Dialect::Anthropic, &limit, "after_id");
+            assert_eq!(forward, ids, "{size}");
+            let back = travelled(&ids, Dialect::Anthropic, &limit, "before_id");
+            assert_eq!(back, ids[..ids.len() - 1], "{size}");
+            let gemini = travelled(&ids, Dialect::Gemini, &pages, "pageToken");
+            assert_eq!(gemini, ids, "{size}");
+        }
+    }
 }
