@@ -52,14 +52,20 @@ async fn a_time_of_the_request_ejects_nothing() {
 
 #[tokio::test]
 async fn a_request_that_cannot_be_written_is_the_clients_mistake() {
-    let pair = Pair::start(|gateway| health(gateway, 1, LONG)).await;
+    let upstream = upstream::h1().reply(pair::good()).start().await;
     // Taken as it comes, and too long with the path that the provider has before it.
-    let query = "q=".to_owned() + &"x".repeat(65_534 - "/chat/completions?q=".len());
+    let path = format!("/{}/v1", "p".repeat(2_000));
+    let one = custom("one")
+        .preset("openai-compatible", &path)
+        .model(MODEL);
+    let builder = gateway().custom(one, &upstream);
+    let gateway = health(builder, 1, LONG).start().await;
+    let query = "q=".to_owned() + &"x".repeat(64_000);
     let body = format!(r#"{{"model":"{MODEL}"}}"#);
-    let request = post(&format!("/chat/completions?{query}"), body).bearer(pair.gateway.key());
-    let response = pair.gateway.send(&request).await;
+    let request = post(&format!("/chat/completions?{query}"), body).bearer(gateway.key());
+    let response = gateway.send(&request).await;
     assert_eq!(response.status, 400, "{}", response.text());
     assert_eq!(response.json()["error"]["code"], "invalid_request");
-    assert_eq!((pair.first.count(), pair.second.count()), (0, 0));
-    assert!(is(&pair::idle(&pair.gateway).await, "one", "ready"));
+    assert_eq!(upstream.count(), 0);
+    assert!(is(&pair::idle(&gateway).await, "one", "ready"));
 }
