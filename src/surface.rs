@@ -365,6 +365,15 @@ impl Surface {
         )
     }
 
+    /// Whether what a conversation says may bring tools with it, wherever in the body.
+    #[must_use]
+    pub fn has_tools_within(self) -> bool {
+        matches!(
+            self,
+            Self::Responses | Self::ResponsesCompact | Self::Messages
+        )
+    }
+
     /// Whether a request may leave the model to its provider: a usual one, or that of a stored prompt.
     #[must_use]
     pub fn may_name_no_model(self) -> bool {

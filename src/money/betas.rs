@@ -7,7 +7,7 @@ pub const LONG_INPUT: u64 = 1_000_000;
 /// What the switches of a request change of a model's limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Betas {
-    /// `context-1m-…`: the input may have [`LONG_INPUT`] tokens, whatever the model's usual limit.
+    /// `context-1m-…`: the input may have a million tokens, whatever the model's usual limit.
     pub long_input: bool,
     /// `output-128k-…` and the like: the answer may be longer than the model's usual limit.
     pub long_output: bool,

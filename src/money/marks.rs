@@ -28,6 +28,8 @@ pub struct Marks {
     pub tools_added: bool,
     /// An item of a conversation may bring tools with it.
     pub tools_within: bool,
+    /// An item of a conversation is one that the provider keeps.
+    pub kept: bool,
 }
 
 /// Names of members that refer to something, wherever they stand.
@@ -112,6 +114,10 @@ impl Marks {
         match name {
             b"cache_control" => self.cache = true,
             b"1h" => self.hour = true,
+            b"item_reference" if is_value(before) => {
+                self.kept = true;
+                self.part(name);
+            }
             b"tool_addition" => self.tools_added = true,
             b"additional_tools" | b"tool_search_output" => self.tools_within = true,
             _ if TYPES.contains(&name) && is_value(before) => self.part(name),

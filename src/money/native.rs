@@ -59,6 +59,9 @@ const LIGHT_RESPONSE: [&[u8]; 5] = [b"id", b"name", b"response", b"willContinue"
 /// What files that are written into the body may be: of these the answer counts every token.
 const FILES: [&[u8]; 4] = [b"image/", b"audio/", b"text/", b"application/pdf"];
 
+/// Members of an object at the most: more than there are names that are known here.
+const MEMBERS_MAX: usize = 32;
+
 /// What `body` asks for; it must be whole.
 ///
 /// # Errors
@@ -73,7 +76,7 @@ pub(super) fn read(surface: Surface, body: &[u8]) -> Result<Asked, Refused> {
     };
     let start = body.iter().position(|byte| *byte == b'{').unwrap_or(0);
     if surface.uses() == Uses::Input {
-        read.embeds(&body[start..])?;
+        read.embeds(&body[start..], true)?;
     } else {
         read.request(&body[start..])?;
     }
@@ -123,12 +126,13 @@ impl Read {
         Ok(())
     }
 
-    fn embeds(&mut self, request: &[u8]) -> Result<(), Refused> {
+    /// `outermost`: it may be a list of requests, of which none is one again.
+    fn embeds(&mut self, request: &[u8], outermost: bool) -> Result<(), Refused> {
         for (key, value) in members(request, "a member of the request")? {
             match &key[..] {
                 b"content" => self.content(value)?,
-                b"requests" if self.surface == Surface::BatchEmbedContents => {
-                    each(value).try_for_each(|one| self.embeds(one))?;
+                b"requests" if outermost && self.surface == Surface::BatchEmbedContents => {
+                    each(value).try_for_each(|one| self.embeds(one, false))?;
                 }
                 key if LIGHT_EMBED.contains(&key) => {}
                 _ => return Err(refused("a member of the request", Why::Unknown)),
@@ -229,6 +233,9 @@ fn members<'a>(object: &'a [u8], name: &'static str) -> Result<Entries<'a>, Refu
     let mut found = Entries::new();
     for (key, value) in entries(object) {
         let key = capitals(key);
+        if found.len() == MEMBERS_MAX {
+            return Err(refused(name, Why::Unknown));
+        }
         // An escape may hide any name.
         if key.contains(&b'\\') || found.iter().any(|(other, _)| *other == key) {
             return Err(refused(name, Why::Twofold));
@@ -379,12 +386,25 @@ mod tests {
     }
 
     #[test]
+    fn no_object_has_more_members_than_there_are_names() {
+        let many: Vec<String> = (0..200_000).map(|at| format!("\"k{at}\":1")).collect();
+        let body = format!(r#"{{"generationConfig":{{{}}}}}"#, many.join(","));
+        let refused = generate(&body).expect_err("too many");
+        assert_eq!(
+            (refused.member, refused.why),
+            ("generationConfig", Why::Unknown)
+        );
+    }
+
+    #[test]
     fn vectors_are_of_text() {
         let batch = r#"{"requests":[{"model":"models/m","content":{"parts":[{"text":"a"}]},"taskType":"X"}]}"#;
         assert!(read(Surface::BatchEmbedContents, batch.as_bytes()).is_ok());
         assert!(read(Surface::EmbedContent, batch.as_bytes()).is_err());
         let one = r#"{"content":{"parts":[{"text":"a"}]},"outputDimensionality":3}"#;
         assert!(read(Surface::EmbedContent, one.as_bytes()).is_ok());
+        let nested = r#"{"requests":[{"requests":[{"content":{"parts":[{"text":"a"}]}}]}]}"#;
+        assert!(read(Surface::BatchEmbedContents, nested.as_bytes()).is_err());
         let image = r#"{"content":{"parts":[{"inlineData":{"mimeType":"image/png","data":""}}]}}"#;
         assert!(read(Surface::EmbedContent, image.as_bytes()).is_err());
     }

@@ -100,6 +100,12 @@ impl Asked {
         if marks.tools_added || marks.tools_within && !client_runs_within(body) {
             return Err(Refused::new(Member::Tools, Why::HostedTools));
         }
+        if marks.kept {
+            return Err(Refused {
+                member: "item_reference",
+                why: Why::Kept,
+            });
+        }
         let tools = read.tools()? || marks.tools_within;
         Ok(Self {
             surface,

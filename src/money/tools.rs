@@ -28,6 +28,11 @@ const CLIENT_FAMILIES: [&[u8]; 4] = [
 /// Whether a tool is one that the client runs. Without a type it is (Anthropic's); of two types both count. A search of
 /// tools (OpenAI's) is run by whom `execution` says, and where it says nothing by the provider.
 pub(super) fn client_runs(tool: &[u8]) -> bool {
+    client_runs_in(tool, true)
+}
+
+/// `outermost`: it may be a namespace of tools, of which none is one again.
+fn client_runs_in(tool: &[u8], outermost: bool) -> bool {
     let (mut searches, mut by_client, mut by_others) = (false, false, false);
     let others = entries(tool).all(|(key, value)| {
         // A key with an escape, or in other letters, may mean the type to a provider.
@@ -36,7 +41,7 @@ pub(super) fn client_runs(tool: &[u8]) -> bool {
         }
         if key.eq_ignore_ascii_case(b"tools") {
             // A namespace of tools.
-            return elements(value).all(client_runs);
+            return outermost && elements(value).all(|tool| client_runs_in(tool, false));
         }
         if key.eq_ignore_ascii_case(b"execution") {
             let client = value == b"\"client\"";
@@ -67,6 +72,8 @@ pub(super) fn client_runs_within(body: &[u8]) -> bool {
         let mut tools = entries(item).filter(|(key, _)| is(key, b"tools"));
         tools.all(|(_, tools)| elements(tools).all(client_runs))
     };
-    let mut inputs = entries(body).filter(|(key, _)| is(key, b"input"));
+    // White space and a byte-order mark may come first.
+    let start = body.iter().position(|byte| *byte == b'{').unwrap_or(0);
+    let mut inputs = entries(&body[start..]).filter(|(key, _)| is(key, b"input"));
     inputs.all(|(_, items)| elements(items).all(item_is_fine))
 }

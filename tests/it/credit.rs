@@ -395,3 +395,24 @@ async fn what_cannot_be_charged_does_not_go_on_with_the_gateways_key() {
     assert_eq!(till.upstream.count(), 2, "not sent a third time");
     till.is_charged(0).await;
 }
+
+/// What is not kept of a conversation has not been read, and could have tools in it that cost.
+#[tokio::test]
+async fn a_conversation_of_which_not_all_was_read_is_not_on_the_gateways_key() {
+    let till = Till::with(upstream::h1(), |gateway| {
+        gateway.config("limits.replay_request", "64KiB")
+    })
+    .await;
+    for (size, status) in [(1, 200), (200 * 1024, 403)] {
+        let text = "x".repeat(size);
+        let body = format!(r#"{{"model":"{MODEL}","max_output_tokens":5,"input":"{text}"}}"#);
+        let response = till.send(&till.gateway.post("/v1/responses", body)).await;
+        let code = response.text().contains("not_on_gateway_credential");
+        assert_eq!(
+            (response.status, code),
+            (status, status == 403),
+            "{}",
+            response.text()
+        );
+    }
+}

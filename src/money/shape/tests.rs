@@ -191,11 +191,34 @@ fn tools_that_come_within_a_conversation_are_held_to_the_same() {
             );
         }
     }
+    // What may stand before the object hides nothing, and a namespace holds no other.
+    let hosted = r#"{"type":"additional_tools","tools":[{"type":"web_search"}]}"#;
+    for before in [" ", "\n\t", "\u{feff}"] {
+        let body = format!(r#"{before}{{"model":"m","input":[{hosted}]}}"#);
+        let refused = read(Surface::Responses, &body).expect_err(before);
+        assert_eq!(refused.why, Why::HostedTools);
+    }
+    let nested = r#"{"type":"namespace","tools":[{"type":"namespace","tools":[]}]}"#;
+    assert!(
+        within(&format!(
+            r#"{{"type":"additional_tools","tools":[{nested}]}}"#
+        ))
+        .is_err()
+    );
     // A text may say these words.
     assert_eq!(
         within(r#"{"type":"message","role":"user","content":"additional_tools"}"#),
         Ok(())
     );
+}
+
+#[test]
+fn what_the_provider_keeps_is_not_referred_to_on_a_key_that_accounts_share() {
+    let body = r#"{"model":"m","input":[{"type":"item_reference","id":"msg_1"}]}"#;
+    let refused = read(Surface::Responses, body).expect_err("another account's, perhaps");
+    assert_eq!((refused.member, refused.why), ("item_reference", Why::Kept));
+    let body = r#"{"model":"m","input":[{"type":"message","role":"user","content":"item_reference of mine"}]}"#;
+    assert!(read(Surface::Responses, body).is_ok());
 }
 
 #[test]

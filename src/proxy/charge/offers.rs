@@ -187,6 +187,12 @@ pub(super) fn read(live: &Live, surface: Surface, body: &Body) -> Result<Asked, 
             why: Why::Unread,
         });
     }
+    if !body.whole && surface.has_tools_within() {
+        return Err(Refused {
+            member: "The conversation",
+            why: Why::Unread,
+        });
+    }
     let mut asked = Asked::read(surface, body.scanner.members(), &body.bytes)?;
     asked.betas = body.betas;
     if !body.whole {
