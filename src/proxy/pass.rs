@@ -23,7 +23,7 @@ use crate::access::Caller;
 use crate::access::policy::{Step, Verdict};
 use crate::byok::keys::AccountKeys;
 use crate::catalog::ProviderId;
-use crate::credentials::{Key, Payer};
+use crate::credentials::{Key, Payer, Source};
 use crate::live::Live;
 use crate::model::scan::Member;
 use crate::routing::failover::Mode;
@@ -169,6 +169,9 @@ impl Asker<'_> {
                 false => candidates::no_credential(name),
             });
         };
+        if sole.credential.source == Source::None && self.is_priced(provider) {
+            return Err(not_on_gateway(&why(), name));
+        }
         Ok(Candidate {
             provider,
             model: UpstreamModel::Written("".into()),
@@ -195,6 +198,13 @@ impl Asker<'_> {
             "The request names no `model`: what it costs is nothing that the gateway can know"
                 .to_owned()
         })
+    }
+
+    /// Whether requests to a provider are charged for: then not on its key, where it wants none, but all the same.
+    fn is_priced(&self, provider: ProviderId) -> bool {
+        let mut models = self.live.catalog.models().iter();
+        self.live.terms.charge
+            && models.any(|model| model.provider == provider && model.price.is_some())
     }
 
     fn may(&self, provider: ProviderId, makes: bool) -> Result<(), Rejection> {

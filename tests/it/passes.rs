@@ -441,3 +441,25 @@ async fn it_costs_nothing_and_leaves_the_connection_fit_for_more() {
             .all(|line| line.get("surface").is_none_or(serde_json::Value::is_null))
     );
 }
+
+#[tokio::test]
+async fn a_provider_that_wants_no_key_and_has_a_price_is_asked_nothing_that_cannot_be_charged() {
+    let upstream = upstream::h1().reply(ask::answer()).start().await;
+    for (price, status) in [(true, 403), (false, 200)] {
+        let model = match price {
+            true => serde_json::json!({"price": {"input": "1", "output": "2"}}),
+            false => serde_json::json!({}),
+        };
+        let local = serde_json::json!({
+            "provider": "local", "preset": "ollama", "base_url": format!("{}/v1", upstream.origin()),
+            "models": {"m": model},
+        });
+        let gateway = gateway().catalog("local", local).start().await;
+        let request = post("/local/api/generate", "{}").bearer(gateway.key());
+        let response = gateway.send(&request).await;
+        assert_eq!(response.status, status, "{}", response.text());
+        let charged = response.text().contains("not_on_gateway_credential");
+        assert_eq!(charged, price);
+    }
+    assert_eq!(upstream.count(), 1);
+}
