@@ -86,8 +86,17 @@ pub fn edits(path: &InPath, body: &Body, model: &str, in_route: bool) -> Result<
 /// # Errors
 /// [`Code::BodyTooLarge`].
 pub fn is_readable(surface: Surface, body: &Body, limit: u64) -> Result<(), Rejection> {
-    if body.whole || !has_nested(surface) {
+    if !has_nested(surface) {
         return Ok(());
+    }
+    if body.whole {
+        return match nested(&body.bytes).nth(NESTED_MAX) {
+            None => Ok(()),
+            Some(_) => Err(Rejection::new(
+                Code::InvalidRequest,
+                format!("At most {NESTED_MAX} requests at once may name the model again."),
+            )),
+        };
     }
     Err(Rejection::new(
         Code::BodyTooLarge,
@@ -122,6 +131,9 @@ const fn has_nested(surface: Surface) -> bool {
     )
 }
 
+/// Requests in one body that may name the model again; each is an edit. Google's batches are of a hundred.
+const NESTED_MAX: usize = 1_024;
+
 /// Where the body says the model again, in order.
 fn places(path: &InPath, body: &Body) -> SmallVec<[Range<usize>; 1]> {
     let found = body.scanner.members().get(Member::Model);
@@ -137,7 +149,7 @@ fn places(path: &InPath, body: &Body) -> SmallVec<[Range<usize>; 1]> {
 }
 
 /// The same of the requests inside.
-fn nested(body: &[u8]) -> Vec<Range<usize>> {
+fn nested(body: &[u8]) -> impl Iterator<Item = Range<usize>> {
     let start = body.iter().position(|byte| *byte == b'{').unwrap_or(0);
     let holders = entries(&body[start..]).filter(|(key, _)| NESTED.contains(key));
     let requests = holders.flat_map(|(_, value)| {
@@ -147,13 +159,11 @@ fn nested(body: &[u8]) -> Vec<Range<usize>> {
     let models = requests
         .flat_map(entries)
         .filter(|(key, _)| *key == b"model");
-    models
-        .map(|(_, value)| {
-            // Both are of the same slice.
-            let start = value.as_ptr().addr() - body.as_ptr().addr();
-            start..start + value.len()
-        })
-        .collect()
+    models.map(|(_, value)| {
+        // Both are of the same slice.
+        let start = value.as_ptr().addr() - body.as_ptr().addr();
+        start..start + value.len()
+    })
 }
 
 fn agrees(path: &InPath, written: &[u8]) -> Result<(), Rejection> {

@@ -13,10 +13,18 @@ pub enum Field {
     Other,
 }
 
+/// What the name of a boundary in pieces, or in another encoding, begins with (RFC 2231).
+const BOUNDARY_EXTENDED: &[u8] = b"boundary*";
+
 /// The boundary among the parameters of a `Content-Type`, which begin with a semicolon.
 pub fn boundary(parameters: &[u8]) -> Result<Vec<u8>, Flaw> {
     let mut found = None;
     for (name, value, _) in self::parameters(parameters).ok_or(Flaw::Boundary)? {
+        // Servers that read RFC 2231 may take another one from `boundary*`.
+        let start = name.get(..BOUNDARY_EXTENDED.len());
+        if start.is_some_and(|start| start.eq_ignore_ascii_case(BOUNDARY_EXTENDED)) {
+            return Err(Flaw::Boundary);
+        }
         if name.eq_ignore_ascii_case(b"boundary") && found.replace(value).is_some() {
             return Err(Flaw::Boundary);
         }

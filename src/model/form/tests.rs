@@ -202,6 +202,8 @@ fn only_a_usable_boundary_is_one() {
         "multipart/form-data; boundary=a; boundary=a",
         "multipart/form-data; boundary=\"a \"",
         "multipart/form-data; boundary=a{b",
+        "multipart/form-data; boundary=a; boundary*=utf-8''b",
+        "multipart/form-data; Boundary*0=b; boundary=a",
         &long,
     ] {
         assert_eq!(told(bad), Some(Some(Flaw::Boundary)), "{bad}");

@@ -122,7 +122,11 @@ impl Masker {
         self.part = match (self.part, byte) {
             (Part::None, b'\\') => Part::Slashes(at),
             (Part::Slashes(start), b'\\') if at - start < SLASHES_MAX => Part::Slashes(start),
-            (Part::Slashes(_), b'\\') => Part::Slashes(at),
+            (Part::Slashes(_), b'\\') => {
+                // More than any escape begins with: what was matched before them ends there.
+                self.escaped.starts.clear();
+                Part::Slashes(at)
+            }
             (Part::Slashes(start), b'u') => Part::Unicode(start, 0, 0),
             (Part::None | Part::Slashes(_), b'%') => Part::Percent(at, None),
             (Part::None, _) => return self.stands_for(byte, at, at),
@@ -330,6 +334,10 @@ mod tests {
         let mut masker = Masker::new(&key(SECRET)).expect("long enough");
         let slashes = r"\".repeat(100_000);
         assert!(masker.take(slashes.as_bytes()).len() > 99_000);
+        // Also behind a byte with which the key begins.
+        let mut masker = Masker::new(&key(SECRET)).expect("long enough");
+        let begun = format!("s{slashes}");
+        assert!(masker.take(begun.as_bytes()).len() > 99_000);
         let text = r"s\u006b".repeat(1_000);
         assert!(masker.take(text.as_bytes()).len() >= text.len() - 10);
     }
