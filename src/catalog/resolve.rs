@@ -53,7 +53,9 @@ impl Overrides {
         }
     }
 
-    fn base_url(&self, names: &[&str]) -> Option<(&str, &str)> {
+    /// The name under which one is given for a provider that goes by `names`, and what it says.
+    #[must_use]
+    pub fn base_url(&self, names: &[&str]) -> Option<(&str, &str)> {
         let key = |name: &str| name.to_ascii_lowercase().replace('_', "-");
         let found = |name: &&str| {
             self.base_urls

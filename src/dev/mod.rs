@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::access::AccountId;
+use crate::access::key::has_prefix;
 use crate::access::policy::PolicyEntry;
 use crate::byok::master::MasterKey;
 use crate::catalog::{Catalog, Files, Overrides, Provider};
@@ -66,7 +67,13 @@ pub fn run(options: &Options) -> Result<(), Vec<String>> {
     logger::init(::log::LevelFilter::Info);
     let key = access_key(&options.data)?;
     let master = master_key(&options.data).map_err(|error| vec![error.to_string()])?;
-    let surroundings = Surroundings::explore()?;
+    if !options.admin.ip().is_loopback() {
+        return Err(vec![format!(
+            "--admin {}: other machines can reach this address, and `dev` asks for no token; use one of loopback",
+            options.admin
+        )]);
+    }
+    let surroundings = Surroundings::explore(options.listen)?;
     let told = surroundings.tell();
     let mut config = surroundings.config(options)?;
     config.byok.master_keys = vec![master];
@@ -173,6 +180,8 @@ struct Surroundings {
     found: Vec<Found>,
     /// Provider id → the variable that holds its key.
     keys: BTreeMap<String, String>,
+    /// Variables with a key that is not used, and why.
+    left: Vec<(String, &'static str)>,
     /// The base URLs that the environment gives.
     base_urls: BTreeMap<String, String>,
     providers: Vec<String>,
@@ -181,7 +190,7 @@ struct Surroundings {
 }
 
 impl Surroundings {
-    fn explore() -> Result<Self, Vec<String>> {
+    fn explore(listen: SocketAddr) -> Result<Self, Vec<String>> {
         let one = |error: std::io::Error| vec![error.to_string()];
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
@@ -209,13 +218,19 @@ impl Surroundings {
             servers,
             found,
             keys: BTreeMap::new(),
+            left: Vec::new(),
             base_urls: Overrides::from_env(variables()).base_urls,
             providers: Vec::new(),
             _runtime: runtime,
             _stop: stop,
         };
         let catalog = reload::check(&surroundings.files(), &surroundings.overrides())?;
-        surroundings.keys = keys(&catalog);
+        for (provider, variable, value) in keys(&catalog) {
+            match unusable(provider, &value, &surroundings.overrides(), listen) {
+                Some(why) => surroundings.left.push((variable, why)),
+                None => drop(surroundings.keys.insert(provider.id.to_string(), variable)),
+            }
+        }
         surroundings.providers = catalog
             .providers()
             .iter()
@@ -288,6 +303,9 @@ impl Surroundings {
         for id in self.keys.keys() {
             let _ = writeln!(told, "  {id:<10} with the key in {}", self.keys[id]);
         }
+        for (variable, why) in &self.left {
+            let _ = writeln!(told, "  not used: {variable}, {why}");
+        }
         for found in &self.found {
             let _ = writeln!(
                 told,
@@ -318,14 +336,46 @@ fn said_to_be() -> BTreeMap<String, String> {
     said.collect()
 }
 
-/// The first of each provider's usual variables that is set.
-fn keys(catalog: &Catalog) -> BTreeMap<String, String> {
-    let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.is_empty());
-    let set = |provider: &Provider| {
-        let variable = provider.env.iter().find(|name| is_set(name))?;
-        Some((provider.id.to_string(), variable.to_string()))
+/// The first of each provider's usual variables that is set, and what it holds.
+fn keys(catalog: &Catalog) -> impl Iterator<Item = (&Provider, String, String)> {
+    let set = |provider| {
+        let held = |name: &&Box<str>| std::env::var(&***name).ok().filter(|it| !it.is_empty());
+        let provider: &Provider = provider;
+        let mut held = provider
+            .env
+            .iter()
+            .filter_map(|name| Some((name, held(&name)?)));
+        let (variable, value) = held.next()?;
+        Some((provider, variable.to_string(), value))
     };
-    catalog.providers().iter().filter_map(set).collect()
+    catalog.providers().iter().filter_map(set)
+}
+
+/// Why a key in the environment is not one for its provider: whoever has pasted the lines that `dev` prints has set the
+/// variables that it looks at, too.
+fn unusable(
+    provider: &Provider,
+    key: &str,
+    overrides: &Overrides,
+    listen: SocketAddr,
+) -> Option<&'static str> {
+    let aliases = provider.aliases.iter().map(|alias| &**alias);
+    let names: Vec<&str> = std::iter::once(&*provider.id).chain(aliases).collect();
+    match overrides.base_url(&names) {
+        Some((_, url)) if is_at(url, listen) => Some("because its base URL is this gateway"),
+        None if has_prefix(key) => {
+            Some("because it is a gateway's access key, and no base URL is set")
+        }
+        _ => None,
+    }
+}
+
+/// Whether a URL is one of this listener.
+fn is_at(url: &str, listen: SocketAddr) -> bool {
+    let host = url.strip_prefix("http://").unwrap_or(url);
+    let host = host.split('/').next().unwrap_or_default();
+    let localhost = format!("localhost:{}", listen.port());
+    host == listen.to_string() || host.eq_ignore_ascii_case(&localhost)
 }
 
 fn echo_file(address: SocketAddr) -> String {
@@ -398,6 +448,28 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+
+    #[test]
+    fn the_lines_that_are_printed_do_not_make_a_gateway_its_own_provider() {
+        let catalog = crate::catalog::resolve(&Files::builtin(), &Overrides::default());
+        let catalog = catalog.expect("the shipped one");
+        let openai = catalog.provider(catalog.provider_by_name("openai").expect("there"));
+        let listen: SocketAddr = "127.0.0.1:8080".parse().expect("an address");
+        let with = |url: &str, key: &str| {
+            let set = [("OPENAI_BASE_URL".to_owned(), url.to_owned())];
+            unusable(openai, key, &Overrides::from_env(set), listen).is_some()
+        };
+        for (url, key, unusable) in [
+            ("", "sk-1", false),
+            ("", "tg-2f8k1m0q", true),
+            ("http://127.0.0.1:8080/v1", "tg-2f8k1m0q", true),
+            ("http://localhost:8080", "sk-1", true),
+            ("http://127.0.0.1:80801/v1", "sk-1", false),
+            ("http://127.0.0.1:8090/echo/v1", "tg-2f8k1m0q", false),
+        ] {
+            assert_eq!(with(url, key), unusable, "{url} {key}");
+        }
+    }
 
     #[test]
     fn the_master_key_is_made_once_and_for_its_owner_only() {
