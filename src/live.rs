@@ -251,7 +251,8 @@ fn assemble(
         secrets,
         mistakes: Vec::new(),
     };
-    let settings = builder.match_sections(&catalog);
+    let (settings, mistakes) = sections(config, path, &catalog);
+    builder.mistakes.extend(mistakes);
     let masters = match secrets {
         Secrets::Read => lasting.masters(&config.byok.master_keys),
         Secrets::Passed => Arc::default(),
@@ -309,6 +310,32 @@ fn limit(requests: Option<u64>) -> u64 {
     requests.unwrap_or(u64::MAX)
 }
 
+/// The sections of `[providers]`, by the provider's place in the catalog; and those that are for none, or for one that
+/// another is for.
+#[must_use]
+pub fn sections<'c>(
+    config: &'c Config,
+    path: &Path,
+    catalog: &Catalog,
+) -> (HashMap<usize, &'c config::Provider>, Vec<Mistake>) {
+    let (mut matched, mut mistakes) = (HashMap::new(), Vec::new());
+    for (name, section) in &config.providers {
+        let config::Place { line, column } = section.place;
+        let mut wrong = |what: &str| {
+            let place = format!("{}:{line}:{column}", path.display());
+            mistakes.push(Mistake(format!("{place}: providers.{name}: {what}")));
+        };
+        let Some(id) = catalog.provider_by_name(name) else {
+            wrong("the catalog has no such provider; see `tollgate models --providers`");
+            continue;
+        };
+        if matched.insert(id.index(), section).is_some() {
+            wrong("another section is for the same provider; keep one");
+        }
+    }
+    (matched, mistakes)
+}
+
 struct Builder<'a> {
     config: &'a Config,
     path: &'a Path,
@@ -320,31 +347,6 @@ struct Builder<'a> {
 impl<'a> Builder<'a> {
     fn wrong(&mut self, what: impl fmt::Display) {
         self.mistakes.push(Mistake(what.to_string()));
-    }
-
-    /// The sections of `[providers]`, by the provider's place in the catalog.
-    fn match_sections(&mut self, catalog: &Catalog) -> HashMap<usize, &'a config::Provider> {
-        let mut matched = HashMap::new();
-        for (name, section) in &self.config.providers {
-            let place = format!(
-                "{}:{}:{}",
-                self.path.display(),
-                section.place.line,
-                section.place.column
-            );
-            let Some(id) = catalog.provider_by_name(name) else {
-                self.wrong(format_args!(
-                    "{place}: providers.{name}: the catalog has no such provider; see `tollgate models --providers`"
-                ));
-                continue;
-            };
-            if matched.insert(id.index(), section).is_some() {
-                self.wrong(format_args!(
-                    "{place}: providers.{name}: another section is for the same provider; keep one"
-                ));
-            }
-        }
-        matched
     }
 
     fn ready(&mut self, provider: &catalog::Provider, own: Option<&config::Provider>) -> Ready {

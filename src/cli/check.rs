@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use super::{provider_keys, running_catalog, serve};
 use crate::catalog::{Catalog, Origins, origins};
 use crate::config::Config;
+use crate::live;
 use crate::server::reload::{self, Loaded};
 
 /// The longest value that is shown whole, in characters. Lists of facts have thousands.
@@ -47,6 +48,10 @@ pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
         problems
     })?;
     let catalog = reload::check(&loaded.files, &loaded.overrides)?;
+    let (_, mistakes) = live::sections(&loaded.config, &loaded.path, &catalog);
+    if !mistakes.is_empty() {
+        return Err(mistakes.iter().map(ToString::to_string).collect());
+    }
     warn_of_stored_keys(&loaded.config);
     if let Some(name) = &options.origins {
         tell(&loaded, &catalog, name.as_deref())?;

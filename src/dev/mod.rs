@@ -339,12 +339,11 @@ fn said_to_be() -> BTreeMap<String, String> {
 /// The first of each provider's usual variables that is set, and what it holds.
 fn keys(catalog: &Catalog) -> impl Iterator<Item = (&Provider, String, String)> {
     let set = |provider| {
-        let held = |name: &&Box<str>| std::env::var(&***name).ok().filter(|it| !it.is_empty());
         let provider: &Provider = provider;
-        let mut held = provider
-            .env
-            .iter()
-            .filter_map(|name| Some((name, held(&name)?)));
+        let mut held = provider.env.iter().filter_map(|name| {
+            let value = std::env::var(&**name).ok().filter(|it| !it.is_empty());
+            Some((name, value?))
+        });
         let (variable, value) = held.next()?;
         Some((provider, variable.to_string(), value))
     };

@@ -59,8 +59,11 @@ async fn a_section_for_no_provider_and_a_secret_that_is_not_there_are_told() {
     assert_eq!(ended.code, Some(1), "{ended:?}");
     assert!(ended.stderr.contains("ABSENT_FOR_SURE"), "{}", ended.stderr);
     let broken = gateway().config("providers.opennai.enabled", true);
-    let ended = broken.run(&["serve"]);
-    assert!(ended.stderr.contains("opennai"), "{}", ended.stderr);
+    for command in ["serve", "check"] {
+        let ended = broken.run(&[command]);
+        assert_eq!(ended.code, Some(1), "{command}: {ended:?}");
+        assert!(ended.stderr.contains("opennai"), "{}", ended.stderr);
+    }
 }
 
 #[tokio::test]
