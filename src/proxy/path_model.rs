@@ -81,10 +81,11 @@ pub fn edits(path: &InPath, body: &Body, model: &str, in_route: bool) -> Result<
     Ok(places(path, body).into_iter().map(edit).collect())
 }
 
-/// Refuses a body of which not all is there, where what is missing may name a model too.
+/// Refuses a body in which the model cannot be named anew: what is missing of it may name one too, or it does so absurdly
+/// often.
 ///
 /// # Errors
-/// [`Code::BodyTooLarge`].
+/// [`Code::BodyTooLarge`], [`Code::InvalidRequest`].
 pub fn is_readable(surface: Surface, body: &Body, limit: u64) -> Result<(), Rejection> {
     if !has_nested(surface) {
         return Ok(());

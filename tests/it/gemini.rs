@@ -118,7 +118,7 @@ impl Lab {
         Self { gateway, one, two }
     }
 
-    async fn send(&self, target: &str, body: &'static str) -> Response {
+    async fn send(&self, target: &str, body: impl Into<bytes::Bytes>) -> Response {
         self.gateway.send(&self.gateway.post(target, body)).await
     }
 }
@@ -222,6 +222,18 @@ async fn another_provider_is_asked_at_its_own_path() {
         assert_eq!(arrived.target, format!("/v1beta/models/other:{method}"));
         assert_eq!(arrived.bytes(), body);
     }
+}
+
+#[tokio::test]
+async fn a_batch_may_name_the_model_as_often_as_anybody_needs() {
+    let lab = Lab::new().await;
+    for (count, status) in [(1_024, 200), (1_025, 400)] {
+        let requests = vec![r#"{"model":"models/two:other"}"#; count].join(",");
+        let body = format!(r#"{{"requests":[{requests}]}}"#);
+        let target = "/v1beta/models/two:other:batchEmbedContents";
+        assert_eq!(lab.send(target, body).await.status, status, "{count}");
+    }
+    assert_eq!(lab.two.count(), 1);
 }
 
 #[tokio::test]
