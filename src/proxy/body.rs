@@ -108,6 +108,16 @@ impl Body {
             declared: Some(bytes.len() as u64),
             bytes,
             scanner,
+            ..Self::none()
+        })
+    }
+
+    /// That of a request without one.
+    fn none() -> Self {
+        Self {
+            bytes: Bytes::new(),
+            scanner: Scanner::new(),
+            declared: None,
             whole: true,
             share: None,
             lost: None,
@@ -115,7 +125,7 @@ impl Body {
             upload: None,
             in_path: None,
             betas: Betas::default(),
-        })
+        }
     }
 }
 
@@ -247,16 +257,9 @@ pub async fn unread(
     let declared = declared(session, bounds)?;
     begin(session, expects && !whole, bounds).await?;
     Ok(Body {
-        bytes: Bytes::new(),
-        scanner: Scanner::new(),
         declared: declared.filter(|_| !whole),
         whole,
-        share: None,
-        lost: None,
-        packed: None,
-        upload: None,
-        in_path: None,
-        betas: Betas::default(),
+        ..Body::none()
     })
 }
 
