@@ -452,6 +452,8 @@ async fn a_provider_that_wants_no_key_and_has_a_price_is_asked_nothing_that_cann
         };
         let local = serde_json::json!({
             "provider": "local", "preset": "ollama", "base_url": format!("{}/v1", upstream.origin()),
+            // Neither its list of models nor its health is to be counted.
+            "discover": false, "health": {"type": "none"},
             "models": {"m": model},
         });
         let gateway = gateway().catalog("local", local).start().await;
