@@ -87,6 +87,19 @@ impl SecretRef {
         }
     }
 
+    /// The file that it is kept in, where that is one. Of a credential none while systemd says of no folder.
+    #[must_use]
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Env(_) => None,
+            Self::File(path) => Some(path.clone()),
+            Self::Credential(name) => {
+                let folder = std::env::var_os(CREDENTIALS_DIRECTORY)?;
+                Some(Path::new(&folder).join(name))
+            }
+        }
+    }
+
     /// Reads the secret from where it is kept. Reads a file, so never call it on the request path.
     ///
     /// # Errors

@@ -53,9 +53,9 @@ pub trait Control: Send + Sync {
     /// Whether requests can be served now. Must not wait for anything slow.
     fn readiness(&self) -> Readiness;
 
-    /// Reads configuration and catalog again. Returns the version of the catalog in use afterwards, or all problems
+    /// Reads configuration, secrets, certificates and catalog again. Returns what is in use afterwards, or all problems
     /// found, in which case nothing has changed.
-    async fn reload(&self) -> Result<String, Vec<String>>;
+    async fn reload(&self) -> Result<Reloaded, Vec<String>>;
 
     /// Goes back to the catalog before the one in use, or to the kept one of that version; returns its version.
     async fn rollback(&self, to: Option<String>) -> Result<String, NoRollback>;
@@ -74,6 +74,15 @@ pub trait Control: Send + Sync {
 
     /// The master keys in use.
     fn masters(&self) -> Arc<Masters>;
+}
+
+/// What is in use after a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// Version of the catalog.
+    pub catalog: String,
+    /// Keys of the configuration that say otherwise than at the start, and are as they were until the next.
+    pub at_next_start: Vec<&'static str>,
 }
 
 /// Whether what requests cost is written down.

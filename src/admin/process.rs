@@ -9,7 +9,7 @@ use super::fault::{Code, Fault};
 use super::openapi::{Schemas, Shape};
 use super::operation::Nothing;
 use super::route::{Access, Row, Verb, plain};
-use super::{LedgerState, Readiness, openapi};
+use super::{LedgerState, Readiness, Reloaded, openapi};
 use crate::metrics;
 
 pub(super) const ROWS: &[Row] = &[
@@ -69,10 +69,10 @@ pub(super) const ROWS: &[Row] = &[
         verb: Verb::Post,
         path: "/reload",
         name: "reload",
-        summary: "Read configuration and catalog again",
+        summary: "Read configuration, secrets, certificates and catalog again",
         access: Access::Guarded,
         describe: |schemas| {
-            let form = schemas.answered::<Reloaded>();
+            let form = schemas.answered::<Outcome>();
             let mut shape = good(form.clone(), schemas);
             shape.answers.push((422, JSON, form));
             shape
@@ -183,30 +183,35 @@ fn catalog(outline: Option<Vec<u8>>) -> Answer {
 
 /// What a reload came to.
 #[derive(Serialize, JsonSchema)]
-struct Reloaded {
+struct Outcome {
     reloaded: bool,
     /// Version of the catalog in use now.
     #[serde(skip_serializing_if = "Option::is_none")]
     catalog: Option<String>,
+    /// Keys of the configuration that say otherwise than at the start, and are as they were until the next.
+    #[serde(skip_serializing_if = "<[&str]>::is_empty")]
+    at_next_start: Vec<&'static str>,
     /// Every mistake; nothing has changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     problems: Vec<String>,
 }
 
-fn reloaded(outcome: Result<String, Vec<String>>) -> Answer {
+fn reloaded(outcome: Result<Reloaded, Vec<String>>) -> Answer {
     match outcome {
-        Ok(version) => {
-            let done = Reloaded {
+        Ok(now) => {
+            let done = Outcome {
                 reloaded: true,
-                catalog: Some(version),
+                catalog: Some(now.catalog),
+                at_next_start: now.at_next_start,
                 problems: Vec::new(),
             };
             answer::json(200, &done)
         }
         Err(problems) => {
-            let not_done = Reloaded {
+            let not_done = Outcome {
                 reloaded: false,
                 catalog: None,
+                at_next_start: Vec::new(),
                 problems,
             };
             answer::json(422, &not_done)

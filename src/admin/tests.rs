@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{AdminApp, Control, Guard, LedgerState, NoRollback, Readiness, Version};
+use super::{AdminApp, Control, Guard, LedgerState, NoRollback, Readiness, Reloaded, Version};
 use crate::byok::master::{MasterKey, MasterKeys, Masters};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
@@ -42,10 +42,13 @@ impl Control for Process {
         }
     }
 
-    async fn reload(&self) -> Result<String, Vec<String>> {
+    async fn reload(&self) -> Result<Reloaded, Vec<String>> {
         tokio::task::yield_now().await;
         if self.files_are_good.load(Ordering::SeqCst) {
-            Ok("c0ffee2".to_owned())
+            Ok(Reloaded {
+                catalog: "c0ffee2".to_owned(),
+                at_next_start: Vec::new(),
+            })
         } else {
             Err(vec!["acme.json:7:3: models: not \"an\" object".to_owned()])
         }

@@ -9,6 +9,7 @@ use super::{provider_keys, running_catalog, serve};
 use crate::catalog::{Catalog, Origins, origins};
 use crate::config::Config;
 use crate::live;
+use crate::server::certificates;
 use crate::server::reload::{self, Loaded};
 
 /// The longest value that is shown whole, in characters. Lists of facts have thousands.
@@ -47,6 +48,7 @@ pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
         problems.extend(of_the_catalog(path));
         problems
     })?;
+    certificates::read(&loaded.config.listen)?;
     let catalog = reload::check(&loaded.files, &loaded.overrides)?;
     let (_, mistakes) = live::sections(&loaded.config, &loaded.path, &catalog);
     if !mistakes.is_empty() {

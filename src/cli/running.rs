@@ -24,13 +24,25 @@ pub enum CatalogCommand {
     },
 }
 
-/// Has configuration and catalog read again.
+/// Has configuration, secrets, certificates and catalog read again, and waits for what comes of it.
 ///
 /// # Errors
 /// Every problem; nothing has changed then.
 pub fn reload(gateway: &Gateway) -> Result<(), Vec<String>> {
     let answer = good(gateway.ask("POST", "/reload")?)?;
     println!("Reloaded; the catalog is {}.", word(&answer, "catalog"));
+    let waiting = answer.body["at_next_start"].as_array();
+    let waiting: Vec<_> = waiting
+        .into_iter()
+        .flatten()
+        .filter_map(|key| key.as_str())
+        .collect();
+    if !waiting.is_empty() {
+        println!(
+            "Not taken up before the next start: {}.",
+            waiting.join(", ")
+        );
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod byok;
 mod cors;
 mod credit;
 mod file;
+mod files;
 mod health;
 mod keys;
 mod outside;

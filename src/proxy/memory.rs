@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// The process's replay memory.
 #[derive(Debug)]
 pub struct ReplayMemory {
-    limit: u64,
+    limit: AtomicU64,
     taken: AtomicU64,
 }
 
@@ -24,9 +24,14 @@ impl ReplayMemory {
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
-            limit,
+            limit: AtomicU64::new(limit),
             taken: AtomicU64::new(0),
         })
+    }
+
+    /// From now on memory for `limit` bytes. What is taken stays taken.
+    pub fn limit_to(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Bytes taken at this moment.
@@ -45,7 +50,8 @@ impl ReplayMemory {
     }
 
     fn add(&self, bytes: u64) -> bool {
-        let grown = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        let limit = self.limit.load(Ordering::Relaxed);
+        let grown = |taken: u64| taken.checked_add(bytes).filter(|sum| *sum <= limit);
         self.taken
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, grown)
             .is_ok()

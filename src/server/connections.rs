@@ -22,7 +22,7 @@ use crate::upstream::load::{Load, Slot};
 /// The connections of clients, over all public listeners.
 #[derive(Debug)]
 pub struct Connections {
-    limit: u64,
+    limit: AtomicU64,
     open: Arc<Load>,
     refused: AtomicU64,
 }
@@ -32,10 +32,15 @@ impl Connections {
     #[must_use]
     pub fn new(limit: u64) -> Arc<Self> {
         Arc::new(Self {
-            limit,
+            limit: AtomicU64::new(limit),
             open: Arc::default(),
             refused: AtomicU64::new(0),
         })
+    }
+
+    /// From now on at most `limit`. None that is there is closed for it.
+    pub fn limit_to(&self, limit: u64) {
+        self.limit.store(limit, Ordering::Relaxed);
     }
 
     /// How many there are.
@@ -51,7 +56,7 @@ impl Connections {
     }
 
     fn take(&self) -> Option<Slot> {
-        let slot = self.open.take(self.limit);
+        let slot = self.open.take(self.limit.load(Ordering::Relaxed));
         if slot.is_none() {
             self.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -104,7 +109,7 @@ pub struct BeforeTls(pub Arc<Connections>);
 impl PreTlsProcess for BeforeTls {
     async fn process(&self, stream: &mut TcpStream) -> Result<()> {
         let Some(slot) = self.0.take() else {
-            let limit = self.0.limit;
+            let limit = self.0.limit.load(Ordering::Relaxed);
             return Err(Error::explain(
                 ErrorType::AcceptError,
                 format!("{limit} connections, as many as limits.connections allows"),

@@ -14,7 +14,7 @@ use pingora::listeners::tls::TlsSettings;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::listening::Service;
 
-use crate::config::Tls;
+use super::certificates::Shown;
 
 /// A bound socket, and what is spoken on it.
 #[derive(Debug)]
@@ -24,16 +24,16 @@ pub struct Bound {
     pub address: SocketAddr,
     /// Whether HTTP/2 is understood without TLS.
     pub h2c: bool,
-    /// Certificate and key, where TLS is spoken.
-    pub tls: Option<Tls>,
+    /// What it shows, where TLS is spoken.
+    pub tls: Option<Arc<Shown>>,
 }
 
 impl Bound {
-    /// Binds `address`.
+    /// Binds `address`, without TLS.
     ///
     /// # Errors
     /// The system's, with the address.
-    pub fn new(address: SocketAddr, h2c: bool, tls: Option<Tls>) -> io::Result<Self> {
+    pub fn new(address: SocketAddr, h2c: bool) -> io::Result<Self> {
         let named = |error: io::Error| {
             io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
         };
@@ -44,7 +44,7 @@ impl Bound {
             socket,
             address,
             h2c,
-            tls,
+            tls: None,
         })
     }
 }
@@ -62,12 +62,12 @@ impl Sockets {
     /// Gives a service its listeners.
     ///
     /// # Errors
-    /// When a certificate or key cannot be read.
+    /// Pingora's.
     pub fn hand_over<A>(&self, bound: Vec<Bound>, service: &mut Service<A>) -> Result<(), String> {
         for listener in bound {
             let name = listener.address.to_string();
-            match &listener.tls {
-                Some(tls) => service.add_tls_with_settings(&name, None, settings(tls)?),
+            match listener.tls {
+                Some(shown) => service.add_tls_with_settings(&name, None, settings(shown)?),
                 None => service.add_tcp(&name),
             }
             self.0.lock().add(name, listener.socket.into_raw_fd());
@@ -105,10 +105,10 @@ impl Sockets {
     }
 }
 
-fn settings(tls: &Tls) -> Result<TlsSettings, String> {
-    let text = |path: &Path| path.to_string_lossy().into_owned();
-    let mut settings = TlsSettings::intermediate(&text(&tls.certificate), &text(&tls.key))
-        .map_err(|error| format!("{}: {error}", tls.certificate.display()))?;
+/// The certificate is asked for at each handshake; the files that Pingora would read are none.
+fn settings(shown: Arc<Shown>) -> Result<TlsSettings, String> {
+    let mut settings = TlsSettings::intermediate("", "").map_err(|error| error.to_string())?;
+    settings.set_cert_resolver(shown);
     settings.enable_h2();
     Ok(settings)
 }

@@ -5,10 +5,11 @@
 
 mod byok;
 mod catalog;
-mod certificate;
+pub mod certificates;
 mod checks;
 mod connections;
 mod discover;
+mod fixed;
 mod health;
 mod history;
 mod jitter;
@@ -50,6 +51,7 @@ use crate::secret::SecretRef;
 use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
 use crate::upstream::dns::{Resolver, Ways};
+use certificates::Certificates;
 use connections::{BeforeTls, Connections, Limited};
 use ledger::Books;
 use listen::{Bound, Sockets};
@@ -77,7 +79,6 @@ pub struct Running {
     metrics: Arc<Metrics>,
     access_log: Arc<AccessLog>,
     stop: channel::Sender<bool>,
-    drain: Duration,
     books: Option<Books>,
     control: Option<tokio::runtime::Runtime>,
     workers: Option<Runtime>,
@@ -150,8 +151,15 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         &reloader,
         stop.subscribe(),
     );
-    let public = assembly.serve_public(gateway)?;
-    certificate::tell(&metrics, &config.listen, &public);
+    reloader.tell({
+        let (memory, connections) = (Arc::clone(&memory), Arc::clone(&assembly.connections));
+        move |config| {
+            memory.limit_to(config.limits.replay_total);
+            connections.limit_to(config.limits.connections);
+        }
+    });
+    let public = assembly.serve_public(gateway, reloader.certificates())?;
+    reloader.certificates().tell(&metrics);
     let admin = assembly.serve_admin(&control, &metrics, &store, status)?;
     let workers = assembly.workers;
     control.spawn(store::watch(store, keys, stopped(&stop)));
@@ -164,7 +172,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     control.spawn(checks::run(live, stopped(&stop)));
     control.spawn(watchdog::run(watchdog::threads(&workers)));
     control.spawn(tidy::run(Arc::clone(&reloader), stopped(&stop)));
-    if config.catalog.watch {
+    {
         let _entered = control.enter();
         watch::watch(Arc::clone(&reloader));
     }
@@ -185,7 +193,6 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         metrics,
         access_log,
         stop,
-        drain: config.server.drain,
         books: Some(books),
         control: Some(control),
         workers: Some(workers),
@@ -295,11 +302,15 @@ impl Assembly<'_> {
     fn serve_public(
         &mut self,
         gateway: impl Fn() -> Result<Gateway, Vec<String>>,
+        certificates: &Certificates,
     ) -> Result<Vec<SocketAddr>, Vec<String>> {
         let mut bound = Vec::new();
         for listen in &self.config.listen {
-            let listener = Bound::new(listen.address, listen.h2c, listen.tls.clone());
-            bound.push(listener.map_err(one)?);
+            let mut listener = Bound::new(listen.address, listen.h2c).map_err(one)?;
+            if listen.tls.is_some() {
+                listener.tls = certificates.of(listen.address, listener.address);
+            }
+            bound.push(listener);
         }
         let addresses = bound.iter().map(|listener| listener.address).collect();
         let (with_h2c, without): (Vec<_>, Vec<_>) = bound
@@ -379,7 +390,7 @@ impl Assembly<'_> {
         let mut service = Service::new("admin".to_owned(), app);
         let address = match &admin.address {
             AdminAddress::Tcp(address) => {
-                let bound = Bound::new(*address, false, None).map_err(one)?;
+                let bound = Bound::new(*address, false).map_err(one)?;
                 let address = bound.address;
                 self.sockets
                     .hand_over(vec![bound], &mut service)
@@ -416,13 +427,14 @@ impl Running {
         let Some(control) = self.control.take() else {
             return;
         };
+        let drain = self.reloader.configuration().server.drain;
         let under_way = control.block_on(async {
             let drained = async {
                 while self.metrics.in_flight() > 0 {
                     tokio::time::sleep(DRAIN_POLL).await;
                 }
             };
-            tokio::time::timeout(self.drain, drained).await.is_err()
+            tokio::time::timeout(drain, drained).await.is_err()
         });
         if under_way {
             error!(

@@ -1,4 +1,4 @@
-//! Reads configuration and catalog again and publishes them as one. A file that is wrong changes
+//! Reads configuration, secrets, certificates and catalog again and publishes them as one. A file that is wrong changes
 //! nothing: it is logged with its place, and counted.
 //!
 //! The last versions of the catalog are kept: what their files say is not read into a catalog
@@ -6,12 +6,15 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
 use log::{debug, error, info, warn};
 use sha2::{Digest as _, Sha256};
 
+use super::certificates::{self, Certificates};
+use super::fixed::at_next_start;
 use super::history::{History, Kept, NotKept};
 use super::lane::Lane;
 use crate::catalog::{Catalog, Files, Overrides, resolve};
@@ -48,8 +51,22 @@ impl Loaded {
 impl Loaded {
     /// The files and folders that it came from.
     fn sources(&self) -> Vec<PathBuf> {
-        let folders = self.config.catalog.paths.iter();
-        folders.chain([&self.path]).cloned().collect()
+        let folders = self.config.catalog.paths.iter().chain([&self.path]);
+        let mut sources: Vec<_> = folders.cloned().collect();
+        sources.extend(self.config.files());
+        sources
+    }
+
+    /// The same while the files say the same that the configuration names: secrets and certificates.
+    fn named(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        for file in self.config.files() {
+            match std::fs::read(&file) {
+                Ok(content) => digest.update(Sha256::digest(content)),
+                Err(_) => digest.update([0]),
+            }
+        }
+        digest.finalize().into()
     }
 }
 
@@ -112,14 +129,37 @@ pub struct Version {
     pub in_use: bool,
 }
 
+/// What a reload came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// The version of the catalog in use now.
+    pub version: Box<str>,
+    /// What the configuration says otherwise than at the start, and is as it was until the next start.
+    pub at_next_start: Vec<&'static str>,
+}
+
+/// Somebody who takes up what a reload changes beside what requests pin.
+pub type Taker = dyn Fn(&Config) + Send + Sync;
+
 /// The one who reloads. Reloads are made one after another.
 pub struct Reloader {
     load: Box<Load>,
     lasting: Arc<Lasting>,
     live: Arc<Snapshot<Live>>,
+    certificates: Certificates,
+    taker: OnceLock<Box<Taker>>,
+    watches: AtomicBool,
+    started_with: Config,
     sources: Snapshot<Vec<PathBuf>>,
     state: Mutex<State>,
     lane: Lane,
+}
+
+/// What is to be published, and what its catalog was made of.
+struct Next {
+    live: Arc<Live>,
+    certificates: certificates::Read,
+    inputs: Inputs,
 }
 
 struct State {
@@ -127,6 +167,7 @@ struct State {
     /// What was read last, without the texts.
     read: Arc<Loaded>,
     read_inputs: Inputs,
+    read_named: [u8; 32],
     /// That of it which is in use.
     good: Arc<Loaded>,
     /// What a rollback went back from: as long as the files say it, it is not taken up again.
@@ -145,21 +186,29 @@ impl Reloader {
     ) -> Result<Self, Vec<String>> {
         first.files.fetch();
         let inputs = first.inputs();
+        let named = first.named();
+        let certificates = certificates::read(&first.config.listen)?;
         let catalog = Arc::new(check(&first.files, &first.overrides)?);
         let live = build(catalog, &first, &lasting)?;
         lasting.metrics.catalog_in_use(&live.version);
         first.files = Files::empty();
         let sources = Snapshot::new(first.sources());
+        let started_with = first.config.clone();
         let first = Arc::new(first);
         let state = State {
             history: History::new(kept(&live, inputs)),
             read: Arc::clone(&first),
             read_inputs: inputs,
+            read_named: named,
             good: first,
             passed_over: None,
         };
         Ok(Self {
             load,
+            certificates: Certificates::new(certificates),
+            taker: OnceLock::new(),
+            watches: AtomicBool::new(started_with.catalog.watch),
+            started_with,
             lasting,
             live: Arc::new(Snapshot::shared(live)),
             sources,
@@ -174,34 +223,48 @@ impl Reloader {
         &self.live
     }
 
+    /// What the listeners show.
+    #[must_use]
+    pub fn certificates(&self) -> &Certificates {
+        &self.certificates
+    }
+
+    /// From now on `taker` is told of each configuration that is taken into use. There is one.
+    pub fn tell(&self, taker: impl Fn(&Config) + Send + Sync + 'static) {
+        let _ = self.taker.set(Box::new(taker));
+    }
+
+    /// Whether a change of a file is a reload.
+    #[must_use]
+    pub fn watches(&self) -> bool {
+        self.watches.load(Ordering::Relaxed)
+    }
+
+    /// The configuration in use. Waits for a reload under way.
+    #[must_use]
+    pub fn configuration(&self) -> Config {
+        self.lock().good.config.clone()
+    }
+
     /// The files and folders that were read last, also where something in them was wrong.
     #[must_use]
     pub fn sources(&self) -> Arc<Vec<PathBuf>> {
         self.sources.pin()
     }
 
-    /// Reads and publishes; blocks on files. Returns the version in use afterwards.
+    /// Reads and publishes; blocks on files.
     ///
     /// # Errors
     /// Every problem; nothing has changed then.
-    pub fn reload(&self, cause: Cause) -> Result<Box<str>, Vec<String>> {
+    pub fn reload(&self, cause: Cause) -> Result<Reloaded, Vec<String>> {
         let mut state = self.lock();
         match self.next(&mut state, cause) {
-            Ok(Some((next, inputs))) => {
-                self.lasting.metrics.reloaded(true);
-                let before = state.history.current().version.clone();
-                let version = next.version.clone();
-                self.publish(&next);
-                state.history.publish(kept(&next, inputs));
-                state.good = Arc::clone(&state.read);
-                info!("{}", told(&state, &before, &version));
-                Ok((*version).into())
-            }
+            Ok(Some(next)) => Ok(self.take_up(&mut state, next)),
             Ok(None) => {
                 if Arc::ptr_eq(&state.read, &state.good) {
                     self.lasting.metrics.files_in_order();
                 }
-                Ok(state.history.current().version.clone())
+                Ok(self.reloaded(&state))
             }
             Err(problems) => {
                 self.lasting.metrics.reloaded(false);
@@ -214,17 +277,44 @@ impl Reloader {
         }
     }
 
-    /// What is to be published, and what its catalog was made of; nothing when nothing has changed.
-    fn next(
-        &self,
-        state: &mut State,
-        cause: Cause,
-    ) -> Result<Option<(Arc<Live>, Inputs)>, Vec<String>> {
+    fn take_up(&self, state: &mut State, next: Next) -> Reloaded {
+        self.lasting.metrics.reloaded(true);
+        let before = state.history.current().version.clone();
+        self.publish(&next.live);
+        self.certificates.publish(next.certificates);
+        self.certificates.tell(&self.lasting.metrics);
+        state.history.publish(kept(&next.live, next.inputs));
+        state.good = Arc::clone(&state.read);
+        let watches = state.good.config.catalog.watch;
+        self.watches.store(watches, Ordering::Relaxed);
+        if let Some(taker) = self.taker.get() {
+            taker(&state.good.config);
+        }
+        let done = self.reloaded(state);
+        info!("{}", told(state, &before, &done.version));
+        if !done.at_next_start.is_empty() {
+            warn!(
+                "not taken up before the next start: {}",
+                done.at_next_start.join(", ")
+            );
+        }
+        done
+    }
+
+    fn reloaded(&self, state: &State) -> Reloaded {
+        Reloaded {
+            version: state.history.current().version.clone(),
+            at_next_start: at_next_start(&self.started_with, &state.good.config),
+        }
+    }
+
+    /// What is to be published; nothing when nothing has changed.
+    fn next(&self, state: &mut State, cause: Cause) -> Result<Option<Next>, Vec<String>> {
         let mut loaded = (self.load)()?;
+        let named = loaded.named();
         let mut inputs = loaded.inputs();
-        if cause == Cause::Change
-            && (inputs, &loaded.config) == (state.read_inputs, &state.read.config)
-        {
+        let before = (state.read_inputs, state.read_named, &state.read.config);
+        if cause == Cause::Change && (inputs, named, &loaded.config) == before {
             debug!("the files say what they said before");
             return Ok(None);
         }
@@ -239,7 +329,9 @@ impl Reloader {
         }
         let files = std::mem::replace(&mut loaded.files, Files::empty());
         self.sources.publish(loaded.sources());
-        (state.read, state.read_inputs) = (Arc::new(loaded), inputs);
+        (state.read_inputs, state.read_named) = (inputs, named);
+        state.read = Arc::new(loaded);
+        let certificates = certificates::read(&state.read.config.listen)?;
         let known = if passed_over.is_some() {
             Some(state.history.current())
         } else {
@@ -251,7 +343,11 @@ impl Reloader {
         };
         let live = build(catalog, &state.read, &self.lasting)?;
         state.passed_over = passed_over;
-        Ok(Some((live, inputs)))
+        Ok(Some(Next {
+            live,
+            certificates,
+            inputs,
+        }))
     }
 
     /// Goes back to the catalog before the one in use, or to the one of that version. It stays until the files of the
@@ -342,7 +438,7 @@ fn told(state: &State, before: &str, now: &str) -> String {
 ///
 /// # Errors
 /// As [`Reloader::reload`].
-pub async fn reload(reloader: &Arc<Reloader>, cause: Cause) -> Result<Box<str>, Vec<String>> {
+pub async fn reload(reloader: &Arc<Reloader>, cause: Cause) -> Result<Reloaded, Vec<String>> {
     let done = reloader.aside(move |reloader| reloader.reload(cause)).await;
     done.unwrap_or_else(|| Err(vec!["the reload ended before its time".to_owned()]))
 }

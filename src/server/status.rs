@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use super::health;
 use super::reload::{self, Cause, Reloader};
 use crate::access::Keyring;
-use crate::admin::{Control, LedgerState, NoRollback, Readiness, Version};
+use crate::admin::{Control, LedgerState, NoRollback, Readiness, Reloaded, Version};
 use crate::byok::keys::StoredKeys;
 use crate::byok::master::Masters;
 use crate::catalog::outline::Outline;
@@ -81,10 +81,12 @@ impl Control for Status {
         }
     }
 
-    async fn reload(&self) -> Result<String, Vec<String>> {
-        reload::reload(&self.reloader, Cause::Operator)
-            .await
-            .map(String::from)
+    async fn reload(&self) -> Result<Reloaded, Vec<String>> {
+        let done = reload::reload(&self.reloader, Cause::Operator).await?;
+        Ok(Reloaded {
+            catalog: done.version.into(),
+            at_next_start: done.at_next_start,
+        })
     }
 
     async fn rollback(&self, to: Option<String>) -> Result<String, NoRollback> {

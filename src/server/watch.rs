@@ -29,7 +29,8 @@ const QUIET_MAX: Duration = Duration::from_secs(3);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// Reloads whenever one of the files that `reloader` reads changes, or one of its folders' JSON files, for as long as
-/// the runtime that it is called in. A folder that a reload adds is watched from then on.
+/// the runtime that it is called in, and while the configuration wants it (`catalog.watch`). A folder that a reload adds is
+/// watched from then on.
 pub fn watch(reloader: Arc<Reloader>) {
     let (changed, changes) = mpsc::channel(1);
     // At once: what changes from now on is noticed.
@@ -67,6 +68,11 @@ async fn follow(
     let mut seen = None;
     loop {
         let noticed = notice(&mut changes, LOOK).await;
+        if !reloader.watches() {
+            // As if nothing had been seen: what has changed meanwhile counts once it is wanted again.
+            seen = None;
+            continue;
+        }
         let sources = reloader.sources();
         if sources != watch.sources {
             watch = Watch::new(sources, &changed);

@@ -77,6 +77,7 @@ mod panics;
 mod passes;
 mod realtime;
 mod reload;
+mod reload_files;
 mod replay_lost;
 mod replicas;
 mod rollback;

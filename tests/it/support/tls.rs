@@ -49,9 +49,15 @@ impl Authority {
         self.folder.path().join("ca.pem")
     }
 
-    /// A certificate for [`NAMES`].
+    /// A certificate for [`NAMES`]. Made once more, it takes the place of the one before in the same files.
     pub fn server(&self) -> Identity {
         self.server_for(&NAMES)
+    }
+
+    /// The files of [`Authority::server`]: certificate and key.
+    pub fn server_files(&self) -> [PathBuf; 2] {
+        let stem = NAMES.join("_");
+        [".pem", ".key"].map(|ending| self.folder.path().join(format!("{stem}{ending}")))
     }
 
     /// A certificate for `names` (host names or IP addresses).
