@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use pingora::protocols::http::ServerSession;
-use tokio::time::error::Elapsed;
+use pingora_timeout::{Elapsed, timeout};
 
 use super::form::{self, Upload};
 use super::memory::{ReplayMemory, Reservation};
@@ -493,7 +493,7 @@ impl<'a, R: Reading> Reader<'a, R> {
     }
 }
 
-/// As [`tokio::time::timeout`], without a timer and a look at the clock where there is nothing to wait for: most bodies
+/// As [`pingora_timeout::timeout`] (see `replay/timer.rs`), without a timer and a look at the clock where there is nothing to wait for: most bodies
 /// are there when their header is.
 async fn at_once_or<T>(
     within: impl FnOnce() -> Duration,
@@ -502,7 +502,7 @@ async fn at_once_or<T>(
     let mut future = pin!(future);
     match poll_fn(|task| Poll::Ready(future.as_mut().poll(task))).await {
         Poll::Ready(output) => Ok(output),
-        Poll::Pending => tokio::time::timeout(within(), future).await,
+        Poll::Pending => timeout(within(), future).await,
     }
 }
 

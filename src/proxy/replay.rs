@@ -17,10 +17,10 @@ mod masked;
 mod session;
 mod shared;
 mod stop;
+mod timer;
 mod upgrade;
 mod usage_out;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,9 +28,9 @@ use bytes::Bytes;
 use pingora::Result;
 use pingora::protocols::http::{HttpTask, ServerSession};
 use pingora_proxy::Session;
-use tokio::time::Sleep;
 
 use super::flow;
+use timer::Timer;
 
 pub use clock::{Cause, Deadlines};
 pub use shared::{Shared, Withheld};
@@ -38,7 +38,7 @@ pub use shared::{Shared, Withheld};
 /// Returns after `patience`; never, where there is no end to it.
 async fn run_out(patience: Option<Duration>) {
     match patience {
-        Some(patience) => tokio::time::sleep(patience).await,
+        Some(patience) => pingora_timeout::sleep(patience).await,
         None => std::future::pending().await,
     }
 }
@@ -47,7 +47,7 @@ async fn run_out(patience: Option<Duration>) {
 pub struct Replay {
     real: Box<ServerSession>,
     shared: Arc<Shared>,
-    timer: Option<Pin<Box<Sleep>>>,
+    timer: Option<Timer>,
 }
 
 /// A session that answers nothing; holds a place for a moment.
@@ -198,23 +198,16 @@ impl Replay {
 
 /// Ends when the attempt's time is over. One timer serves the whole request: activity moves the
 /// deadline, and the timer looks at it again when it wakes.
-async fn expire(timer: &mut Option<Pin<Box<Sleep>>>, shared: &Shared) -> Cause {
+async fn expire(timer: &mut Option<Timer>, shared: &Shared) -> Cause {
     loop {
         let (at, cause) = shared.deadline();
-        let wake = tokio::time::Instant::from_std(at);
-        let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(wake)));
-        if sleep.deadline() > wake {
-            sleep.as_mut().reset(wake);
-        }
-        sleep.as_mut().await;
+        Timer::no_later(timer, at).woken().await;
+        *timer = None;
         if Instant::now() >= at {
             let (at, latest) = shared.deadline();
             if Instant::now() >= at {
                 return if latest == cause { cause } else { latest };
             }
         }
-        sleep
-            .as_mut()
-            .reset(tokio::time::Instant::from_std(shared.deadline().0));
     }
 }
