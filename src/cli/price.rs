@@ -80,6 +80,8 @@ enum Named {
 impl Written {
     fn usage(&self) -> Usage {
         Usage {
+            cached_audio: 0,
+            cached_image: 0,
             input: self.input,
             cached: self.cached,
             cache_write: self.cache_write,

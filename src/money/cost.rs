@@ -139,26 +139,46 @@ impl Sum {
             (Sort::Image, image),
             (Sort::Audio, audio),
         ];
+        // Which of the cached tokens were sound or images may be told.
+        let mut rest = usage.cached;
+        for (nth, told) in [(1, usage.cached_image), (2, usage.cached_audio)] {
+            let (sort, left) = &mut left[nth];
+            let taken = told.min(*left).min(rest);
+            self.input_of(rates, *sort, State::Cached, taken)?;
+            *left -= taken;
+            rest -= taken;
+        }
         let states = [
-            (State::Cached, usage.cached),
+            (State::Cached, rest),
             (State::Written(Lifetime::HalfDay), usage.cache_write_12h),
             (State::Written(Lifetime::Hour), usage.cache_write_1h),
             (State::Written(Lifetime::Short), usage.cache_write),
             (State::Fresh, usage.input),
         ];
-        // Which of the cached tokens were text is not told: text goes first.
+        // Of others it is not: text goes first.
         for (state, mut count) in states {
             for (sort, left) in &mut left {
                 let taken = count.min(*left);
-                if taken > 0 {
-                    let price = rates.input(*sort, state);
-                    self.tokens(taken, price.ok_or(Uncharged::NoPrice(Item::Input))?)?;
-                }
+                self.input_of(rates, *sort, state, taken)?;
                 count -= taken;
                 *left -= taken;
             }
         }
         Ok(())
+    }
+
+    fn input_of(
+        &mut self,
+        rates: &Rates<'_>,
+        sort: Sort,
+        state: State,
+        count: u64,
+    ) -> Result<(), Uncharged> {
+        if count == 0 {
+            return Ok(());
+        }
+        let price = rates.input(sort, state);
+        self.tokens(count, price.ok_or(Uncharged::NoPrice(Item::Input))?)
     }
 
     fn output(&mut self, rates: &Rates<'_>, usage: &Usage) -> Result<(), Uncharged> {

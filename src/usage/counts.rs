@@ -25,6 +25,8 @@ pub(super) struct Counts {
     written_beside: Option<u64>,
     written_beside_5m: Option<u64>,
     written_beside_1h: Option<u64>,
+    cached_audio: Option<u64>,
+    cached_image: Option<u64>,
     audio_input: Option<u64>,
     image_input: Option<u64>,
     /// Thoughts that are a part of `output`, unless the total says otherwise.
@@ -96,6 +98,7 @@ impl Counts {
             .into_iter()
             .find_map(|part| part.0)
             .unwrap_or_default();
+        let from_cache = input.cached_tokens_details.0.unwrap_or_default();
         let creation = written.cache_creation.0.unwrap_or_default();
         let tools = written.server_tool_use.0.unwrap_or_default();
         let calls = written.tool_calls_details.0.unwrap_or_default();
@@ -133,6 +136,8 @@ impl Counts {
                 written.gemini_cached,
             ],
         );
+        set(&mut self.cached_audio, &[from_cache.audio_tokens]);
+        set(&mut self.cached_image, &[from_cache.image_tokens]);
         set(&mut self.cached_beside, &[written.cache_read_input_tokens]);
         set(&mut self.written, &[input.cache_write_tokens]);
         set(
@@ -252,6 +257,8 @@ impl Counts {
         };
         let output = self.output_total();
         let cached = self.cached.or(self.cached_beside).unwrap_or(0).min(input);
+        let cached_audio = self.cached_audio.unwrap_or(0).min(cached);
+        let cached_image = self.cached_image.unwrap_or(0);
         let hour = self.written_beside_1h.unwrap_or(0).min(input - cached);
         let beside = self.all_written_beside();
         let write = self.written.unwrap_or(beside - hour.min(beside));
@@ -259,6 +266,8 @@ impl Counts {
         Usage {
             input,
             cached,
+            cached_audio,
+            cached_image: cached_image.min(cached - cached_audio),
             cache_write: write.min(input - cached - hour),
             cache_write_1h: hour,
             cache_write_12h: 0,

@@ -19,7 +19,7 @@ mod talk;
 pub use decode::{Coding, Decoder};
 pub use extra::{Extra, Passed};
 pub use meter::{Flaw, Form, Meter, Report};
-pub use talk::Talk;
+pub use talk::{Said, Talk};
 
 /// What was used. `input` and `output` are totals; the other counts are parts of them, whatever the provider's own way
 /// of counting (Anthropic's input tokens leave out what was cached; xAI's output tokens leave out what was thought).
@@ -29,6 +29,10 @@ pub struct Usage {
     pub input: u64,
     /// Of them: read from a cache.
     pub cached: u64,
+    /// Of those: sound, as far as that is told.
+    pub cached_audio: u64,
+    /// Of those: images, as far as that is told.
+    pub cached_image: u64,
     /// Of them: written to a cache, for five minutes or as long as the provider usually keeps it.
     pub cache_write: u64,
     /// Of them: written to a cache for an hour.

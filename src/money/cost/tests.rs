@@ -22,6 +22,8 @@ fn cost(price: &Price, usage: Usage) -> String {
 const USED: Usage = Usage {
     input: 1_000_000,
     cached: 0,
+    cached_audio: 0,
+    cached_image: 0,
     cache_write: 0,
     cache_write_1h: 0,
     cache_write_12h: 0,
@@ -73,6 +75,24 @@ fn every_item_has_its_own_price_and_each_token_one() {
         ..used
     };
     assert_eq!(cost(&price, cached), "11.581");
+    // Unless that is told.
+    let told = Usage {
+        cached: 150_000,
+        cached_audio: 40_000,
+        cached_image: 50_000,
+        ..cached
+    };
+    assert_eq!(
+        cost(&price, told),
+        "10.997",
+        "0.74 fresh text, 0.006 cached, 1.5 + 0.75 images, 6 + 2 sound, 0.001"
+    );
+    // Never more of a sort than there was.
+    let lies = Usage {
+        cached_audio: 900_000,
+        ..cached
+    };
+    assert_eq!(cost(&price, lies), "8.081");
     // What is written is paid at least as what is read.
     let written = Usage {
         cached: 0,

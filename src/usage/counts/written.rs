@@ -154,6 +154,16 @@ pub(super) struct InputDetails {
     pub(super) cache_write_tokens: Option<Count>,
     pub(super) audio_tokens: Option<Count>,
     pub(super) image_tokens: Option<Count>,
+    // OpenAI's Realtime API.
+    pub(super) cached_tokens_details: Part<CachedDetails>,
+}
+
+/// Of what was read from a cache.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct CachedDetails {
+    pub(super) audio_tokens: Option<Count>,
+    pub(super) image_tokens: Option<Count>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
