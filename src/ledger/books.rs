@@ -223,6 +223,19 @@ impl Books {
         })
     }
 
+    /// From now on a hold is taken to cost `estimate`, if nobody sees its end. Returns the event that it is.
+    pub fn expect(&mut self, held: &Held, estimate: Credits) -> Option<u64> {
+        if !self.has(held) {
+            return None;
+        }
+        self.events += 1;
+        if self.state != State::InMemory {
+            self.queue.expect(held.row, estimate);
+            self.urgent = true;
+        }
+        Some(self.events)
+    }
+
     /// Whether a hold is of these books, and not of those that were given up.
     pub const fn has(&self, held: &Held) -> bool {
         held.generation == self.generation

@@ -45,6 +45,31 @@ impl Hold {
         }
     }
 
+    /// Whether it is on the disk, with what it is expected to cost. Waits for nothing.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.ledger.is_written(self.held.event) && self.ledger.has(&self.held)
+    }
+
+    /// What it is expected to cost, in place of what was said before: at most what is held. That is charged where nobody
+    /// sees its end. Waits for nothing.
+    pub fn expect(&mut self, estimate: Credits) {
+        let estimate = estimate.max(Credits::ZERO).min(self.amount());
+        if estimate == self.estimate {
+            return;
+        }
+        if let Some(event) = self.ledger.expect(&self.held, estimate) {
+            self.estimate = estimate;
+            self.held.event = event;
+        }
+    }
+
+    /// What it is expected to cost.
+    #[must_use]
+    pub const fn expected(&self) -> Credits {
+        self.estimate
+    }
+
     /// Charges what the attempt cost, and gives the rest back. Waits for nothing.
     pub fn settle(mut self, closing: Closing) {
         self.end(closing, false);

@@ -344,6 +344,14 @@ impl Ledger {
         }
     }
 
+    /// Returns the event that it is; `None`: the hold is not known any more.
+    fn expect(&self, held: &Held, estimate: Credits) -> Option<u64> {
+        let mut books = self.books();
+        let event = books.expect(held, estimate);
+        self.wake(books);
+        event
+    }
+
     fn has(&self, held: &Held) -> bool {
         self.books().has(held)
     }
@@ -392,6 +400,11 @@ impl Ledger {
             Ok(Ok(written)) if written.events >= event => Ok(()),
             _ => Err(StoreDown),
         }
+    }
+
+    /// Whether `event` and everything before it is on the disk. Waits for nothing.
+    fn is_written(&self, event: u64) -> bool {
+        self.written.borrow().events >= event
     }
 
     /// Ready when everything that has happened up to now is on the disk.

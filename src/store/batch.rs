@@ -6,6 +6,7 @@ use std::fmt;
 use super::row::{Closing, Opening, RowId};
 use crate::access::AccountId;
 use crate::access::key::KeyId;
+use crate::money::Credits;
 
 /// The number of a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,6 +117,9 @@ pub struct Expired {
 pub struct Batch {
     /// Rows that begin, by number.
     pub opened: Vec<Opened>,
+    /// What rows that are held are taken to cost from now on, in nano-dollars; those that began in the same batch have it
+    /// already.
+    pub expected: Vec<(RowId, i64)>,
     /// Rows that end. Some may have begun in the same batch.
     pub ended: Vec<Ended>,
     /// Grants that have expired.
@@ -129,6 +133,16 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// A row that is held is taken to cost so much from now on.
+    pub fn expect(&mut self, id: RowId, estimate: Credits) {
+        let first = self.opened.first().map_or(i64::MAX, |row| row.id.0);
+        let place = usize::try_from(id.0.saturating_sub(first)).ok();
+        match place.and_then(|place| self.opened.get_mut(place)) {
+            Some(row) => row.opening.estimate = estimate,
+            None => self.expected.push((id, estimate.nanos())),
+        }
+    }
+
     /// Moves `amount` nano-dollars from one book to another.
     pub fn transfer(&mut self, from: Book, to: Book, amount: i64) {
         if amount != 0 {
@@ -140,7 +154,7 @@ impl Batch {
     /// Rows and expiries in it.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.opened.len() + self.ended.len() + self.expired.len()
+        self.opened.len() + self.expected.len() + self.ended.len() + self.expired.len()
     }
 
     /// Whether there is nothing to write.

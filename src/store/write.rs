@@ -16,6 +16,8 @@ const ENDED: &str = "state, ended, outcome, status, upstream_id, input, cached, 
      audio_input, image_input, output, reasoning, audio_output, image_output, searches, tier, charged, fee, absorbed, \
      estimated, flags";
 
+const EXPECT: &str = "UPDATE usage SET estimate = ? WHERE id = ? AND state = 0";
+
 const TRANSFER: &str =
     "INSERT INTO transfers (debit, credit, amount, of_grant, at) VALUES (?, ?, ?, ?, ?)";
 
@@ -131,6 +133,13 @@ fn rows(connection: &Connection, batch: &Batch) -> rusqlite::Result<Result<(), M
     run(connection, &WHOLE, whole, |run, (row, end)| {
         opened(row, |first| ended(end, |last| run(&[first, last].concat())))
     })?;
+    // One that has ended since is none of them any more.
+    run(
+        connection,
+        EXPECT,
+        &batch.expected,
+        |run, (id, estimate)| run(params![estimate, id.0]),
+    )?;
     let changed = run(connection, &END, &older, |run, row| {
         ended(row, |values| run(&[values, &[&row.id.0]].concat()))
     })?;

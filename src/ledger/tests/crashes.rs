@@ -20,6 +20,7 @@ enum Step {
     Settle(usize, i64),
     Operator(usize, i64),
     Void(usize),
+    Expect(usize, i64),
     Drop(usize),
     Fee(i64),
     /// Everything so far is on the disk.
@@ -35,6 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (any::<usize>(), 0..50_i64).prop_map(|(place, cost)| Step::Settle(place, cost)),
         1 => (any::<usize>(), 0..50_i64).prop_map(|(place, cost)| Step::Operator(place, cost)),
         2 => any::<usize>().prop_map(Step::Void),
+        2 => (any::<usize>(), 0..40_i64).prop_map(|(place, cost)| Step::Expect(place, cost)),
         1 => any::<usize>().prop_map(Step::Drop),
         1 => (1..20_i64).prop_map(Step::Fee),
         3 => Just(Step::Written),
@@ -49,7 +51,8 @@ type End = (bool, i64, i64, Option<&'static str>);
 #[derive(Clone, Debug)]
 struct Expected {
     held: i64,
-    estimate: i64,
+    /// What it may be taken to cost after a crash: what was last said to be on the disk, and what was said since.
+    estimates: Vec<i64>,
     end: Option<End>,
     /// Whether the hold, and the end, were said to be on the disk.
     acknowledged: [bool; 2],
@@ -86,10 +89,11 @@ impl Play {
                     self.ended(row, (true, 0, 0, None));
                 }
             }
+            Step::Expect(place, cost) => self.expect(place, cost),
             Step::Drop(place) => {
                 if let Some((row, hold)) = self.pick(place) {
                     drop(hold);
-                    let estimate = self.rows[&row].estimate;
+                    let estimate = self.rows[&row].expected();
                     self.ended(row, (false, estimate, 0, Some("dropped")));
                 }
             }
@@ -125,7 +129,7 @@ impl Play {
             self.open.push((row.clone(), hold));
             let expected = Expected {
                 held,
-                estimate: estimate.min(held),
+                estimates: vec![estimate.min(held)],
                 end: None,
                 acknowledged: [false; 2],
             };
@@ -148,6 +152,17 @@ impl Play {
         self.ended(row, (false, charged, cost - charged, None));
     }
 
+    fn expect(&mut self, place: usize, cost: i64) {
+        let Some(place) = place.checked_rem(self.open.len()) else {
+            return;
+        };
+        let (row, hold) = &mut self.open[place];
+        hold.expect(Credits::from_nanos(cost));
+        let row = self.rows.get_mut(row).unwrap();
+        row.estimates.push(cost.min(row.held));
+        assert_eq!(hold.expected().nanos(), row.expected());
+    }
+
     fn fee(&mut self, fee: i64) {
         let row = self.name();
         let opening = Opening {
@@ -161,7 +176,7 @@ impl Play {
         self.kept.ledger.record(opening, NOW, closing);
         let expected = Expected {
             held: 0,
-            estimate: 0,
+            estimates: vec![0],
             end: Some((false, fee, 0, None)),
             acknowledged: [false; 2],
         };
@@ -172,6 +187,7 @@ impl Play {
         self.kept.written().await;
         for row in self.rows.values_mut() {
             row.acknowledged = [true, row.end.is_some()];
+            row.estimates = vec![row.expected()];
         }
         self.kept.check().await;
     }
@@ -241,21 +257,26 @@ impl Play {
 }
 
 impl Expected {
+    fn expected(&self) -> i64 {
+        *self.estimates.last().unwrap()
+    }
+
     /// Takes what a crash has left of the row, if it may have.
     fn compare(&mut self, name: &str, found: Option<End>, rule: Recovered) {
         let Some(found) = found else {
             assert!(!self.acknowledged[0], "{name} is lost");
             return;
         };
+        let recovered = |cost: &i64| (false, *cost, 0, Some("recovered"));
         let recovered = match rule {
-            Recovered::Estimate => (false, self.estimate, 0, Some("recovered")),
-            Recovered::Hold => (false, self.held, 0, Some("recovered")),
-            Recovered::Void => (true, 0, 0, Some("recovered")),
+            Recovered::Estimate => self.estimates.iter().map(recovered).collect(),
+            Recovered::Hold => vec![recovered(&self.held)],
+            Recovered::Void => vec![(true, 0, 0, Some("recovered"))],
         };
         let may_be_recovered = !self.acknowledged[1];
         assert!(
-            self.end == Some(found) || (may_be_recovered && found == recovered),
-            "{name}: {found:?} is neither {:?} nor {recovered:?}",
+            self.end == Some(found) || (may_be_recovered && recovered.contains(&found)),
+            "{name}: {found:?} is neither {:?} nor of {recovered:?}",
             self.end
         );
         self.end = Some(found);

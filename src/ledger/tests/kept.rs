@@ -202,6 +202,30 @@ async fn a_clean_end_leaves_nothing_to_recover() {
 }
 
 #[tokio::test]
+async fn what_a_hold_is_expected_to_cost_may_change_and_is_written() {
+    let kept = Kept::with("10").await;
+    let opening = Opening {
+        estimate: dollars("0"),
+        ..kept.opening("4")
+    };
+    let mut hold = kept.ledger.hold(opening, &Caps::default()).unwrap();
+    let estimate = "SELECT estimate FROM usage";
+    for (said, written) in [("1", 1), ("9", 4), ("0", 0), ("2", 2)] {
+        hold.expect(dollars(said));
+        hold.durable().await.unwrap();
+        assert!(hold.is_written());
+        let found = kept.one::<i64>(estimate).await;
+        assert_eq!(found, written * 1_000_000_000);
+    }
+    // What has ended in the same transaction is no mismatch.
+    hold.expect(dollars("3"));
+    hold.settle(cost("1"));
+    kept.written().await;
+    assert_eq!(kept.standing().balance, dollars("9"));
+    kept.check().await;
+}
+
+#[tokio::test]
 async fn holds_of_a_process_that_was_killed_are_settled_by_rule() {
     for (recovered, charged) in [
         (Recovered::Estimate, "3"),
