@@ -90,6 +90,8 @@ pub enum Uses {
     Input,
     /// Nothing: it asks about a request.
     Nothing,
+    /// As much as is talked: each answer of a conversation says what it used, and is held for by itself.
+    Talk,
     /// What answers do not tell, or nobody can bound before: not on the gateway's credential.
     Untold,
 }
@@ -350,9 +352,8 @@ impl Surface {
             | Self::AudioTranscriptions
             | Self::AudioTranslations
             | Self::ImagesEdits
-            | Self::ImagesVariations
-            // Nobody knows before how long it is talked.
-            | Self::Realtime => Uses::Untold,
+            | Self::ImagesVariations => Uses::Untold,
+            Self::Realtime => Uses::Talk,
         }
     }
 

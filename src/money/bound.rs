@@ -5,6 +5,7 @@ use std::fmt;
 use super::cost::Uncharged;
 use super::shape::Asked;
 use super::{Credits, Fee};
+use crate::catalog::file::Modality;
 use crate::catalog::show::name;
 use crate::catalog::{Item, Model, Price, Provider};
 use crate::surface::Surface;
@@ -91,6 +92,8 @@ pub enum Unbounded {
     LongInput,
     /// It is sent video, which answers do not count.
     Video,
+    /// How much an answer of a conversation reads and writes at the most is not known.
+    Endless,
     /// The amount is more than can be kept.
     Overflow,
 }
@@ -112,6 +115,9 @@ impl fmt::Display for Unbounded {
             ),
             Self::LongInput => out.write_str(
                 "`anthropic-beta` lets it read more than the model's usual limit, and the catalog has no price for that",
+            ),
+            Self::Endless => out.write_str(
+                "the catalog has no `context` and `max_output` for it, which bound an answer of a conversation",
             ),
             Self::Video => out.write_str("video that it reads is not counted in answers"),
             Self::Overflow => out.write_str("it could cost more than can be kept"),
@@ -174,6 +180,41 @@ impl<'c> Offer<'c> {
             output_most,
             worst,
         })
+    }
+}
+
+impl Offer<'_> {
+    /// What is held for one answer within a conversation: all that the model's context can hold, and its longest answer, by
+    /// the dearest prices. Always strict, since a conversation goes on for as long as it is paid for.
+    ///
+    /// # Errors
+    /// Why it cannot be charged.
+    pub fn hold_talk(&self, rule: &Rule) -> Result<Bound, Unbounded> {
+        let needed = [
+            Item::Input,
+            Item::Output,
+            Item::AudioInput,
+            Item::AudioOutput,
+        ];
+        let images = self.model.input.has(Modality::Image);
+        let needed = needed.into_iter().chain(images.then_some(Item::ImageInput));
+        for item in needed {
+            if self.price.rates.get(item).is_none() {
+                return Err(Unbounded::NoPrice(item));
+            }
+        }
+        let reads = self.model.max_input.or(self.model.context);
+        if reads.is_none() || self.model.max_output.is_none() {
+            return Err(Unbounded::Endless);
+        }
+        let rule = Rule {
+            size: Size::Strict,
+            ..*rule
+        };
+        let bound = self.hold(&Asked::talk(), &rule)?;
+        // Nothing, as long as none is under way.
+        let estimate = Credits::ZERO;
+        Ok(Bound { estimate, ..bound })
     }
 }
 

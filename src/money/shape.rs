@@ -129,6 +129,32 @@ impl Asked {
         })
     }
 
+    /// What one answer within a conversation may ask for: whatever the model reads and writes.
+    #[must_use]
+    pub fn talk() -> Self {
+        Self {
+            surface: Surface::Realtime,
+            bytes: u64::MAX,
+            max_tokens: None,
+            max_completion_tokens: None,
+            max_output_tokens: None,
+            choices: 1,
+            prompts: 1,
+            tier: AskedTier::Usual,
+            us: false,
+            beyond_text: true,
+            predicted: false,
+            tools: true,
+            half_day: false,
+            marks: Marks {
+                refers: true,
+                ..Marks::default()
+            },
+            betas: Betas::default(),
+            estimate: 1,
+        }
+    }
+
     /// What was used, with what the answer did not say and the request does: never to the operator's loss.
     #[must_use]
     pub fn complete(&self, price: &Price, mut usage: Usage) -> Usage {

@@ -1,16 +1,19 @@
 //! What attempts cost: before one is sent on the gateway's credential, what it can cost is held; when it has ended, it is
 //! settled, or void where nothing was served. What goes on with any other credential is written down when it has ended.
 //!
-//! `offers` says what is held, `begin` holds it, `cap` ends a stream at its limit, `ending` which end costs what, `close`
-//! settles; `fee` is of what is not held. Prices are `money`'s, and
-//! accounts `ledger`'s.
+//! `offers` says what is held, `limit` the most that may be, `begin` holds it (`unheld`: why not), `cap` ends a stream at its
+//! limit, `ending` says which end costs what, `close` settles; `fee` is of what is not held, `talk` of conversations. Prices
+//! are `money`'s, and accounts `ledger`'s.
 
 mod begin;
 mod cap;
 mod close;
 mod ending;
 mod fee;
+mod limit;
 pub mod offers;
+mod talk;
+mod unheld;
 
 use std::sync::Arc;
 
@@ -20,6 +23,7 @@ pub use begin::{Asker, begin, pass_over, written};
 pub use cap::Cap;
 pub use close::close;
 pub use ending::How;
+pub use talk::{Heard, Till};
 
 use super::context::Routed;
 use crate::ledger::{Estimated, Hold, Ledger, Opening};

@@ -238,7 +238,7 @@ impl ProxyHttp for Gateway {
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        websocket::from_client(ctx, body.as_ref());
+        websocket::from_client(session, ctx, body).await?;
         let due = ctx
             .routed
             .as_ref()
@@ -312,14 +312,14 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Option<std::time::Duration>> {
         fault::injected(session, "response_body_filter");
-        websocket::from_upstream(ctx, body.as_ref());
+        let pause = websocket::from_upstream(session, ctx, body);
         self.look(ctx, body.as_deref().unwrap_or_default(), end_of_stream);
         if let Some(data) = body.as_mut().filter(|_| !attempt::is_withheld(ctx)) {
             meter::feed(ctx.routed.as_deref_mut(), data);
             ctx.sent += data.len() as u64;
         }
         report::body(ctx, body.as_deref(), end_of_stream);
-        Ok(None)
+        Ok(pause)
     }
 
     fn fail_to_connect(
@@ -389,6 +389,7 @@ impl ProxyHttp for Gateway {
             charge::close(routed, &ctx.live, ctx.surface, How::Whole, false);
         }
         self.record(session, ctx);
+        websocket::linger(session, ctx).await;
         if let Some(routed) = &ctx.routed {
             replay::uninstall(session, &routed.replay);
         }

@@ -100,7 +100,7 @@ fn estimate(surface: Option<Surface>, routed: &Routed) -> u64 {
     let input = routed.length() / BYTES_PER_TOKEN;
     match surface.map_or(Uses::Nothing, Surface::uses) {
         Uses::Nothing => 0,
-        Uses::Input | Uses::Untold => input,
+        Uses::Input | Uses::Untold | Uses::Talk => input,
         Uses::Tokens => input.saturating_add(output()),
     }
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use http::Uri;
 use http::header::{
     ACCEPT_ENCODING, CONNECTION, CONTENT_LENGTH, HOST, HeaderName, HeaderValue,
-    SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
+    SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL, TRANSFER_ENCODING, UPGRADE,
 };
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, OrErr, Result};
@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 
 use super::Gateway;
 use super::azure;
+use super::charge;
 use super::context::{RequestContext, Routed};
 use super::edits::Made;
 use super::headers_out::{self, Passes};
@@ -74,6 +75,7 @@ impl Gateway {
             length: routed.current.length,
             websocket: routed.tunnel.is_some(),
             plain: routed.current.edits.has(Made::ASKED),
+            read: charge::is_held(routed),
         };
         rewrite(request, &to)
     }
@@ -126,6 +128,8 @@ pub struct Upstreamed<'a> {
     pub length: Option<u64>,
     /// Whether it asks for a WebSocket.
     pub websocket: bool,
+    /// Whether both sides of a WebSocket are read: it has no extensions then.
+    pub read: bool,
     /// Whether the answer must come as it is, uncompressed: an event is to be taken out of it.
     pub plain: bool,
 }
@@ -147,6 +151,9 @@ pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
         if !request.headers.contains_key(name) {
             request.insert_header(name.clone(), value.clone())?;
         }
+    }
+    if to.websocket && to.read {
+        request.remove_header(&SEC_WEBSOCKET_EXTENSIONS);
     }
     if to.websocket {
         request.insert_header(CONNECTION, "Upgrade")?;

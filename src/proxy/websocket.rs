@@ -2,13 +2,22 @@
 //! any request without a body: key, model, candidates, attempts. Once the upstream has answered 101 it is a tunnel, whose
 //! frames pass as they are; a tap reads on a copy what the upstream says was used.
 //!
-//! `handshake` checks what asks for it, `query` has the model, `tunnel` is its state, `frames` and `tap` read it.
+//! `handshake` checks what asks for it, `query` has the model, `tunnel` is its state, `frames` and `tap` read it. Where the
+//! gateway pays, `paid` holds and charges by what is read: `client` and `asks` of what the client sends, `news` of
+//! what the server does (both by `members`), `charged` says what must be held, and `end` is how the gateway ends it.
 //!
 //! Where a WebSocket cannot be served that is said at once, with 426, and clients that speak plain HTTP as well go on with
 //! that.
 
+mod asks;
+mod charged;
+mod client;
+mod end;
 mod frames;
 mod handshake;
+mod members;
+mod news;
+mod paid;
 mod query;
 mod tap;
 mod tunnel;
@@ -26,9 +35,10 @@ use super::reject::{Code, Rejection};
 use super::{quota, replay};
 use crate::surface::Surface;
 
+pub use charged::{Purse, Stop};
 pub use handshake::{VERSION, is_asked};
 pub use query::with_model;
-pub use tunnel::{Tunnel, from_client, from_upstream, is_opened, open};
+pub use tunnel::{Tunnel, from_client, from_upstream, is_opened, linger, open};
 
 /// What `Upgrade` says in a refusal with this code: the protocol to come with (RFC 9110, section 15.5.22).
 #[must_use]
@@ -89,7 +99,7 @@ impl Gateway {
             Box::new(InPath {
                 name: name.into(),
                 surface,
-                plain: true,
+                plain: query::is_plain(query),
             })
         });
         self.check_load(ctx)?;

@@ -9,13 +9,46 @@ use super::meter::{Flaw, Report};
 /// The messages that count.
 const DONE: &[u8] = b"response.done";
 
+/// A response begins.
+const CREATED: &[u8] = b"response.created";
+
+/// Something that the client has asked for is not done.
+const ERROR: &[u8] = b"error";
+
+/// What a message of the server says of what is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A response has begun.
+    Created,
+    /// A response is done, and used this.
+    Done(Report),
+    /// Something is not done.
+    Error,
+    /// Something else than a response has used something.
+    Foreign,
+    /// Nothing of it.
+    Other,
+}
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Other,
+    Created,
+    Done,
+    Error,
+}
+
 /// Reads the messages of one server, which are JSON texts.
 #[derive(Debug, Default)]
 pub struct Talk {
     finder: Finder,
     counts: Counts,
-    /// Whether the message at hand is one that counts.
-    done: bool,
+    /// What the message at hand is.
+    kind: Kind,
+    /// Whether it has a usage object, of whatever sort.
+    told: bool,
     total: Usage,
     unreadable: bool,
     absurd: bool,
@@ -27,26 +60,56 @@ impl Talk {
         let Self {
             finder,
             counts,
-            done,
+            kind,
+            told,
             ..
         } = self;
         finder.feed(bytes, &mut |found| match found {
-            Found::Kind(kind) => *done = kind == DONE,
-            Found::Usage(object) => counts.read(object),
-            Found::TooLarge => counts.unreadable(),
+            Found::Kind(DONE) => *kind = Kind::Done,
+            Found::Kind(CREATED) => *kind = Kind::Created,
+            Found::Kind(ERROR) => *kind = Kind::Error,
+            Found::Kind(_) => *kind = Kind::Other,
+            Found::Usage(object) => {
+                *told = true;
+                counts.read(object);
+            }
+            Found::TooLarge => {
+                *told = true;
+                counts.unreadable();
+            }
             Found::Tier(name) => counts.tier(name),
         });
     }
 
-    /// The message is complete.
-    pub fn end(&mut self) {
+    /// The message is complete: what it says.
+    pub fn end(&mut self) -> Said {
         self.finder.reset();
         let counts = std::mem::take(&mut self.counts);
-        if std::mem::take(&mut self.done) {
-            self.unreadable |= counts.is_unreadable();
-            self.absurd |= counts.is_absurd();
-            add(&mut self.total, &counts.usage());
+        let told = std::mem::take(&mut self.told);
+        match std::mem::take(&mut self.kind) {
+            Kind::Done => {}
+            Kind::Created => return Said::Created,
+            Kind::Error => return Said::Error,
+            Kind::Other if told => return Said::Foreign,
+            Kind::Other => return Said::Other,
         }
+        self.unreadable |= counts.is_unreadable();
+        self.absurd |= counts.is_absurd();
+        let usage = counts.usage();
+        add(&mut self.total, &usage);
+        let flaw = match () {
+            () if counts.is_unreadable() => Some(Flaw::Unreadable),
+            () if counts.is_absurd() => Some(Flaw::Absurd),
+            () if !usage.is_any() => Some(Flaw::Missing),
+            () => None,
+        };
+        Said::Done(Report {
+            usage,
+            flaw,
+            ended: true,
+            generated: 0,
+            finished: 0,
+        })
     }
 
     /// What was used, as of the messages so far.
@@ -72,6 +135,8 @@ fn add(total: &mut Usage, one: &Usage) {
     for (sum, part) in [
         (&mut total.input, one.input),
         (&mut total.cached, one.cached),
+        (&mut total.cached_audio, one.cached_audio),
+        (&mut total.cached_image, one.cached_image),
         (&mut total.cache_write, one.cache_write),
         (&mut total.audio_input, one.audio_input),
         (&mut total.image_input, one.image_input),

@@ -271,7 +271,7 @@ async fn a_provider_that_wants_no_key_gets_none() {
 }
 
 #[tokio::test]
-async fn on_the_gateways_key_it_is_refused_before_it_is_sent_unless_nothing_is_charged() {
+async fn without_prices_of_sound_the_gateways_key_is_not_used_unless_nothing_is_charged() {
     for charge in [true, false] {
         let fake = Fake::start().await;
         let gateway = provider(gateway(), "one", 2000, &fake.base_url(), json!({}));
@@ -290,7 +290,7 @@ async fn on_the_gateways_key_it_is_refused_before_it_is_sent_unless_nothing_is_c
             let refused = answer(opened);
             assert_eq!(refused.status(), 403);
             let body = refused.body();
-            assert!(body.contains("not_on_gateway_credential"), "{body}");
+            assert!(body.contains("model_not_priced"), "{body}");
             assert!(body.contains("key of your own"), "{body}");
             assert!(fake.seen().is_empty());
         } else {

@@ -1,23 +1,21 @@
 //! Before an attempt is sent: what it may cost is held, and on the disk before the client has a byte of its answer.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use pingora::{Error, ErrorType};
 
 use super::offers::Offers;
-use super::{Cap, Kept, Open};
-use super::{fee, offers};
+use super::unheld::Unheld;
+use super::{Kept, Open};
+use super::{fee, limit, offers};
 use crate::access::Caller;
-use crate::access::allowance::Levels;
-use crate::ledger::{Caps, Ledger, Opening, Refused, State, StoreDown, Window};
+use crate::ledger::{Caps, Ledger, Opening, State, StoreDown};
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::money::{Bound, Credits, Size};
 use crate::proxy::attempt;
 use crate::proxy::context::{RequestContext, Routed};
 use crate::proxy::members;
-use crate::proxy::reject::{Code, Rejection};
 use crate::routing::failover::{Mode, Verdict};
 use crate::routing::plan::UpstreamModel;
 use crate::surface::{Surface, Uses};
@@ -54,8 +52,8 @@ pub fn begin(
     let mut strict = live.terms.rule.size == Size::Strict;
     let kept = match bound {
         Some(bound) => {
-            let (bound, cap) = within_limit(routed, live, bound, surface)?;
-            strict |= cap.is_some();
+            let (bound, cap) = limit::within(routed, live, bound, surface)?;
+            strict |= cap.is_some() || surface.uses() == Uses::Talk;
             // Nothing is held for what has no price, and its fee is owed all the same.
             strict &= bound.worst > Credits::ZERO;
             let opening = opening(routed, live, (asker, surface), bound, strict);
@@ -128,7 +126,7 @@ const NOTHING: Bound = Bound {
 };
 
 /// What an access key may spend.
-fn caps(caller: &Caller) -> Caps {
+pub(super) fn caps(caller: &Caller) -> Caps {
     let limits = caller.policy.limits();
     Caps {
         day: limits.spend_day,
@@ -136,7 +134,7 @@ fn caps(caller: &Caller) -> Caps {
     }
 }
 
-fn opening(
+pub(super) fn opening(
     routed: &Routed,
     live: &Live,
     (asker, surface): (Asker<'_>, Surface),
@@ -160,125 +158,6 @@ fn opening(
         hold: bound.hold,
         estimate: bound.estimate,
         strict,
-    }
-}
-
-/// The bound under the limit of the request or its key, if it has one, and where the answer is ended then. One that cannot
-/// be ended where it reaches the limit must not be able to: an answer that is no stream, or that its provider goes on
-/// making when nobody reads it any more.
-fn within_limit(
-    routed: &Routed,
-    live: &Live,
-    bound: Bound,
-    surface: Surface,
-) -> Result<(Bound, Option<Box<Cap>>), Unheld> {
-    let Some(most) = routed.max_cost.filter(|most| *most < bound.worst) else {
-        return Ok((bound, None));
-    };
-    let candidate = routed.plan.candidate();
-    let provider = live.catalog.provider(candidate.provider);
-    // Gemini's streams need not be events, between which one could be ended.
-    if !routed.streamed || provider.generates_on || surface.always_streams() {
-        return Err(Unheld::of_limit(format!(
-            "This request may cost up to ${}, which is more than Tollgate-Max-Cost or its access key allows (${most}). Bound its output (`max_tokens`), or ask for a stream of a provider that ends one when it is left.",
-            bound.worst
-        )));
-    }
-    let offer = offers::offer(live, candidate.provider, &candidate.model);
-    let offered = offer.zip(routed.shape.as_ref());
-    let within = offered.map(|(offer, asked)| {
-        let fee = &live.terms.rule.fee;
-        offer.output_within(asked, fee, most, bound.input_most, bound.output_most)
-    });
-    match (within, routed.shape) {
-        (Some(Ok(Some(tokens))), Some(asked)) => {
-            let cap = Cap::new(tokens, asked.choices.saturating_mul(asked.prompts));
-            Ok((bound.capped(most), Some(Box::new(cap))))
-        }
-        _ => Err(Unheld::of_limit(format!(
-            "The input of this request alone may cost more than Tollgate-Max-Cost or its access key allows (${most})."
-        ))),
-    }
-}
-
-/// Why an attempt is not made.
-pub struct Unheld {
-    outcome: AttemptOutcome,
-    rejection: Rejection,
-}
-
-impl Unheld {
-    /// It is not served on the gateway's credential.
-    fn of_request(rejection: Rejection) -> Self {
-        Self {
-            outcome: AttemptOutcome::NoCredit,
-            rejection,
-        }
-    }
-
-    fn of_limit(words: String) -> Self {
-        Self {
-            outcome: AttemptOutcome::NoCredit,
-            rejection: Rejection::new(Code::SpendCapReached, words),
-        }
-    }
-
-    /// `now` is the ledger's, in milliseconds.
-    fn of(refused: Refused, now: i64) -> Self {
-        let (outcome, code, words) = match refused {
-            Refused::Insufficient { needed, available } => (
-                AttemptOutcome::NoCredit,
-                Code::InsufficientCredit,
-                format!(
-                    "The account has ${available} of credit available, and up to ${needed} would be needed. Bound the output (`max_tokens`), wait for other requests to end, or ask the operator for credit."
-                ),
-            ),
-            Refused::CapReached { window, cap, .. } => (
-                AttemptOutcome::NoCredit,
-                Code::SpendCapReached,
-                format!(
-                    "The access key may spend ${cap} a {}, and this request could go above it.",
-                    match window {
-                        Window::Day => "day",
-                        Window::Month => "month",
-                    }
-                ),
-            ),
-            Refused::Closed => (
-                AttemptOutcome::NoCredit,
-                Code::InsufficientCredit,
-                "The account is closed.".to_owned(),
-            ),
-            Refused::StoreDown => (
-                AttemptOutcome::NoStore,
-                Code::StoreUnavailable,
-                "The gateway cannot write down what requests cost, and sends nothing that it would have to pay for. Try again shortly."
-                    .to_owned(),
-            ),
-        };
-        let rejection = Rejection::new(code, words);
-        let rejection = match refused {
-            Refused::CapReached { resets, .. } => {
-                let seconds = resets.saturating_sub(now.div_euclid(1_000));
-                let wait = Duration::from_secs(u64::try_from(seconds).unwrap_or(1).max(1));
-                rejection.waiting(wait, Levels::default())
-            }
-            _ => rejection,
-        };
-        Self { outcome, rejection }
-    }
-
-    fn of_store() -> Self {
-        Self::of(Refused::StoreDown, 0)
-    }
-
-    /// `byok_without_store = false`.
-    fn of_rule() -> Self {
-        let words = "The gateway cannot write down what is used, and by its operator's rule sends nothing meanwhile. Try again shortly.";
-        Self {
-            outcome: AttemptOutcome::NoStore,
-            rejection: Rejection::new(Code::StoreUnavailable, words),
-        }
     }
 }
 

@@ -16,10 +16,17 @@ use crate::usage::{Flaw, Form, Report, Usage};
 /// tried, so that the customer does not get what this one has cost.
 pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: How, given_up: bool) {
     let Some(open) = routed.current.open.take() else {
+        if let Some(charged) = routed.tunnel.as_mut().and_then(|tunnel| tunnel.settle(how)) {
+            routed.charged = Some(charged);
+        }
         return;
     };
     let end = end(routed, surface, how);
-    let cost = end.cost();
+    let cost = match open.kept {
+        // A conversation that was opened has its holds elsewhere, and one that was not has served nothing.
+        Kept::Held(..) if routed.tunnel.is_some() => Cost::Nothing,
+        _ => end.cost(),
+    };
     let told = Told {
         routed,
         live,

@@ -91,6 +91,7 @@ impl<'a> Offers<'a> {
             _ if !self.live.terms.charge => return Ok(None),
             Uses::Nothing => return Ok(None),
             Uses::Untold => return Err(Unpaid::Model(Unbounded::Untold(self.surface))),
+            Uses::Talk => return self.talk(provider, model).map(Some),
             Uses::Tokens | Uses::Input => {}
         }
         let asked = self.asked()?;
@@ -98,6 +99,23 @@ impl<'a> Offers<'a> {
             Err(Unbounded::NoPrice(_)) if self.unpriced => Ok(Some(free(&asked))),
             bound => bound.map(Some).map_err(Unpaid::Model),
         }
+    }
+
+    /// What is held for an answer of a conversation. Nothing but the model may stand in the query: `intent` makes another
+    /// kind of session of it, `call_id` is one that somebody else has begun.
+    fn talk(&mut self, provider: ProviderId, model: &UpstreamModel) -> Result<Bound, Unpaid> {
+        if !self.body.in_path.as_ref().is_some_and(|query| query.plain) {
+            return Err(Unpaid::Request(Refused {
+                member: "A parameter of the query beside `model`",
+                why: Why::Unknown,
+            }));
+        }
+        self.asked = Some(Ok(Asked::talk()));
+        let offer = offer(self.live, provider, model)
+            .ok_or(Unpaid::Model(Unbounded::NoPrice(Item::Input)))?;
+        offer
+            .hold_talk(&self.live.terms.rule)
+            .map_err(Unpaid::Model)
     }
 
     fn asked(&mut self) -> Result<Asked, Unpaid> {

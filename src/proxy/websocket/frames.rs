@@ -46,6 +46,8 @@ pub struct Frames {
     frame: Option<Frame>,
     /// Whether a message has begun and is not complete.
     open: bool,
+    /// Whether a close frame has come.
+    closed: bool,
     failed: bool,
 }
 
@@ -61,29 +63,55 @@ struct Frame {
     data: bool,
     /// Whether the message is complete with it.
     last: bool,
+    /// Whether it closes the connection.
+    close: bool,
 }
 
 impl Frames {
     /// The next bytes; `told` hears of what they say.
-    ///
-    /// # Errors
-    /// Once something is no frame: nothing more can be told then.
+    #[cfg(test)]
     pub fn feed(
         &mut self,
         mut bytes: &[u8],
         told: &mut impl FnMut(Part<'_>),
     ) -> Result<(), NoFrame> {
         while !bytes.is_empty() {
-            if self.failed {
-                return Err(NoFrame);
-            }
-            let taken = match self.frame {
-                Some(frame) => self.payload(frame, bytes, told),
-                None => self.head(bytes, told)?,
-            };
+            let taken = self.step(bytes, told)?;
             bytes = &bytes[taken..];
         }
         Ok(())
+    }
+
+    /// Takes some of these bytes, of which there must be one, and no more than to the end of a frame; how many. `told` hears
+    /// of what they say.
+    ///
+    /// # Errors
+    /// Once something is no frame: nothing more can be told then.
+    pub fn step(
+        &mut self,
+        bytes: &[u8],
+        told: &mut impl FnMut(Part<'_>),
+    ) -> Result<usize, NoFrame> {
+        if self.failed {
+            return Err(NoFrame);
+        }
+        match self.frame {
+            Some(frame) => Ok(self.payload(frame, bytes, told)),
+            None => self.head(bytes, told),
+        }
+    }
+
+    /// Whether another frame may come next, and whether one that begins a message may.
+    #[must_use]
+    pub fn boundary(&self) -> (bool, bool) {
+        let between = self.frame.is_none() && self.head_length == 0 && !self.failed;
+        (between, between && !self.open)
+    }
+
+    /// Whether a close frame has come.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Takes bytes of a head, at least one.
@@ -142,6 +170,7 @@ impl Frames {
             at: 0,
             data,
             last,
+            close: opcode == CLOSE,
         })
     }
 
@@ -170,6 +199,7 @@ impl Frames {
             return;
         };
         self.frame = None;
+        self.closed |= frame.close;
         if frame.data && frame.last {
             self.open = false;
             told(Part::End);
@@ -301,6 +331,12 @@ mod tests {
         bytes.extend(frame(0x80, b"lo", None));
         bytes.extend(frame(0x88, &[0x03, 0xe8], None));
         assert_eq!(whole(&bytes), [(true, false, b"Hello".to_vec())]);
+        let mut frames = Frames::default();
+        for (nth, byte) in bytes.iter().enumerate() {
+            assert!(!frames.is_closed(), "{nth}");
+            assert_eq!(frames.feed(&[*byte], &mut |_| {}), Ok(()));
+        }
+        assert!(frames.is_closed());
     }
 
     #[test]

@@ -47,6 +47,14 @@ pub fn named(query: &str) -> Result<Option<String>, Rejection> {
     Ok(Some(name.into_owned()))
 }
 
+/// Whether nothing else stands in a query than the model, and what is taken out of every query.
+#[must_use]
+pub fn is_plain(query: &str) -> bool {
+    let named = |pair: &str| pair.is_empty() || pair.split('=').next() == Some(MODEL);
+    let stripped = presented::strip_query(query, &[]);
+    stripped.as_deref().unwrap_or(query).split('&').all(named)
+}
+
 /// The query with `id` in the place of its model, which it names as `name`.
 #[must_use]
 pub fn with_model<'q>(query: &'q str, name: &str, id: &str) -> Cow<'q, str> {

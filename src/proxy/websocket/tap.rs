@@ -4,7 +4,7 @@
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::frames::{Frames, Part};
-use crate::usage::{Flaw, Report, Talk};
+use crate::usage::{Flaw, Report, Said, Talk};
 
 /// What a message ends in that is left out on the wire (RFC 7692, section 7.2.1).
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
@@ -34,13 +34,29 @@ struct Message {
     inflater: Option<Box<Decompress>>,
     /// Bytes that it may still inflate to.
     room: u64,
+    /// Bytes of it so far.
+    length: u64,
 }
 
 impl Tap {
     /// The next bytes from the upstream.
-    pub fn feed(&mut self, bytes: &[u8]) {
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.lost {
+            let (taken, _) = self.step(bytes, &mut |_| {});
+            bytes = &bytes[taken..];
+        }
+    }
+
+    /// Takes some of these bytes, of which there must be one; how many, and the message that is complete with them: what
+    /// it says, and its length in bytes. Takes all once it is lost. `heard` has what messages say as it comes.
+    pub fn step(
+        &mut self,
+        bytes: &[u8],
+        heard: &mut impl FnMut(&[u8]),
+    ) -> (usize, Option<(Said, u64)>) {
+        let mut said = None;
         if self.lost {
-            return;
+            return (bytes.len(), said);
         }
         let Self {
             frames,
@@ -48,13 +64,31 @@ impl Tap {
             message,
             lost,
         } = self;
-        let read = frames.feed(bytes, &mut |part| {
-            *lost |= !*lost && message.take(part, talk).is_none();
+        let read = frames.step(bytes, &mut |part| {
+            if !*lost {
+                match message.take(part, talk, heard) {
+                    Some(ended) => said = ended,
+                    None => *lost = true,
+                }
+            }
         });
         *lost |= read.is_err();
         if *lost {
             message.inflater = None;
         }
+        (read.unwrap_or(bytes.len()), said)
+    }
+
+    /// Whether nothing more can be read.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
+    /// Whether another frame may come next, and whether one that begins a message may.
+    #[must_use]
+    pub fn boundary(&self) -> (bool, bool) {
+        self.frames.boundary()
     }
 
     /// What was used, as far as it was told.
@@ -69,29 +103,46 @@ impl Tap {
 }
 
 impl Message {
-    /// Takes a part in; none where it cannot be read.
-    fn take(&mut self, part: Part<'_>, talk: &mut Talk) -> Option<()> {
+    /// Takes a part in; what the message says, if it is complete with it. None where it cannot be read.
+    fn take(
+        &mut self,
+        part: Part<'_>,
+        talk: &mut Talk,
+        heard: &mut impl FnMut(&[u8]),
+    ) -> Option<Option<(Said, u64)>> {
         match part {
             Part::Begin { text, packed } => {
                 (self.text, self.packed, self.room) = (text, packed, MESSAGE_MAX);
+                self.length = 0;
             }
-            Part::Data(data) if self.packed => self.inflate(data, talk)?,
-            Part::Data(data) if self.text => talk.feed(data),
-            Part::Data(_) => {}
+            Part::Data(data) => {
+                self.length = self.length.saturating_add(data.len() as u64);
+                if self.packed {
+                    self.inflate(data, talk, heard)?;
+                } else if self.text {
+                    talk.feed(data);
+                    heard(data);
+                }
+            }
             Part::End => {
                 if self.packed {
-                    self.inflate(&TAIL, talk)?;
+                    self.inflate(&TAIL, talk, heard)?;
                 }
                 if self.text {
-                    talk.end();
+                    return Some(Some((talk.end(), self.length)));
                 }
             }
         }
-        Some(())
+        Some(None)
     }
 
     /// Those that are no text are inflated, too: later ones refer to them.
-    fn inflate(&mut self, mut bytes: &[u8], talk: &mut Talk) -> Option<()> {
+    fn inflate(
+        &mut self,
+        mut bytes: &[u8],
+        talk: &mut Talk,
+        heard: &mut impl FnMut(&[u8]),
+    ) -> Option<()> {
         let inflater = self
             .inflater
             .get_or_insert_with(|| Box::new(Decompress::new(false)));
@@ -103,7 +154,9 @@ impl Message {
             let written = usize::try_from(inflater.total_out() - written).ok()?;
             self.room = self.room.checked_sub(written as u64)?;
             if self.text {
-                talk.feed(out.get(..written)?);
+                let plain = out.get(..written)?;
+                talk.feed(plain);
+                heard(plain);
             }
             bytes = bytes.get(read..)?;
             match status.ok()? {

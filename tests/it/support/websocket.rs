@@ -4,6 +4,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,6 +13,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::handshake::server::{Request, Response};
+use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async, client_async};
 
 pub use tokio_tungstenite::tungstenite::Message;
@@ -28,6 +31,35 @@ pub type Client = WebSocketStream<TcpStream>;
 
 /// What a response of the Realtime API says when it is done.
 pub const DONE: &str = r#"{"type":"response.done","response":{"id":"resp_1","usage":{"total_tokens":30,"input_tokens":10,"output_tokens":20,"input_token_details":{"text_tokens":4,"audio_tokens":6,"cached_tokens":2},"output_token_details":{"text_tokens":5,"audio_tokens":15}}}}"#;
+
+/// The same, of which more came from a cache.
+pub const CACHED: &str = r#"{"type":"response.done","response":{"id":"resp_2","usage":{"total_tokens":30,"input_tokens":10,"output_tokens":20,"input_token_details":{"text_tokens":4,"audio_tokens":6,"cached_tokens":5,"cached_tokens_details":{"text_tokens":1,"audio_tokens":4}},"output_token_details":{"text_tokens":5,"audio_tokens":15}}}}"#;
+
+/// What the transcription of the input has used, as one that is charged by the second says it.
+pub const TRANSCRIBED: &str = r#"{"type":"conversation.item.input_audio_transcription.completed","transcript":"x","usage":{"type":"duration","seconds":3}}"#;
+
+/// What a message has that has the provider say something else than the message.
+const SAY: &str = "\"say\":\"";
+
+/// How late the end of a frame is.
+const LATE: Duration = Duration::from_millis(200);
+
+/// The events that a message asks for, as in `"say":"created,done"`.
+fn events(text: &str) -> Vec<String> {
+    let said = text.split_once(SAY).map_or("", |(_, said)| said);
+    let said = said.split('"').next().unwrap_or_default();
+    let event = |name: &str| match name {
+        "done" => DONE.to_owned(),
+        "cached" => CACHED.to_owned(),
+        "transcribed" => TRANSCRIBED.to_owned(),
+        "failed" => {
+            r#"{"type":"response.done","response":{"status":"failed","usage":null}}"#.to_owned()
+        }
+        "untold" => r#"{"type":"response.done","response":{"status":"completed"}}"#.to_owned(),
+        name => format!(r#"{{"type":"response.{name}","response":{{"usage":null}}}}"#),
+    };
+    said.split(',').map(event).collect()
+}
 
 /// A handshake that has arrived.
 #[derive(Clone, Debug)]
@@ -46,11 +78,12 @@ impl Handshake {
 }
 
 /// A provider. It sends messages back as they are; but to `done` it answers with [`DONE`], to `close` by closing with
-/// 4001, and at `drop` it is gone.
+/// 4001, at `drop` it is gone, and to what has a member `say` with the events that it names.
 pub struct Fake {
     address: SocketAddr,
     scheme: &'static str,
     seen: Arc<Mutex<Vec<Handshake>>>,
+    heard: Arc<Mutex<Vec<String>>>,
     _task: Task,
 }
 
@@ -71,11 +104,12 @@ impl Fake {
         let address = listener.local_addr().expect("an address");
         let scheme = if tls.is_some() { "https" } else { "http" };
         let seen = Arc::<Mutex<Vec<Handshake>>>::default();
-        let log = Arc::clone(&seen);
+        let heard = Arc::<Mutex<Vec<String>>>::default();
+        let (log, texts) = (Arc::clone(&seen), Arc::clone(&heard));
         let serving = async move {
             let mut all = Vec::new();
             while let Ok((stream, _)) = listener.accept().await {
-                let (log, tls) = (Arc::clone(&log), tls.clone());
+                let (log, texts, tls) = (Arc::clone(&log), Arc::clone(&texts), tls.clone());
                 all.push(Task::spawn(async move {
                     let stream: Stream = match tls {
                         None => Box::new(stream),
@@ -85,7 +119,7 @@ impl Fake {
                         },
                     };
                     // Whoever does not shake hands has gone away.
-                    let _ = serve(stream, &log).await;
+                    let _ = serve(stream, &log, &texts).await;
                 }));
             }
         };
@@ -93,6 +127,7 @@ impl Fake {
             address,
             scheme,
             seen,
+            heard,
             _task: Task::spawn(serving),
         }
     }
@@ -108,7 +143,13 @@ impl Fake {
         seen.clone()
     }
 
-    /// The last of them.
+    /// The texts that it has heard.
+    pub fn heard(&self) -> Vec<String> {
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        heard.clone()
+    }
+
+    /// The last of the handshakes.
     ///
     /// # Panics
     /// When there was none.
@@ -118,7 +159,11 @@ impl Fake {
 }
 
 #[allow(clippy::result_large_err, reason = "the library's own types")]
-async fn serve(stream: Stream, log: &Mutex<Vec<Handshake>>) -> Result<(), Error> {
+async fn serve(
+    stream: Stream,
+    log: &Mutex<Vec<Handshake>>,
+    texts: &Mutex<Vec<String>>,
+) -> Result<(), Error> {
     let note = |request: &Request, mut response: Response| {
         let text =
             |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
@@ -148,7 +193,30 @@ async fn serve(stream: Stream, log: &Mutex<Vec<Handshake>>) -> Result<(), Error>
     let mut socket = accept_hdr_async(stream, note).await?;
     while let Some(message) = socket.next().await {
         let message = message?;
+        if message.is_text() {
+            let text = message.to_text().unwrap_or_default().to_owned();
+            let mut texts = texts.lock().unwrap_or_else(PoisonError::into_inner);
+            texts.push(text);
+        }
         match message.to_text() {
+            Ok(text) if text.contains(SAY) => {
+                for event in events(text) {
+                    socket.send(Message::text(event)).await?;
+                }
+            }
+            // A message in two fragments, of which the other comes with the next message.
+            Ok(text) if text.contains("\"fragment\"") => {
+                let first = Frame::message("{\"type\":", OpCode::Data(Data::Text), false);
+                socket.send(Message::Frame(first)).await?;
+            }
+            // A frame whose end comes late.
+            Ok(text) if text.contains("\"late\"") => {
+                let whole = [&[0x81, 125][..], &[b' '; 123], b"{}"].concat();
+                let (first, last) = whole.split_at(60);
+                socket.get_mut().write_all(first).await?;
+                tokio::time::sleep(LATE).await;
+                socket.get_mut().write_all(last).await?;
+            }
             Ok("done") => socket.send(Message::text(DONE)).await?,
             Ok("drop") => return Ok(()),
             Ok("close") => {

@@ -40,6 +40,7 @@ PROVIDER_KEYS = {
     "SDK_GOOGLE_KEY": "AIza-of-the-operator",
     "SDK_AZURE_KEY": "azure-of-the-operator",
     "SDK_SHAPES_KEY": "shapes-of-the-operator",
+    "SDK_SPEAKING_KEY": "speaking-of-the-operator",
 }
 
 # Providers that fail on request, one for each test that needs one, because a gateway remembers who failed. Each has

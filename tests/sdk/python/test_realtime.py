@@ -5,7 +5,7 @@ import time
 
 import openai
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosedError, InvalidStatus
 
 from clients import TIMEOUT, openai_client
 
@@ -94,7 +94,8 @@ async def test_the_asynchronous_client(served):
 @pytest.mark.parametrize(
     ("model", "status", "code"),
     [
-        ("openai:gpt-realtime", 403, "not_on_gateway_credential"),
+        # Charged by the second, which no answer tells.
+        ("openai:gpt-realtime-whisper", 403, "model_not_priced"),
         ("talking:nothing/like it?", None, None),
         ("groq:whatever", 400, "surface_not_supported"),
         ("nobody-has-this", 404, "model_not_found"),
@@ -121,3 +122,69 @@ def test_responses_over_websocket_are_sent_back_to_http(client):
     answer = raised.value.response
     assert answer.status_code == 426
     assert json.loads(answer.body)["error"]["code"] == "websocket_not_supported"
+
+
+def rows(client, request, count):
+    """What the gateway tells of a request, once so many responses of it have ended."""
+    deadline = time.monotonic() + TIMEOUT
+    url = str(client.base_url).removesuffix("v1/") + f"tollgate/v1/requests/{request}"
+    while True:
+        answer = client._client.get(url, headers=client.auth_headers)
+        found = answer.json()["attempts"] if answer.status_code == 200 else []
+        if len(found) == count and all(row["state"] != "held" for row in found):
+            return found
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.02)
+
+
+# By the prices of `speaking:speaker-1`: six tokens that were read, four from a cache, twenty that were written.
+COST = "0.000048"
+
+
+def test_on_the_gateways_key_each_response_is_charged(client):
+    with client.realtime.connect(model="speaking:speaker-1") as connection:
+        opened = connection._connection.response.headers
+        arrived = json.loads(connection.recv().session.instructions)
+        connection.session.update(session={"type": "realtime", "output_modalities": ["text"]})
+        for _ in range(2):
+            connection.conversation.item.create(item=message(SAID))
+            connection.response.create()
+            assert words(connection)[0] == SAID.split()
+    assert arrived["authorization"] == "Bearer speaking-of-the-operator"
+    assert "sec-websocket-extensions" not in [name.lower() for name in arrived["headers"]]
+    first, second, rest = rows(client, opened["tollgate-request-id"], 3)
+    for row in (first, second):
+        assert (row["credential"], row["estimated"], row["cost"]["total"]) == ("gateway", None, COST)
+    assert rest["state"] == "void"
+
+
+def test_without_credit_for_the_next_response_it_is_ended(served):
+    gateway = served.gateway
+    gateway.command("accounts", "create", "talker")
+    # What is held for one response.
+    gateway.command("credit", "grant", "talker", "0.0035")
+    key = gateway.create_key("--name", "talker", "--account", "talker")
+    with openai_client(gateway, key=key) as client, client.realtime.connect(model="speaking:speaker-1") as connection:
+        connection.recv()
+        connection.conversation.item.create(item=message(SAID))
+        connection.response.create()
+        assert words(connection)[0] == SAID.split()
+        event = connection.recv()
+        assert (event.type, event.error.type, event.error.code) == ("error", "insufficient_quota", "insufficient_credit")
+        with pytest.raises(ConnectionClosedError) as closed:
+            connection.recv()
+    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (1008, "insufficient_credit")
+    with openai_client(gateway, key=key) as client, pytest.raises(InvalidStatus) as refused:
+        client.realtime.connect(model="speaking:speaker-1").enter()
+    assert refused.value.response.status_code == 402
+
+
+def test_what_no_response_tells_the_cost_of_ends_it(client):
+    with client.realtime.connect(model="speaking:speaker-1") as connection:
+        connection.recv()
+        audio = {"input": {"transcription": {"model": "whisper-1"}}}
+        connection.session.update(session={"type": "realtime", "audio": audio})
+        event = connection.recv()
+        assert (event.type, event.error.code) == ("error", "not_on_gateway_credential")
+        with pytest.raises(ConnectionClosedError):
+            connection.recv()

@@ -1,0 +1,195 @@
+//! A conversation on the gateway's credential: what is held for the responses that are under way or may begin, and a row
+//! for each that is done. `tariff` says what one costs.
+
+mod tariff;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::begin;
+use super::{Asker, Charged, Kept};
+use crate::ledger::{Caps, Closing, Estimated, Hold, Ledger, Opening, Refused, StoreDown};
+use crate::live::Live;
+use crate::money::Credits;
+use crate::proxy::context::Routed;
+use crate::proxy::reject::Code;
+use crate::proxy::websocket::{Purse, Stop};
+use crate::surface::Surface;
+use crate::usage::Report;
+
+pub use tariff::Heard;
+use tariff::Tariff;
+
+/// The holds of one conversation. Those of responses that are under way come first, and are expected to cost something;
+/// the others are not, so that a crash charges nothing that did not happen.
+pub struct Till {
+    ledger: Arc<Ledger>,
+    tariff: Tariff,
+    /// The next hold.
+    next: Opening,
+    caps: Caps,
+    /// The most that the conversation may cost.
+    most: Option<Credits>,
+    holds: VecDeque<Hold>,
+    /// Since when something of them is not on the disk that should be.
+    unwritten: Option<Instant>,
+    /// What it has cost.
+    charged: Charged,
+}
+
+impl Till {
+    /// Takes over what is held for the attempt under way, which has become a conversation; none where nothing is.
+    #[must_use]
+    pub fn open(
+        routed: &mut Routed,
+        live: &Arc<Live>,
+        surface: Surface,
+        asker: Asker<'_>,
+    ) -> Option<Box<Self>> {
+        let open = routed
+            .current
+            .open
+            .take_if(|open| matches!(open.kept, Kept::Held(..)))?;
+        let (Kept::Held(hold, bound), ledger) = (open.kept, open.ledger) else {
+            return None;
+        };
+        let candidate = routed.plan.candidate();
+        let id = open.upstream_id.as_ref().and_then(|id| id.to_str().ok());
+        Some(Box::new(Self {
+            ledger,
+            // The attempt has been counted.
+            next: begin::opening(routed, live, (asker, surface), bound, true),
+            tariff: Tariff {
+                live: Arc::clone(live),
+                provider: candidate.provider,
+                model: candidate.model.clone(),
+                bound,
+                upstream_id: id.map(Into::into),
+            },
+            caps: begin::caps(asker.caller),
+            most: routed.max_cost,
+            charged: Charged {
+                held: Some(hold.amount()),
+                ..Charged::default()
+            },
+            holds: VecDeque::from([hold]),
+            unwritten: None,
+        }))
+    }
+
+    /// Settles one response by what the provider reports.
+    pub fn settle(&mut self, report: &Report, heard: Heard) {
+        let Some(hold) = self.holds.pop_front() else {
+            return;
+        };
+        match self.tariff.reported(report, heard) {
+            Some(closing) => self.charge(hold, closing),
+            None => hold.void(self.tariff.nothing()),
+        }
+    }
+
+    /// So many responses are under way.
+    pub fn expect(&mut self, under_way: u32, heard: Heard) {
+        let mut left = under_way;
+        for hold in &mut self.holds {
+            let is_due = left > 0;
+            left = left.saturating_sub(1);
+            match (is_due, hold.expected() > Credits::ZERO) {
+                (true, false) => hold.expect(self.tariff.likely(heard)),
+                (false, true) => hold.expect(Credits::ZERO),
+                _ => {}
+            }
+        }
+    }
+
+    /// Ends the conversation: of its responses so many are under way, which are charged as estimates. What else is held is
+    /// given back.
+    pub fn end(&mut self, under_way: u32, heard: Heard, reason: Estimated) -> Charged {
+        for nth in 0..under_way {
+            let Some(hold) = self.holds.pop_front() else {
+                break;
+            };
+            // What has come is of the first, as far as anybody knows.
+            let output = if nth == 0 { heard.output } else { 0 };
+            let closing = self.tariff.unseen(Heard { output, ..heard }, reason);
+            self.charge(hold, closing);
+        }
+        for hold in self.holds.drain(..) {
+            hold.void(self.tariff.nothing());
+        }
+        self.charged
+    }
+
+    /// Ready when all that is held is on the disk.
+    ///
+    /// # Errors
+    /// The store fails.
+    pub async fn durable(&self) -> Result<(), StoreDown> {
+        for hold in &self.holds {
+            hold.durable().await?;
+        }
+        Ok(())
+    }
+
+    /// For how long something that is held has been seen not to be on the disk; none if all of it is.
+    pub fn unwritten(&mut self) -> Option<Duration> {
+        if self.holds.iter().all(Hold::is_written) {
+            self.unwritten = None;
+            return None;
+        }
+        let since = self.unwritten.get_or_insert_with(Instant::now);
+        Some(since.elapsed())
+    }
+
+    fn charge(&mut self, hold: Hold, closing: Closing) {
+        let cost = tariff::cost(&closing).min(hold.amount());
+        let sum = self.charged.cost.checked_add(cost);
+        self.charged.cost = sum.unwrap_or(Credits::MAX);
+        self.charged.estimated = closing.estimated.or(self.charged.estimated);
+        hold.settle(closing);
+    }
+
+    /// Whether one more hold is within what the conversation may cost.
+    fn is_within(&self) -> bool {
+        let Some(most) = self.most else {
+            return true;
+        };
+        let held = self.holds.iter().map(Hold::amount);
+        let mut all = held.chain([self.next.hold]);
+        let sum = all.try_fold(self.charged.cost, Credits::checked_add);
+        sum.is_some_and(|sum| sum <= most)
+    }
+}
+
+impl Purse for Till {
+    fn take(&mut self) -> Result<(), Stop> {
+        if !self.is_within() {
+            return Err(Stop {
+                code: Code::SpendCapReached,
+                words: "One more response could cost more than Tollgate-Max-Cost or the access key allows for this conversation.",
+            });
+        }
+        let hold = self.ledger.hold(self.next.clone(), &self.caps);
+        self.holds
+            .push_back(hold.map_err(|refused| stop(&refused))?);
+        self.next.attempt = self.next.attempt.saturating_add(1);
+        Ok(())
+    }
+}
+
+fn stop(refused: &Refused) -> Stop {
+    let (code, words) = match refused {
+        Refused::Insufficient { .. } => (
+            Code::InsufficientCredit,
+            "The account has not enough credit available for one more response. Ask the operator for credit.",
+        ),
+        Refused::CapReached { .. } => (
+            Code::SpendCapReached,
+            "One more response could take the access key above what it may spend a day or a month.",
+        ),
+        Refused::Closed => (Code::InsufficientCredit, "The account is closed."),
+        Refused::StoreDown => return Stop::STORE,
+    };
+    Stop { code, words }
+}

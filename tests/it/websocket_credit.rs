@@ -1,0 +1,262 @@
+//! The Realtime API on the gateway's key: held for before each response, and charged by what each says.
+
+use futures_util::SinkExt as _;
+use serde_json::json;
+use tollgate::money::Credits;
+use tollgate::store::RowState;
+
+use crate::support::gateway::gateway;
+use crate::support::websocket::{self as ws, CACHED, Client, DONE, Fake, Message, say};
+use crate::talk::{
+    CACHED_COST, COST, HOLD, TARGET, charged, create, is_ended, lab, next, send, speak,
+};
+
+#[tokio::test]
+async fn each_response_is_charged_exactly_and_has_a_row_of_its_own() {
+    let granted = 3 * HOLD;
+    let lab = lab(granted, |it| it).await;
+    let offered = [("sec-websocket-extensions", "permessage-deflate")];
+    let mut client = lab.open(&offered).await;
+    assert_eq!(lab.fake.last().header("sec-websocket-extensions"), None);
+    for (done, told) in [("done", DONE), ("cached", CACHED)] {
+        let begun = say(&mut client, &create(&format!("created,{done}"))).await;
+        assert!(begun.contains("response.created"), "{begun}");
+        assert_eq!(next(&mut client).await, Message::text(told));
+    }
+    client.close(None).await.expect("closed");
+    while let Some(Ok(_)) = ws::next(&mut client).await {}
+    let rows = lab.rows(3).await;
+    for (nth, row) in rows.iter().enumerate() {
+        assert_eq!(row.held.nanos(), HOLD, "{row:?}");
+        let attempt = i64::try_from(nth + 1).expect("few");
+        assert_eq!(row.attempt, attempt);
+        assert_eq!((row.status, row.surface.as_str()), (Some(101), "realtime"));
+        assert_eq!(row.estimated, None, "{row:?}");
+    }
+    assert_eq!(
+        rows.iter().map(charged).collect::<Vec<_>>(),
+        [COST, CACHED_COST, 0]
+    );
+    assert_eq!(rows[2].state, RowState::Void);
+    lab.is_charged(granted, COST + CACHED_COST).await;
+    let line = &lab.gateway.access_lines(1).await[0];
+    assert_eq!(line["cost_nano"], COST + CACHED_COST, "{line}");
+}
+
+#[tokio::test]
+async fn without_credit_for_one_response_it_is_not_opened() {
+    let lab = lab(HOLD - 1, |it| it).await;
+    let key = format!("Bearer {}", lab.gateway.key());
+    let fields = [("authorization", key.as_str())];
+    let opened = ws::open(lab.gateway.address(), TARGET, &fields).await;
+    let Err(tokio_tungstenite::tungstenite::Error::Http(refused)) = opened else {
+        panic!("it was opened");
+    };
+    assert_eq!(refused.status(), 402);
+    assert!(lab.fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn when_the_credit_ends_the_client_is_told_and_nothing_more_goes_on() {
+    let lab = lab(HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    let asked = create("created,done,created");
+    send(&mut client, &asked).await;
+    next(&mut client).await;
+    assert_eq!(next(&mut client).await, Message::text(DONE));
+    is_ended(&mut client, "insufficient_credit").await;
+    let _ = client.send(Message::text(create("done"))).await;
+    while let Some(Ok(_)) = ws::next(&mut client).await {}
+    assert_eq!(lab.rows(1).await.iter().map(charged).sum::<i64>(), COST);
+    lab.is_charged(HOLD, COST).await;
+    assert_eq!(lab.fake.heard(), [asked]);
+}
+
+#[tokio::test]
+async fn the_limit_of_a_request_is_that_of_the_whole_conversation() {
+    let lab = lab(10 * HOLD, |it| it).await;
+    let most = Credits::from_nanos(HOLD + COST).to_string();
+    let mut client = lab.open(&[("tollgate-max-cost", most.as_str())]).await;
+    for _ in 0..2 {
+        send(&mut client, &create("created,done")).await;
+        next(&mut client).await;
+        assert_eq!(next(&mut client).await, Message::text(DONE));
+    }
+    is_ended(&mut client, "spend_cap_reached").await;
+    lab.rows(2).await;
+    lab.is_charged(10 * HOLD, 2 * COST).await;
+}
+
+#[tokio::test]
+async fn responses_at_one_time_are_each_held_for_before_they_are_asked_for() {
+    let lab = lab(2 * HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    let asked = create("created");
+    for _ in 0..2 {
+        send(&mut client, &asked).await;
+        next(&mut client).await;
+    }
+    send(&mut client, &asked).await;
+    is_ended(&mut client, "insufficient_credit").await;
+    let rows = lab.rows(2).await;
+    for row in &rows {
+        assert_eq!(row.estimated.as_deref(), Some("cut"), "{row:?}");
+        assert!(charged(row) > 0 && charged(row) <= HOLD, "{row:?}");
+    }
+    assert_eq!(lab.fake.heard(), [asked.clone(), asked]);
+    lab.is_charged(2 * HOLD, rows.iter().map(charged).sum())
+        .await;
+}
+
+#[tokio::test]
+async fn a_response_that_the_client_left_is_estimated() {
+    let lab = lab(2 * HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    send(
+        &mut client,
+        &create("created,output_text.delta,output_text.done"),
+    )
+    .await;
+    for _ in 0..3 {
+        next(&mut client).await;
+    }
+    drop(client);
+    let row = lab.rows(1).await.remove(0);
+    assert_eq!(row.estimated.as_deref(), Some("cancelled"));
+    assert_eq!(row.counts.output, 1);
+    assert!(charged(&row) > 0 && charged(&row) <= HOLD, "{row:?}");
+    lab.is_charged(2 * HOLD, charged(&row)).await;
+}
+
+#[tokio::test]
+async fn what_begins_by_itself_is_held_for_and_charged_too() {
+    let lab = lab(2 * HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    for _ in 0..3 {
+        send(&mut client, &speak("created,output_audio.delta,done")).await;
+        for _ in 0..2 {
+            next(&mut client).await;
+        }
+        assert_eq!(next(&mut client).await, Message::text(DONE));
+    }
+    // Two at one time are two holds, and there is credit for one besides what was spent.
+    send(&mut client, &speak("created,created,done,done")).await;
+    for _ in 0..2 {
+        let begun = next(&mut client).await.into_text().expect("text");
+        assert!(begun.contains("response.created"), "{begun}");
+    }
+    is_ended(&mut client, "insufficient_credit").await;
+    let rows = lab.rows(4).await;
+    let costs: Vec<_> = rows.iter().map(charged).collect();
+    assert_eq!(costs[..3], [COST; 3]);
+    assert_eq!(rows[3].estimated.as_deref(), Some("cut"));
+    lab.is_charged(2 * HOLD, costs.iter().sum()).await;
+}
+
+#[tokio::test]
+async fn a_response_that_failed_before_it_said_anything_costs_nothing() {
+    let lab = lab(3 * HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    for asked in [
+        "created,failed",
+        "created,output_audio.delta,failed",
+        "created,untold",
+    ] {
+        send(&mut client, &create(asked)).await;
+        for _ in asked.split(',') {
+            next(&mut client).await;
+        }
+    }
+    client.close(None).await.expect("closed");
+    let rows = lab.rows(4).await;
+    assert_eq!(rows[0].state, RowState::Void, "nothing was served");
+    for row in &rows[1..3] {
+        assert_eq!(row.estimated.as_deref(), Some("unsent"), "{row:?}");
+        assert!(charged(row) > 0, "{row:?}");
+    }
+    assert_eq!(rows[1].counts.output, 1);
+    assert_eq!(rows[3].state, RowState::Void);
+    let cost = rows.iter().map(charged).sum();
+    lab.is_charged(3 * HOLD, cost).await;
+}
+
+#[tokio::test]
+async fn however_many_talk_at_one_time_the_balance_is_never_below_zero() {
+    let granted = 4 * HOLD + 7 * COST;
+    let lab = lab(granted, |it| it).await;
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        clients.push(lab.open(&[]).await);
+    }
+    // How many responses were done, and whether there was no credit for one more.
+    let talk = async |mut client: Client| {
+        for done in 0..5 {
+            let _ = client.send(Message::text(create("created,done"))).await;
+            if !says(&mut client, "response.created").await {
+                return (done, true);
+            }
+            assert_eq!(next(&mut client).await, Message::text(DONE));
+        }
+        let _ = client.close(None).await;
+        (5, says(&mut client, "insufficient_credit").await)
+    };
+    let talking = clients.into_iter().map(talk);
+    let ended = futures_util::future::join_all(talking).await;
+    let done: usize = ended.iter().map(|(done, _)| done).sum();
+    let poor = ended.iter().filter(|(_, poor)| *poor).count();
+    assert!(poor > 0, "{ended:?}");
+    // Whoever had credit for one more has a hold that is void.
+    lab.rows(done + 4 - poor).await;
+    let spent = i64::try_from(done).expect("few") * COST;
+    lab.is_charged(granted, spent).await;
+}
+
+/// Whether the next message says that.
+async fn says(client: &mut Client, what: &str) -> bool {
+    match ws::next(client).await {
+        Some(Ok(Message::Text(text))) => text.contains(what),
+        _ => false,
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_price_or_asks_for_another_kind_of_session_is_not_opened() {
+    let fake = Fake::start().await;
+    let file = json!({
+        "provider": "one", "preset": "openai-compatible", "base_url": fake.base_url(), "rank": 2000,
+        "surfaces": {"realtime": {"path": "/realtime"}},
+        "models": {
+            "silent": {"context": 1000, "max_output": 100, "price": {"input": "1", "output": "2"}},
+            "endless": {"context": 1000, "price": {"input": "1", "output": "2", "audio_input": "3", "audio_output": "5"}},
+            "m": {"context": 1000, "max_output": 100, "price": {"input": "1", "output": "2", "audio_input": "3", "audio_output": "5"}},
+        },
+    });
+    let gateway = gateway()
+        .catalog("one", file)
+        .credentials("one", 1)
+        .prepaid("default", "100")
+        .start()
+        .await;
+    let key = format!("Bearer {}", gateway.key());
+    for (query, code) in [
+        ("model=one:silent", "model_not_priced"),
+        ("model=one:unknown", "model_not_priced"),
+        ("model=one:endless", "not_on_gateway_credential"),
+        (
+            "model=one:m&intent=transcription",
+            "not_on_gateway_credential",
+        ),
+    ] {
+        let target = format!("/v1/realtime?{query}");
+        let fields = [("authorization", key.as_str())];
+        let opened = ws::open(gateway.address(), &target, &fields).await;
+        let Err(tokio_tungstenite::tungstenite::Error::Http(refused)) = opened else {
+            panic!("{query} was opened");
+        };
+        assert_eq!(refused.status(), 403, "{query}");
+        let body =
+            String::from_utf8_lossy(refused.body().as_deref().unwrap_or_default()).into_owned();
+        assert!(body.contains(code), "{query}: {body}");
+    }
+    assert!(fake.seen().is_empty());
+}
