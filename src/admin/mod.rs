@@ -7,6 +7,7 @@ mod body;
 mod drain;
 mod fault;
 mod guard;
+mod levels;
 mod openapi;
 mod operation;
 mod page;

@@ -5,7 +5,7 @@ use super::answer::Answer;
 use super::fault::{Code, Fault};
 use super::openapi::{Schemas, Shape};
 use super::operation::Handled;
-use super::{api, drain, process, versions};
+use super::{api, drain, levels, process, versions};
 use pingora::protocols::http::ServerSession;
 
 /// A method of HTTP that is served here. `HEAD` is served as `GET`.
@@ -15,6 +15,8 @@ pub enum Verb {
     Get,
     /// Makes or does.
     Post,
+    /// Puts another in its place.
+    Put,
     /// Changes.
     Patch,
     /// Removes.
@@ -28,6 +30,7 @@ impl Verb {
         match self {
             Self::Get => "GET",
             Self::Post => "POST",
+            Self::Put => "PUT",
             Self::Patch => "PATCH",
             Self::Delete => "DELETE",
         }
@@ -91,6 +94,7 @@ pub struct Row {
 /// Everything that is served, in the order in which it is documented.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     let ours = process::ROWS.iter().chain(drain::ROWS);
+    let ours = ours.chain(levels::ROWS);
     ours.chain(versions::ROWS).chain(api::ROWS)
 }
 

@@ -66,23 +66,32 @@ impl Gateway {
     /// # Errors
     /// Why there was no answer, for people.
     pub fn ask(&self, method: &str, target: &str) -> Result<Answer, Vec<String>> {
+        self.tell(method, target, "")
+    }
+
+    /// As [`Self::ask`], with a body of JSON; none where it is empty.
+    ///
+    /// # Errors
+    /// Why there was no answer, for people.
+    pub fn tell(&self, method: &str, target: &str, body: &str) -> Result<Answer, Vec<String>> {
+        let request = Request {
+            method,
+            target,
+            body,
+        };
         let admin = self.address()?;
         let token = admin.token.as_ref().map(SecretRef::resolve).transpose();
         let token = token.map_err(|error| vec![error.to_string()])?;
         let asked = match &admin.address {
-            AdminAddress::Tcp(address) => exchange(
-                connect(*address),
-                &address.to_string(),
-                method,
-                target,
-                token,
-            ),
+            AdminAddress::Tcp(address) => {
+                exchange(connect(*address), &address.to_string(), &request, token)
+            }
             AdminAddress::Unix(path) => {
                 let connected = UnixStream::connect(path).and_then(|socket| {
                     socket.set_read_timeout(Some(PATIENCE))?;
                     Ok(socket)
                 });
-                exchange(connected, "localhost", method, target, token)
+                exchange(connected, "localhost", &request, token)
             }
         };
         asked.map_err(|error| {
@@ -148,22 +157,38 @@ fn connect(address: std::net::SocketAddr) -> io::Result<TcpStream> {
     Ok(socket)
 }
 
+/// What is asked.
+struct Request<'a> {
+    method: &'a str,
+    target: &'a str,
+    body: &'a str,
+}
+
 /// One request and its answer, on a connection that ends with it.
 fn exchange(
     socket: io::Result<impl Read + Write>,
     host: &str,
-    method: &str,
-    target: &str,
+    request: &Request<'_>,
     token: Option<Secret>,
 ) -> io::Result<Answer> {
     let mut socket = socket?;
+    let Request {
+        method,
+        target,
+        body,
+    } = request;
     let mut request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\nConnection: close\r\n"
+        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nConnection: close\r\n",
+        body.len()
     );
+    if !body.is_empty() {
+        request.push_str("Content-Type: application/json\r\n");
+    }
     if let Some(token) = token {
         request.push_str(&format!("Authorization: Bearer {}\r\n", token.expose()));
     }
     request.push_str("\r\n");
+    request.push_str(body);
     socket.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
     socket.take(ANSWER_MAX).read_to_end(&mut answer)?;

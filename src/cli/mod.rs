@@ -7,6 +7,7 @@ pub mod check;
 pub mod credit;
 pub mod explain;
 pub mod keys;
+pub mod levels;
 mod limits;
 pub mod manual;
 pub mod models;
@@ -25,11 +26,13 @@ pub mod usage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 use jiff::Timestamp;
 
 use crate::dev;
+use crate::log::logger;
 
 /// An AI gateway: one access key for every provider.
 #[derive(Debug, Parser)]
@@ -44,6 +47,9 @@ const DEFAULT_CONFIG: &str = "/etc/tollgate/tollgate.toml";
 
 /// Where something has got worse, or would be refused: the answer is given, and a script can go by it.
 const WORSE: u8 = 2;
+
+/// How long the process waits at its end for whoever reads what it told.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
@@ -72,6 +78,11 @@ enum Command {
     Status(status::Options),
     /// Have load balancers send requests elsewhere (/readyz says 503), while those that come are served
     Drain(running::DrainOptions),
+    /// Look at the log of the running gateway, and have it tell more or less
+    Log {
+        #[command(subcommand)]
+        command: levels::LogCommand,
+    },
     /// Print what a shell needs to complete commands and options
     Completions(manual::CompletionsOptions),
     /// Write the man pages, one a command
@@ -141,6 +152,7 @@ pub fn run() -> ExitCode {
         Command::Reload(gateway) => running::reload(&gateway).map(good),
         Command::Status(options) => status::run(&options, out).map(worse),
         Command::Drain(options) => running::drain(&options).map(good),
+        Command::Log { command } => levels::run(&command, out).map(good),
         Command::Completions(options) => manual::completions(&options, out).map(good),
         Command::Man(options) => manual::man(&options).map(good),
         Command::Dev(options) => dev::run(&options).map(good),
@@ -174,6 +186,7 @@ pub fn run() -> ExitCode {
             .map(worse)
         }
     };
+    logger::flush(LAST_LINES);
     match done {
         Ok(code) => code,
         Err(problems) => {

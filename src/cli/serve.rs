@@ -16,7 +16,13 @@ use crate::store::Store;
 /// Every problem that keeps it from starting.
 pub fn serve(path: &Path) -> Result<(), Vec<String>> {
     let config = configuration(path)?;
-    logger::init(config.log.level);
+    let told = logger::Settings {
+        level: config.log.level,
+        format: config.log.format,
+        target: config.log.errors.clone(),
+        queue: config.log.queue,
+    };
+    logger::init(&told).map_err(|error| vec![format!("log.errors: {error}")])?;
     let path = path.to_owned();
     let seen = Seen::default();
     let running = server::start(Box::new(move || load_again(&path, &seen)))?;

@@ -31,6 +31,7 @@ use std::time::Duration;
 use ::log::LevelFilter;
 
 use crate::log::access::Target;
+use crate::log::{Format, PENDING_MAX};
 use crate::secret::SecretRef;
 
 pub use byok::Byok;
@@ -204,8 +205,14 @@ pub enum FailoverMode {
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// How much of our own doings is told on standard error.
+    /// How much of our own doings is told.
     pub level: LevelFilter,
+    /// The form of lines, of both logs.
+    pub format: Format,
+    /// Where our own doings are told.
+    pub errors: Target,
+    /// How many bytes of each log wait at the most for who reads it.
+    pub queue: usize,
     /// Where the line of each request goes.
     pub access: Target,
 }
@@ -444,6 +451,9 @@ impl Default for Log {
     fn default() -> Self {
         Self {
             level: LevelFilter::Info,
+            format: Format::Json,
+            errors: Target::Stderr,
+            queue: PENDING_MAX,
             access: Target::Stdout,
         }
     }

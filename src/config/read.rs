@@ -22,6 +22,7 @@ use super::{
     Admin, AdminAddress, CatalogFiles, Config, Dns, Failover, FailoverMode, Health, Limits, Listen,
     Log, Problem, Provider, Server, Store, Timeouts, Tls, Upstream, cores,
 };
+use crate::log::Format;
 use crate::log::access::Target;
 use crate::secret::SecretRef;
 
@@ -70,6 +71,8 @@ const LOOK_UP: RangeInclusive<Duration> = MILLISECOND..=MINUTE;
 const DNS_SERVERS_MAX: usize = 8;
 /// Less tells nothing apart; more than a session's beginning is none.
 const AFFINITY_BODY: RangeInclusive<u64> = 16..=64 * KIB;
+/// A line has up to 5 KiB; more than this is a place to store things.
+const LOG_QUEUE: RangeInclusive<u64> = 64 * KIB..=GIB;
 /// A list of models is not worth more than a request each second.
 const DISCOVER: RangeInclusive<Duration> = SECOND..=DAY;
 /// The kernel's own limit is 127.
@@ -297,18 +300,29 @@ impl Reader<'_> {
                 ("trace", LevelFilter::Trace),
             ],
         );
-        let access = section
-            .get("access")
-            .and_then(|value| value.text())
-            .map(|text| match text {
+        let format = section.word(
+            "format",
+            &[("json", Format::Json), ("logfmt", Format::Logfmt)],
+        );
+        let target = |name| {
+            let text = section.get(name)?.text()?;
+            Some(match text {
                 "off" => Target::Off,
                 "stdout" => Target::Stdout,
                 "stderr" => Target::Stderr,
                 path => Target::File(self.folder.join(path)),
-            });
+            })
+        };
+        let (errors, access) = (target("errors"), target("access"));
+        let queue = section.size("queue", LOG_QUEUE);
         section.finish();
         Log {
             level: level.unwrap_or(default.level),
+            format: format.unwrap_or(default.format),
+            errors: errors.unwrap_or(default.errors),
+            queue: queue
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .unwrap_or(default.queue),
             access: access.unwrap_or(default.access),
         }
     }

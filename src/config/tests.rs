@@ -420,7 +420,10 @@ discover = "5m"
 body = "1MiB"
 [log]
 level = "warn"
+format = "logfmt"
+errors = "error.log"
 access = "access.log"
+queue = "64KiB"
 [upstream]
 h2_ping = "0"
 ca_file = "ca.pem"
@@ -491,7 +494,10 @@ fn sections_are_read_as_written() {
         config.log,
         Log {
             level: LevelFilter::Warn,
-            access
+            format: Format::Logfmt,
+            errors: Target::File("error.log".into()),
+            access,
+            queue: 64 << 10,
         }
     );
     assert_eq!(config.upstream.h2_ping, None);

@@ -64,7 +64,7 @@ pub struct Options {
 /// # Errors
 /// Every problem that keeps it from starting.
 pub fn run(options: &Options) -> Result<(), Vec<String>> {
-    logger::init(::log::LevelFilter::Info);
+    logger::init(&logger::Settings::default()).map_err(|error| vec![error.to_string()])?;
     let key = access_key(&options.data)?;
     let master = master_key(&options.data).map_err(|error| vec![error.to_string()])?;
     if !options.admin.ip().is_loopback() {

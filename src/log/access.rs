@@ -1,4 +1,4 @@
-//! The access log: one line a request, JSON, without bodies, secrets and query strings. Recording a line copies it into
+//! The access log: one line a request, without bodies, secrets and query strings. Recording a line copies it into
 //! memory and never waits for the file or pipe it goes to; a thread writes what has gathered. When that cannot keep up,
 //! lines are dropped and counted. Absent: rotation (see [`AccessLog::reopen`]) and any choice of members.
 
@@ -9,8 +9,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::clock::Clock;
+use super::format::Format;
 use super::line;
-use super::spool::{Sink, Spool};
+use super::spool::{Log, PENDING_MAX, Sink, Spool};
 use crate::usage::Usage;
 
 /// Where the lines go.
@@ -52,6 +53,8 @@ pub struct Entry<'a> {
     pub model: Option<&'a str>,
     /// The provider that answered.
     pub provider: Option<&'a str>,
+    /// The name of its endpoint that did.
+    pub endpoint: Option<&'a str>,
     /// That provider's model id.
     pub upstream_model: Option<&'a str>,
     /// The source of the credential: `gateway`, `byok`, `request`.
@@ -62,6 +65,8 @@ pub struct Entry<'a> {
     pub code: Option<&'a str>,
     /// The attempts, as in `Tollgate-Attempts`.
     pub attempts: Option<&'a str>,
+    /// The edits, as in `Tollgate-Edits`.
+    pub edits: Option<&'a str>,
     /// Whether the response was streamed.
     pub stream: bool,
     /// Bytes of the request body.
@@ -74,8 +79,12 @@ pub struct Entry<'a> {
     pub cost: Option<Cost>,
     /// From the first byte of the request to the last of the response.
     pub duration: Duration,
+    /// What of it the request waited for its turn.
+    pub queue: Option<Duration>,
     /// What of it the provider took.
     pub upstream: Option<Duration>,
+    /// From the beginning of the attempt that answered to its response header.
+    pub first_byte: Option<Duration>,
     /// What of it the gateway took before the request went on.
     pub overhead: Option<Duration>,
     /// Version of the catalog that the request was served from.
@@ -107,22 +116,20 @@ thread_local! {
 /// The access log. Dropping it writes what is left, for two seconds at the most.
 pub struct AccessLog {
     spool: Option<Spool>,
+    format: Format,
 }
 
 impl AccessLog {
-    /// Opens `target` and starts the thread that writes to it.
+    /// Opens `target` and starts the thread that writes to it, for which at most `queue` bytes wait.
     ///
     /// # Errors
     /// The file cannot be opened, or the thread not be started.
-    pub fn open(target: &Target) -> io::Result<Self> {
-        let sink = match target {
-            Target::Off => return Ok(Self { spool: None }),
-            Target::Stdout => Sink::writer(io::stdout()),
-            Target::Stderr => Sink::writer(io::stderr()),
-            Target::File(path) => Sink::file(path)?,
-        };
+    pub fn open(target: &Target, format: Format, queue: usize) -> io::Result<Self> {
+        let sink = Sink::open(target)?;
+        let spool = sink.map(|sink| Spool::start(Log::Access, sink, queue));
         Ok(Self {
-            spool: Some(Spool::start(sink)?),
+            spool: spool.transpose()?,
+            format,
         })
     }
 
@@ -130,9 +137,14 @@ impl AccessLog {
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn to_writer(writer: impl io::Write + Send + 'static) -> io::Result<Self> {
+    pub fn to_writer(writer: impl io::Write + Send + 'static, format: Format) -> io::Result<Self> {
         Ok(Self {
-            spool: Some(Spool::start(Sink::writer(writer))?),
+            spool: Some(Spool::start(
+                Log::Access,
+                Sink::writer(writer),
+                PENDING_MAX,
+            )?),
+            format,
         })
     }
 
@@ -142,7 +154,7 @@ impl AccessLog {
         let recorded = SCRATCH.try_with(|scratch| {
             let Scratch { line, clock } = &mut *scratch.borrow_mut();
             line.clear();
-            line::write(line, clock, entry);
+            line::write(line, self.format, clock, entry);
             spool.push(line);
         });
         if recorded.is_err() {
@@ -212,7 +224,8 @@ mod tests {
     fn every_line_recorded_is_in_the_file_once_the_log_is_dropped() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("access.log");
-        let log = AccessLog::open(&Target::File(path.clone())).expect("opens");
+        let log =
+            AccessLog::open(&Target::File(path.clone()), Format::Json, PENDING_MAX).expect("opens");
         let expected: Vec<_> = (0..1_000).map(|n| n.to_string()).collect();
         for id in &expected {
             log.record(&entry(id));
@@ -225,7 +238,9 @@ mod tests {
     fn lines_of_many_threads_are_whole_and_none_is_lost() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("access.log");
-        let log = Arc::new(AccessLog::open(&Target::File(path.clone())).expect("opens"));
+        let log = Arc::new(
+            AccessLog::open(&Target::File(path.clone()), Format::Json, PENDING_MAX).expect("opens"),
+        );
         let threads: Vec<_> = (0..4)
             .map(|thread| {
                 let log = Arc::clone(&log);
@@ -253,7 +268,8 @@ mod tests {
             folder.path().join("access.log"),
             folder.path().join("access.log.1"),
         );
-        let log = AccessLog::open(&Target::File(path.clone())).expect("opens");
+        let log =
+            AccessLog::open(&Target::File(path.clone()), Format::Json, PENDING_MAX).expect("opens");
         log.record(&entry("before"));
         fs::rename(&path, &old).expect("renamed");
         log.reopen();
@@ -269,7 +285,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (inner, moved) = (folder.path().join("logs"), folder.path().join("moved"));
         fs::create_dir(&inner).expect("made");
-        let log = AccessLog::open(&Target::File(inner.join("access.log"))).expect("opens");
+        let log = AccessLog::open(
+            &Target::File(inner.join("access.log")),
+            Format::Json,
+            PENDING_MAX,
+        )
+        .expect("opens");
         fs::rename(&inner, &moved).expect("renamed");
         log.reopen();
         log.record(&entry("kept"));
@@ -285,7 +306,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let target = Target::File(folder.path().join("access.log"));
         for id in ["first", "second"] {
-            AccessLog::open(&target).expect("opens").record(&entry(id));
+            AccessLog::open(&target, Format::Json, PENDING_MAX)
+                .expect("opens")
+                .record(&entry(id));
         }
         let text = fs::read_to_string(folder.path().join("access.log")).expect("there");
         assert_eq!(ids(&text), ["first", "second"]);
@@ -311,7 +334,8 @@ mod tests {
     #[test]
     fn a_stuck_target_costs_lines_and_no_time() {
         let barrier = Arc::new(Barrier::new(2));
-        let log = AccessLog::to_writer(Stuck(Arc::clone(&barrier), false)).expect("starts");
+        let log =
+            AccessLog::to_writer(Stuck(Arc::clone(&barrier), false), Format::Json).expect("starts");
         log.record(&entry("stuck"));
         barrier.wait(); // the writer is in its first write, and stays there
         let model = "m".repeat(256);
@@ -346,7 +370,7 @@ mod tests {
 
     #[test]
     fn lines_that_the_target_refuses_are_counted() {
-        let log = AccessLog::to_writer(Full).expect("starts");
+        let log = AccessLog::to_writer(Full, Format::Json).expect("starts");
         for _ in 0..3 {
             log.record(&entry("lost"));
         }
@@ -356,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_log_that_is_off_takes_everything_and_keeps_nothing() {
-        let log = AccessLog::open(&Target::Off).expect("opens");
+        let log = AccessLog::open(&Target::Off, Format::Json, PENDING_MAX).expect("opens");
         log.record(&entry("x"));
         log.reopen();
         assert!(!log.is_on() && log.flush(Duration::ZERO) && log.dropped() == 0);
@@ -365,6 +389,13 @@ mod tests {
     #[test]
     fn a_file_that_cannot_be_opened_is_an_error_at_once() {
         let folder = tempfile::tempdir().expect("a folder");
-        assert!(AccessLog::open(&Target::File(folder.path().join("none/access.log"))).is_err());
+        assert!(
+            AccessLog::open(
+                &Target::File(folder.path().join("none/access.log")),
+                Format::Json,
+                PENDING_MAX
+            )
+            .is_err()
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! One request as one line of JSON. Appends to a buffer that is used again, and allocates nothing once that has grown.
-//! Members without a value are left out.
+//! One request as one line. Appends to a buffer that is used again, and allocates nothing once that has grown. Members
+//! without a value are left out. `docs/logs.md` lists them: a test below holds it to that.
 
 use std::io::Write;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::access::{Cost, Entry};
 use super::clock::Clock;
-use super::json;
+use super::format::{Format, Line};
 use crate::usage::Usage;
 
 /// Bytes of a path, of a list of attempts, and of any other text that a client or a provider has a say in. What is
@@ -17,28 +17,26 @@ const ATTEMPTS_MAX: usize = 2_048;
 const TEXT_MAX: usize = 256;
 
 /// Appends the line of `entry`, its line break included.
-pub(super) fn write(out: &mut Vec<u8>, clock: &mut Clock, entry: &Entry<'_>) {
-    out.extend_from_slice(b"{\"time\":\"");
-    clock.write(entry.time_ms, out);
-    out.push(b'"');
-    caller(out, entry);
-    target(out, entry);
-    outcome(out, entry);
-    out.extend_from_slice(b"}\n");
+pub(super) fn write(out: &mut Vec<u8>, format: Format, clock: &mut Clock, entry: &Entry<'_>) {
+    let mut line = Line::begin(out, format);
+    line.time(clock, entry.time_ms);
+    caller(&mut line, entry);
+    target(&mut line, entry);
+    outcome(&mut line, entry);
+    times(&mut line, entry);
+    line.end();
 }
 
-fn caller(out: &mut Vec<u8>, entry: &Entry<'_>) {
-    plain(out, ",\"request_id\":\"", entry.request_id);
-    optional(out, ",\"client_request_id\":", entry.client_request_id);
+fn caller(line: &mut Line<'_>, entry: &Entry<'_>) {
+    line.plain("request_id", entry.request_id);
+    optional(line, "client_request_id", entry.client_request_id);
     if let Some(client) = entry.client {
-        out.extend_from_slice(b",\"client\":\"");
-        address(out, client);
-        out.push(b'"');
+        line.quoted("client", |out| address(out, client));
     }
     if let Some(key) = entry.key_id {
-        plain(out, ",\"key\":\"", key);
+        line.plain("key", key);
     }
-    optional(out, ",\"account\":", entry.account);
+    optional(line, "account", entry.account);
 }
 
 /// An address has nothing to escape. Formatting costs as much as half a line, so the common kind goes without.
@@ -56,111 +54,102 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-fn target(out: &mut Vec<u8>, entry: &Entry<'_>) {
+fn target(line: &mut Line<'_>, entry: &Entry<'_>) {
     let path = entry.path.split(['?', '#']).next().unwrap_or_default();
-    text(out, ",\"method\":", entry.method, TEXT_MAX);
-    text(out, ",\"path\":", path, PATH_MAX);
+    text(line, "method", entry.method, TEXT_MAX);
+    text(line, "path", path, PATH_MAX);
     if let Some(surface) = entry.surface {
-        plain(out, ",\"surface\":\"", surface);
+        line.plain("surface", surface);
     }
-    optional(out, ",\"model\":", entry.model);
-    optional(out, ",\"provider\":", entry.provider);
-    optional(out, ",\"upstream_model\":", entry.upstream_model);
+    optional(line, "model", entry.model);
+    optional(line, "provider", entry.provider);
+    optional(line, "endpoint", entry.endpoint);
+    optional(line, "upstream_model", entry.upstream_model);
     if let Some(credential) = entry.credential {
-        plain(out, ",\"credential\":\"", credential);
+        line.plain("credential", credential);
     }
 }
 
-fn outcome(out: &mut Vec<u8>, entry: &Entry<'_>) {
-    number(out, ",\"status\":", entry.status);
-    optional(out, ",\"code\":", entry.code);
+fn outcome(line: &mut Line<'_>, entry: &Entry<'_>) {
+    line.number("status", entry.status);
+    optional(line, "code", entry.code);
     if let Some(attempts) = entry.attempts {
-        text(out, ",\"attempts\":", attempts, ATTEMPTS_MAX);
+        text(line, "attempts", attempts, ATTEMPTS_MAX);
     }
-    out.extend_from_slice(if entry.stream {
-        b",\"stream\":true"
-    } else {
-        b",\"stream\":false"
-    });
-    number(out, ",\"bytes_in\":", entry.bytes_in);
-    number(out, ",\"bytes_out\":", entry.bytes_out);
+    optional(line, "edits", entry.edits);
+    line.flag("stream", entry.stream);
+    line.number("bytes_in", entry.bytes_in);
+    line.number("bytes_out", entry.bytes_out);
     if let Some((word, usage)) = &entry.usage {
-        used(out, word, usage);
+        used(line, word, usage);
     }
     if let Some(cost) = &entry.cost {
-        charged(out, cost);
+        charged(line, cost);
     }
-    milliseconds(out, ",\"duration_ms\":", entry.duration);
+}
+
+/// How long it took, and what of it was whose.
+fn times(line: &mut Line<'_>, entry: &Entry<'_>) {
+    line.milliseconds("duration_ms", micros(entry.duration));
+    if let Some(queue) = entry.queue {
+        line.milliseconds("queue_ms", micros(queue));
+    }
     if let Some(upstream) = entry.upstream {
-        milliseconds(out, ",\"upstream_ms\":", upstream);
+        line.milliseconds("upstream_ms", micros(upstream));
+    }
+    if let Some(first_byte) = entry.first_byte {
+        line.milliseconds("upstream_first_byte_ms", micros(first_byte));
     }
     if let Some(overhead) = entry.overhead {
-        number(out, ",\"overhead_us\":", micros(overhead));
+        line.number("overhead_us", micros(overhead));
     }
     if let Some(catalog) = entry.catalog {
-        plain(out, ",\"catalog\":\"", catalog);
+        line.plain("catalog", catalog);
     }
 }
 
 /// What it has cost.
-fn charged(out: &mut Vec<u8>, cost: &Cost) {
-    number(out, ",\"cost_nano\":", cost.charged);
+fn charged(line: &mut Line<'_>, cost: &Cost) {
+    line.number("cost_nano", cost.charged);
     if let Some(held) = cost.held {
-        number(out, ",\"hold_nano\":", held);
+        line.number("hold_nano", held);
     }
     if let Some(reason) = cost.estimated {
-        plain(out, ",\"estimated\":\"", reason);
+        line.plain("estimated", reason);
     }
 }
 
 /// What was used. Counts of parts that are none are left out.
-fn used(out: &mut Vec<u8>, word: &str, usage: &Usage) {
-    plain(out, ",\"usage\":\"", word);
-    number(out, ",\"tokens_in\":", usage.input);
-    number(out, ",\"tokens_out\":", usage.output);
+fn used(line: &mut Line<'_>, word: &str, usage: &Usage) {
+    line.plain("usage", word);
+    line.number("tokens_in", usage.input);
+    line.number("tokens_out", usage.output);
     for (name, count) in [
-        (",\"tokens_cached\":", usage.cached),
-        (",\"tokens_cache_write\":", usage.cache_write),
-        (",\"tokens_cache_write_1h\":", usage.cache_write_1h),
-        (",\"tokens_reasoning\":", usage.reasoning),
+        ("tokens_cached", usage.cached),
+        ("tokens_cache_write", usage.cache_write),
+        ("tokens_cache_write_1h", usage.cache_write_1h),
+        ("tokens_cache_write_12h", usage.cache_write_12h),
+        ("tokens_audio_in", usage.audio_input),
+        ("tokens_image_in", usage.image_input),
+        ("tokens_reasoning", usage.reasoning),
+        ("tokens_audio_out", usage.audio_output),
+        ("tokens_image_out", usage.image_output),
+        ("searches", usage.searches),
     ] {
         if count > 0 {
-            number(out, name, count);
+            line.number(name, count);
         }
     }
 }
 
-/// A text made of our own letters, in which nothing has to be escaped.
-fn plain(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(value.as_bytes());
-    out.push(b'"');
-}
-
-fn optional(out: &mut Vec<u8>, name: &str, value: Option<&str>) {
+fn optional(line: &mut Line<'_>, name: &str, value: Option<&str>) {
     if let Some(value) = value {
-        text(out, name, value, TEXT_MAX);
+        text(line, name, value, TEXT_MAX);
     }
 }
 
-fn text(out: &mut Vec<u8>, name: &str, value: &str, bytes_max: usize) {
-    out.extend_from_slice(name.as_bytes());
-    json::string(out, &value[..value.floor_char_boundary(bytes_max)]);
-}
-
-fn number(out: &mut Vec<u8>, name: &str, value: impl itoa::Integer) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-/// Milliseconds with three decimals: most answers of our own take less than one.
-fn milliseconds(out: &mut Vec<u8>, name: &str, value: Duration) {
-    let micros = micros(value);
-    number(out, name, micros / 1_000);
-    out.push(b'.');
-    for power in [100, 10, 1] {
-        out.push(b'0' + u8::try_from(micros / power % 10).unwrap_or(0));
-    }
+fn text(line: &mut Line<'_>, name: &str, value: &str, bytes_max: usize) {
+    line.text(name, &value[..value.floor_char_boundary(bytes_max)]);
 }
 
 fn micros(value: Duration) -> u64 {
@@ -178,7 +167,7 @@ mod tests {
 
     fn written(entry: &Entry<'_>) -> String {
         let mut out = Vec::new();
-        write(&mut out, &mut Clock::new(), entry);
+        write(&mut out, Format::Json, &mut Clock::new(), entry);
         String::from_utf8(out).expect("UTF-8")
     }
 
@@ -195,11 +184,13 @@ mod tests {
             surface: Some("chat"),
             model: Some("gpt-4o"),
             provider: Some("openai"),
+            endpoint: Some("eu"),
             upstream_model: Some("gpt-4o-2024-08-06"),
             credential: Some("gateway"),
             status: 200,
             code: None,
             attempts: Some("openai:gpt-4o;ok;812"),
+            edits: Some("E1, E3"),
             stream: true,
             bytes_in: 1_024,
             bytes_out: 18_446_744_073_709_551_615,
@@ -218,7 +209,9 @@ mod tests {
                 estimated: Some("cut"),
             }),
             duration: Duration::from_micros(815_042),
+            queue: Some(Duration::from_micros(1_500)),
             upstream: Some(Duration::from_micros(7)),
+            first_byte: Some(Duration::from_micros(5)),
             overhead: Some(Duration::from_micros(61)),
             catalog: Some("c0ffee"),
         }
@@ -230,14 +223,63 @@ mod tests {
             written(&full()),
             "{\"time\":\"2026-11-23T06:03:41.250Z\",\"request_id\":\"req_1\",\"client_request_id\":\"mine \\\"7\\\"\",\
              \"client\":\"127.0.0.1\",\"key\":\"k1\",\"account\":\"acme\",\"method\":\"POST\",\
-             \"path\":\"/v1/chat/completions\",\"surface\":\"chat\",\"model\":\"gpt-4o\",\"provider\":\"openai\",\
+             \"path\":\"/v1/chat/completions\",\"surface\":\"chat\",\"model\":\"gpt-4o\",\"provider\":\"openai\",\"endpoint\":\"eu\",\
              \"upstream_model\":\"gpt-4o-2024-08-06\",\"credential\":\"gateway\",\"status\":200,\
-             \"attempts\":\"openai:gpt-4o;ok;812\",\"stream\":true,\"bytes_in\":1024,\
+             \"attempts\":\"openai:gpt-4o;ok;812\",\"edits\":\"E1, E3\",\"stream\":true,\"bytes_in\":1024,\
              \"bytes_out\":18446744073709551615,\"usage\":\"reported\",\"tokens_in\":30,\"tokens_out\":5,\
              \"tokens_cached\":10,\"cost_nano\":14500,\"hold_nano\":1234567,\"estimated\":\"cut\",\
-             \"duration_ms\":815.042,\"upstream_ms\":0.007,\"overhead_us\":61,\
+             \"duration_ms\":815.042,\"queue_ms\":1.500,\"upstream_ms\":0.007,\"upstream_first_byte_ms\":0.005,\"overhead_us\":61,\
              \"catalog\":\"c0ffee\"}\n"
         );
+    }
+
+    /// The fields that the documentation lists, in its order.
+    fn documented() -> Vec<&'static str> {
+        let page = include_str!("../../docs/logs.md");
+        let (_, section) = page.split_once("## The access log").expect("a section");
+        let (section, _) = section.split_once("\n## ").expect("its end");
+        let field = |row: &'static str| row.strip_prefix("| `")?.split('`').next();
+        section.lines().filter_map(field).collect()
+    }
+
+    #[test]
+    fn the_documentation_lists_the_fields_that_are_written_and_no_other() {
+        let everything = Entry {
+            code: Some("all_candidates_failed"),
+            usage: Some((
+                "reported",
+                Usage {
+                    input: 1,
+                    cached: 1,
+                    cache_write: 1,
+                    cache_write_1h: 1,
+                    cache_write_12h: 1,
+                    audio_input: 1,
+                    image_input: 1,
+                    output: 1,
+                    reasoning: 1,
+                    audio_output: 1,
+                    image_output: 1,
+                    searches: 1,
+                    tier: crate::usage::Tier::default(),
+                    us: true,
+                },
+            )),
+            ..full()
+        };
+        let mut out = Vec::new();
+        write(&mut out, Format::Logfmt, &mut Clock::new(), &everything);
+        let line = String::from_utf8(out).expect("UTF-8");
+        // No value of this line has both a blank and a `=` behind it.
+        let names = line.split(' ').filter_map(|word| word.split_once('='));
+        let names: Vec<_> = names.map(|(name, _)| name).collect();
+        assert_eq!(names, documented());
+        let json: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(&written(&everything)).expect("JSON");
+        let mut sorted = names;
+        sorted.sort_unstable();
+        let written: Vec<_> = json.keys().map(String::as_str).collect();
+        assert_eq!(written, sorted);
     }
 
     #[test]

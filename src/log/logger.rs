@@ -1,20 +1,28 @@
-//! Diagnostics: the `log` facade as JSON lines on standard error. Libraries are heard from `warn` on only, whatever the
-//! level: below it Pingora prints request headers, credentials among them. Query strings are cut out of every message,
-//! since Pingora's error lines quote request targets, and a target may hold `?key=`; and so are the bytes that it quotes
-//! of a message it could not read.
+//! Diagnostics: the `log` facade as lines on standard error or in a file, by a thread of their own: who has something to
+//! tell never waits for who reads it. When the reader is too slow, lines are dropped and counted.
+//!
+//! Libraries are heard from `warn` on only, whatever the level: below it Pingora prints request headers, credentials among
+//! them. Query strings are cut out of every message, since Pingora's error lines quote request targets, and a target may
+//! hold `?key=`; and so are the bytes that it quotes of a message it could not read.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::io;
+use std::panic;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use ::log::{LevelFilter, Record};
-use env_logger::{Builder, Target};
+use ::log::{Level, LevelFilter, Log, Metadata, Record};
+use arc_swap::ArcSwap;
 use jiff::Timestamp;
 
+use super::access::Target;
 use super::clock::Clock;
-use super::json;
+use super::format::{Format, Line};
+use super::levels::Levels;
+use super::spool::{self, Sink, Spool};
 
-/// Targets of our own, whose level is the configured one.
-const OURS: &str = "tollgate";
+/// What panics are told as.
+const PANIC: &str = "tollgate::panic";
 
 /// What stands in a message for a query string.
 const CUT: &str = "?…";
@@ -22,32 +30,167 @@ const CUT: &str = "?…";
 /// Behind this, Pingora quotes bytes that it received: headers, and so credentials.
 const QUOTE: &str = "buf: ";
 
-/// Sends `log` records of at least `level` to standard error. Only the first call of a process does anything; returns
-/// whether this was it.
-#[allow(clippy::must_use_candidate)] // the second call's caller has nothing to do about it
-pub fn init(level: LevelFilter) -> bool {
-    Builder::new()
-        .filter_level(level.min(LevelFilter::Warn))
-        .filter_module(OURS, level)
-        .target(Target::Stderr)
-        .format(|out, record| out.write_all(&line(Timestamp::now().as_millisecond(), record)))
-        .try_init()
-        .is_ok()
+/// How diagnostics are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// How much, until [`set_levels`] says otherwise.
+    pub level: LevelFilter,
+    /// In which form.
+    pub format: Format,
+    /// Where.
+    pub target: Target,
+    /// How many bytes wait for the target at the most.
+    pub queue: usize,
 }
 
-fn line(unix_ms: i64, record: &Record<'_>) -> Vec<u8> {
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            level: LevelFilter::Info,
+            format: Format::Json,
+            target: Target::Stderr,
+            queue: spool::PENDING_MAX,
+        }
+    }
+}
+
+struct Logger {
+    configured: Levels,
+    levels: ArcSwap<Levels>,
+    format: Format,
+    spool: Option<Spool>,
+}
+
+/// The process's one.
+static LOGGER: OnceLock<Logger> = OnceLock::new();
+
+/// Sends `log` records to where `settings` say, and panics as well. Only the first call of a process does anything; returns
+/// whether this was it.
+///
+/// # Errors
+/// The file cannot be opened, or the thread not be started.
+pub fn init(settings: &Settings) -> io::Result<bool> {
+    if LOGGER.get().is_some() {
+        return Ok(false);
+    }
+    let sink = Sink::open(&settings.target)?;
+    let spool = sink.map(|sink| Spool::start(spool::Log::Diagnostics, sink, settings.queue));
+    let levels = Levels::of(settings.level);
+    let logger = Logger {
+        configured: levels.clone(),
+        levels: ArcSwap::new(Arc::new(levels)),
+        format: settings.format,
+        spool: spool.transpose()?,
+    };
+    let mut first = false;
+    let logger = LOGGER.get_or_init(|| {
+        first = true;
+        logger
+    });
+    if !first || ::log::set_logger(logger).is_err() {
+        return Ok(false);
+    }
+    ::log::set_max_level(settings.level);
+    tell_panics();
+    Ok(true)
+}
+
+/// Who panics tells it as everybody else tells things: the usual way would wait for whoever reads standard error.
+fn tell_panics() {
+    let usual = panic::take_hook();
+    panic::set_hook(Box::new(move |told| {
+        if ::log::log_enabled!(target: PANIC, Level::Error) {
+            ::log::error!(target: PANIC, "{told}");
+        } else {
+            usual(told);
+        }
+    }));
+}
+
+/// The levels in use, and those that the configuration says; `None` before [`init`].
+#[must_use]
+pub fn levels() -> Option<(Arc<Levels>, Levels)> {
+    let logger = LOGGER.get()?;
+    Some((logger.levels.load_full(), logger.configured.clone()))
+}
+
+/// Takes `levels` into use, until the process ends or the next call.
+pub fn set_levels(levels: Levels) {
+    if let Some(logger) = LOGGER.get() {
+        // Between the two, records are told by the stricter of both: none is told that neither wants.
+        let max = levels.max();
+        logger.levels.store(Arc::new(levels));
+        ::log::set_max_level(max);
+    }
+}
+
+/// Lines that were not written, since the start: their target was too slow, or refused them.
+#[must_use]
+pub fn dropped() -> u64 {
+    let spool = LOGGER.get().and_then(|logger| logger.spool.as_ref());
+    spool.map_or(0, Spool::dropped_lines)
+}
+
+/// Opens the file anew, if it is one: for rotation. Returns at once.
+pub fn reopen() {
+    if let Some(spool) = LOGGER.get().and_then(|logger| logger.spool.as_ref()) {
+        spool.reopen();
+    }
+}
+
+/// Waits until everything is written that was told before, for `limit` at the most. Blocks: for the end of the process.
+pub fn flush(limit: Duration) {
+    if let Some(spool) = LOGGER.get().and_then(|logger| logger.spool.as_ref()) {
+        // Who reads too slowly does not get all of it.
+        let _ = spool.flush(limit);
+    }
+}
+
+impl Log for Logger {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        self.levels
+            .load()
+            .tells(metadata.target(), metadata.level())
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        if let Some(spool) = self
+            .spool
+            .as_ref()
+            .filter(|_| self.enabled(record.metadata()))
+        {
+            spool.push(&line(
+                self.format,
+                Timestamp::now().as_millisecond(),
+                record,
+            ));
+        }
+    }
+
+    /// Nobody who tells something waits.
+    fn flush(&self) {}
+}
+
+fn line(format: Format, unix_ms: i64, record: &Record<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
-    out.extend_from_slice(b"{\"time\":\"");
-    Clock::new().write(unix_ms, &mut out);
-    out.extend_from_slice(b"\",\"level\":");
-    json::string(&mut out, &record.level().as_str().to_ascii_lowercase());
-    out.extend_from_slice(b",\"target\":");
-    json::string(&mut out, record.target());
-    out.extend_from_slice(b",\"message\":");
     let message = record.args().to_string();
-    json::string(&mut out, &without_queries(without_quote(&message)));
-    out.extend_from_slice(b"}\n");
+    let mut line = Line::begin(&mut out, format);
+    line.time(&mut Clock::new(), unix_ms);
+    line.plain("level", level(record.level()));
+    line.text("target", record.target());
+    line.text("message", &without_queries(without_quote(&message)));
+    line.end();
     out
+}
+
+fn level(level: Level) -> &'static str {
+    match level {
+        Level::Error => "error",
+        Level::Warn => "warn",
+        Level::Info => "info",
+        Level::Debug => "debug",
+        Level::Trace => "trace",
+    }
 }
 
 /// `message` up to the bytes that it quotes.
@@ -86,11 +229,11 @@ fn without_queries(message: &str) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::log::Level;
 
     #[test]
     fn a_record_is_one_json_object_on_one_line() {
         let line = line(
+            Format::Json,
             1_795_413_821_250,
             &Record::builder()
                 .level(Level::Warn)
@@ -140,8 +283,12 @@ mod tests {
 
     #[test]
     fn a_second_start_changes_nothing() {
-        init(LevelFilter::Off);
-        assert!(!init(LevelFilter::Trace));
+        let at = |level| Settings {
+            level,
+            ..Settings::default()
+        };
+        assert!(init(&at(LevelFilter::Off)).expect("starts"));
+        assert!(!init(&at(LevelFilter::Trace)).expect("starts"));
         assert_eq!(::log::max_level(), LevelFilter::Off);
     }
 }

@@ -13,14 +13,16 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// Bytes that wait for the writer at the most. Twice this is in memory, since another buffer is being written. At
-/// 500 bytes a line it takes 8,000 lines: a fifth of a second at 40,000 requests a second.
-const PENDING_MAX: usize = 4 << 20;
+use super::access::Target;
 
-/// Bytes after which the writer does not wait for more.
+/// Bytes that wait for the writer at the most, where nobody says otherwise. Twice this is in memory, since another buffer is
+/// being written. At 500 bytes a line it takes 8,000 lines: a fifth of a second at 40,000 requests a second.
+pub const PENDING_MAX: usize = 4 << 20;
+
+/// Bytes after which the writer does not wait for more, where so many may wait.
 const BATCH_BYTES: usize = 256 << 10;
 
-/// How long lines gather. Short enough that somebody who follows the log does not notice.
+/// How long the lines of requests gather. Short enough that somebody who follows the log does not notice.
 const BATCH_TIME: Duration = Duration::from_millis(100);
 
 /// How long a drop waits for a stuck target.
@@ -28,6 +30,31 @@ const CLOSE_MAX: Duration = Duration::from_secs(2);
 
 /// Permissions of a new file: the log names accounts and models, which are not for everybody on the machine.
 const FILE_MODE: u32 = 0o640;
+
+/// Which log it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Log {
+    /// A line a request: many, which gather.
+    Access,
+    /// What the process says of itself: few, which go out at once.
+    Diagnostics,
+}
+
+impl Log {
+    fn thread(self) -> &'static str {
+        match self {
+            Self::Access => "access-log",
+            Self::Diagnostics => "log",
+        }
+    }
+
+    fn gathers(self) -> Duration {
+        match self {
+            Self::Access => BATCH_TIME,
+            Self::Diagnostics => Duration::ZERO,
+        }
+    }
+}
 
 /// Where lines end up.
 pub(super) struct Sink {
@@ -37,6 +64,16 @@ pub(super) struct Sink {
 }
 
 impl Sink {
+    /// What `target` names; none where it is off.
+    pub(super) fn open(target: &Target) -> io::Result<Option<Self>> {
+        Ok(match target {
+            Target::Off => None,
+            Target::Stdout => Some(Self::writer(io::stdout())),
+            Target::Stderr => Some(Self::writer(io::stderr())),
+            Target::File(path) => Some(Self::file(path)?),
+        })
+    }
+
     /// Anything that can be written to.
     pub(super) fn writer(writer: impl Write + Send + 'static) -> Self {
         Self {
@@ -45,8 +82,7 @@ impl Sink {
         }
     }
 
-    /// A file, appended to.
-    pub(super) fn file(path: &Path) -> io::Result<Self> {
+    fn file(path: &Path) -> io::Result<Self> {
         Ok(Self {
             writer: Box::new(append(path)?),
             path: Some(path.to_owned()),
@@ -85,6 +121,11 @@ pub(super) struct Spool {
 }
 
 struct Shared {
+    log: Log,
+    /// Bytes that wait at the most.
+    pending_max: usize,
+    /// Bytes after which the writer does not wait for more.
+    batch: usize,
     state: Mutex<State>,
     /// The writer has a reason to go on.
     wake: Condvar,
@@ -130,9 +171,12 @@ struct Work {
 }
 
 impl Spool {
-    /// Starts the thread that writes to `sink`.
-    pub(super) fn start(sink: Sink) -> io::Result<Self> {
+    /// Starts the thread that writes to `sink`, for which at most `pending_max` bytes wait.
+    pub(super) fn start(log: Log, sink: Sink, pending_max: usize) -> io::Result<Self> {
         let shared = Arc::new(Shared {
+            log,
+            pending_max,
+            batch: BATCH_BYTES.min(pending_max / 2),
             state: Mutex::default(),
             wake: Condvar::new(),
             written: Condvar::new(),
@@ -140,7 +184,7 @@ impl Spool {
         });
         let of_writer = Arc::clone(&shared);
         let writer = thread::Builder::new()
-            .name("access-log".to_owned())
+            .name(log.thread().to_owned())
             .spawn(move || of_writer.run(sink))?;
         Ok(Self {
             shared,
@@ -152,14 +196,15 @@ impl Spool {
     pub(super) fn push(&self, line: &[u8]) {
         let mut state = self.shared.lock();
         let before = state.pending.len();
-        if before + line.len() > PENDING_MAX {
+        if before + line.len() > self.shared.pending_max {
             drop(state);
             return self.dropped(1);
         }
         state.pending.extend_from_slice(line);
         state.lines += 1;
         state.asked += 1;
-        let full = before < BATCH_BYTES && state.pending.len() >= BATCH_BYTES;
+        let batch = self.shared.batch;
+        let full = before < batch && state.pending.len() >= batch;
         let idle = state.writer == Writer::Idle;
         if idle {
             // Said here, so that the next line does not wake it a second time.
@@ -239,7 +284,8 @@ impl Shared {
                 Ok(()) => failing = false,
                 Err(error) => {
                     self.dropped.fetch_add(work.lines, Ordering::Relaxed);
-                    if !std::mem::replace(&mut failing, true) {
+                    // Of diagnostics it could be told in those only that cannot be written.
+                    if !std::mem::replace(&mut failing, true) && self.log == Log::Access {
                         ::log::error!(
                             "cannot write the access log, its lines are dropped until it can be: {error}"
                         );
@@ -268,11 +314,11 @@ impl Shared {
             state.writer = Writer::Awake;
         }
         let few = |state: &mut State| {
-            state.pending.len() < BATCH_BYTES && !state.hurry && !state.reopen && !state.closing
+            state.pending.len() < self.batch && !state.hurry && !state.reopen && !state.closing
         };
         state = self
             .wake
-            .wait_timeout_while(state, BATCH_TIME, few)
+            .wait_timeout_while(state, self.log.gathers(), few)
             .unwrap_or_else(PoisonError::into_inner)
             .0;
         if state.asked == state.done && state.closing {

@@ -451,6 +451,8 @@ pub(super) fn assemble(
         withheld_at: None,
         fault: None,
         overhead: None,
+        first_byte: None,
+        queued: Duration::ZERO,
         shape,
         charged: None,
         meter: None,

@@ -215,7 +215,9 @@ fn is_hurried(routed: &Routed, happened: Happened, now: Instant) -> bool {
 
 /// Writes down that a candidate was passed over, for this reason.
 pub fn note_unmade(routed: &mut Routed, live: &Live, why: AttemptOutcome) {
-    record(routed, live, why, 0, Instant::now());
+    add(routed, why, 0, Instant::now(), None);
+    let provider = routed.plan.candidate().provider;
+    live.provider_metrics(provider).attempt(why);
 }
 
 /// Adds the attempt's time to that of all attempts, and gives back what it took.
@@ -243,11 +245,23 @@ fn record(routed: &mut Routed, live: &Live, outcome: AttemptOutcome, status: u16
 
 /// As [`record`], where it is not certain yet how the attempt has ended, and it is not counted.
 fn note(routed: &mut Routed, outcome: AttemptOutcome, status: u16, now: Instant) {
+    let endpoint = u16::try_from(routed.current.endpoint).ok();
+    add(routed, outcome, status, now, endpoint);
+}
+
+fn add(
+    routed: &mut Routed,
+    outcome: AttemptOutcome,
+    status: u16,
+    now: Instant,
+    endpoint: Option<u16>,
+) {
     let candidate = u8::try_from(routed.plan.candidate_index()).unwrap_or(u8::MAX);
     let began = routed.current.began;
     let took = began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
     routed.attempts.add(Attempt {
         candidate,
+        endpoint,
         outcome,
         status,
         took,

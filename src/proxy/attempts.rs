@@ -10,6 +10,8 @@ use crate::routing::plan::ATTEMPTS_MAX;
 pub struct Attempt {
     /// Its candidate's place among the request's candidates.
     pub candidate: u8,
+    /// Its endpoint's place among the provider's; none where none was asked.
+    pub endpoint: Option<u16>,
     /// What became of it.
     pub outcome: AttemptOutcome,
     /// The upstream's status; 0 when there was none.
@@ -88,12 +90,14 @@ mod tests {
         let ms = Duration::from_millis;
         attempts.add(Attempt {
             candidate: 0,
+            endpoint: None,
             outcome: AttemptOutcome::ConnectFailed,
             status: 0,
             took: ms(3),
         });
         attempts.add(Attempt {
             candidate: 1,
+            endpoint: None,
             outcome: AttemptOutcome::Ok,
             status: 200,
             took: ms(41),

@@ -102,6 +102,10 @@ pub struct Routed {
     pub fault: Option<Rejection>,
     /// What the gateway itself took until the answer began.
     pub overhead: Option<Duration>,
+    /// What the attempt that answered took until then.
+    pub first_byte: Option<Duration>,
+    /// The time that it waited for its turn: for a `Retry-After`, and for leave to connect.
+    pub queued: Duration,
     /// What it asks for that bears on its price, where it may be charged.
     pub shape: Option<Asked>,
     /// What the last attempt cost that has ended.

@@ -8,6 +8,7 @@ use pingora::http::ResponseHeader;
 use pingora_proxy::Session;
 
 use super::Gateway;
+use super::attempts::Attempt;
 use super::charge::{self, Charged};
 use super::context::{RequestContext, Routed};
 use super::{meter, quota, response};
@@ -51,6 +52,7 @@ impl Gateway {
                 .saturating_duration_since(ctx.started)
                 .saturating_sub(routed.upstream_time + waited);
             routed.overhead = Some(gateway);
+            routed.first_byte = Some(waited);
             self.metrics.overhead(gateway);
         }
     }
@@ -114,18 +116,22 @@ impl Gateway {
             surface: ctx.surface.map(crate::surface::Surface::name),
             model: routed.map(|routed| &*routed.asked),
             provider: routed.map(|routed| &*routed.upstream(&ctx.live).id),
+            endpoint: routed.and_then(|routed| endpoint(ctx, routed)),
             upstream_model: routed.map(|routed| routed.model(&ctx.live)),
             credential: routed.map(|routed| routed.plan.credential().source.name()),
             status,
             code: ctx.refused.map(super::reject::Code::name),
             attempts: attempts.as_deref(),
+            edits: routed.and_then(edits),
             stream: routed.is_some_and(|routed| routed.streamed),
             bytes_in: routed.map_or(0, Routed::length),
             bytes_out: ctx.sent.saturating_sub(kept_back),
             usage: used.map(|used| (meter::word(used), used.usage)),
             cost: routed.and_then(|routed| routed.charged).map(cost),
             duration: took,
+            queue: routed.map(|routed| routed.queued),
             upstream: routed.map(|routed| routed.upstream_time_at(now)),
+            first_byte: routed.and_then(|routed| routed.first_byte),
             overhead: routed.and_then(|routed| routed.overhead),
             catalog: Some(&ctx.live.version),
         });
@@ -147,6 +153,21 @@ fn attempts<'a>(ctx: &RequestContext, routed: &'a Routed) -> Cow<'a, str> {
         Some(shown) => Cow::Borrowed(shown),
         None => Cow::Owned(response::attempts(&ctx.live, routed)),
     }
+}
+
+/// The endpoint that answered, or was tried last, of the candidate that the request is told of.
+fn endpoint<'a>(ctx: &'a RequestContext, routed: &Routed) -> Option<&'a str> {
+    let candidate = routed.plan.candidate_index();
+    let of_it = |attempt: &&Attempt| usize::from(attempt.candidate) == candidate;
+    let asked = routed.attempts.iter().filter(of_it);
+    let place = asked.filter_map(|attempt| attempt.endpoint).last()?;
+    let endpoints = &routed.upstream(&ctx.live).endpoints;
+    let endpoint = endpoints.get(usize::from(place))?;
+    Some(&endpoint.name)
+}
+
+fn edits(routed: &Routed) -> Option<&'static str> {
+    Some(routed.current.edits.names()).filter(|names| !names.is_empty())
 }
 
 fn label(source: Option<Source>) -> CredentialLabel {

@@ -42,6 +42,7 @@ use crate::credentials::Reason;
 use crate::ledger::Settings;
 use crate::live::{Lasting, Live};
 use crate::log::access::AccessLog;
+use crate::log::logger;
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::memory::ReplayMemory;
@@ -112,7 +113,9 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         recovered: config.credit.recovered,
     };
     let books = Books::open(&store, settings, &metrics)?;
-    let access_log = Arc::new(AccessLog::open(&config.log.access).map_err(one)?);
+    let access_log = Arc::new(
+        AccessLog::open(&config.log.access, config.log.format, config.log.queue).map_err(one)?,
+    );
     let memory = ReplayMemory::new(config.limits.replay_total);
     watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
     health::watch_states(&metrics, &live).map_err(one)?;
@@ -231,6 +234,11 @@ fn watch_numbers(
         "access_log_dropped_total",
         "Lines of the access log that its target was too slow for.",
         move || access_log.dropped(),
+    )?;
+    metrics.counter_of(
+        "log_dropped_total",
+        "Lines of the gateway's own log that its target was too slow for.",
+        logger::dropped,
     )
 }
 

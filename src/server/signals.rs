@@ -1,4 +1,4 @@
-//! Signals and systemd: SIGHUP reloads, SIGUSR1 opens the access log anew, SIGTERM and SIGINT stop, and the service manager
+//! Signals and systemd: SIGHUP reloads, SIGUSR1 opens the logs anew, SIGTERM and SIGINT stop, and the service manager
 //! is told.
 
 use std::io;
@@ -10,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{self, Cause, Reloader};
 use crate::log::access::AccessLog;
+use crate::log::logger;
 
 /// The signals that are handled. They are from the moment this is made: whoever sees that the
 /// gateway listens may send one.
@@ -40,7 +41,7 @@ impl Signals {
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => again(reloader, access_log).await,
-                _ = self.user1.recv() => access_log.reopen(),
+                _ = self.user1.recv() => reopen(access_log),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
             }
@@ -50,12 +51,18 @@ impl Signals {
     }
 }
 
-/// Reloads everything, and opens the access log anew for whoever has moved it away.
+/// Opens both logs anew, for whoever has moved them away.
+fn reopen(access_log: &AccessLog) {
+    access_log.reopen();
+    logger::reopen();
+}
+
+/// Reloads everything, and opens the logs anew.
 async fn again(reloader: &Arc<Reloader>, access_log: &AccessLog) {
     if let Ok(now) = NotifyState::monotonic_usec_now() {
         tell(&[NotifyState::Reloading, now]);
     }
-    access_log.reopen();
+    reopen(access_log);
     // What was wrong has been logged and counted.
     let _ = reload::reload(reloader, Cause::Signal).await;
     tell(&[NotifyState::Ready]);

@@ -66,6 +66,7 @@ mod keys_health;
 mod ledger;
 mod limits;
 mod limits_bodies;
+mod logs;
 mod models;
 mod models_many;
 mod operate;

@@ -46,6 +46,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         &[
             "access",
             "byok",
+            "log",
             "metrics",
             "money",
             "secret",

@@ -40,7 +40,9 @@ pub async fn open(
         request: ctx.id.as_str(),
     };
     if let Some(wait) = routed.current.wait.take() {
+        let began = Instant::now();
         pause(session, routed, wait).await?;
+        routed.queued += began.elapsed();
     }
     if routed.deadline <= Instant::now() {
         return Err(routed.replay.out_of_time());
@@ -108,7 +110,9 @@ pub async fn open(
     let waits = Waits::of(&upstream.times, Some(own), routed.streamed);
     let left = routed.deadline.saturating_duration_since(Instant::now());
     let limit = waits.connect.min(left);
+    let asked = Instant::now();
     routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
+    routed.queued += asked.elapsed();
     let left = routed.deadline.saturating_duration_since(Instant::now());
     routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
     set_out(routed, &waits, laid.pieces, &mut peer);

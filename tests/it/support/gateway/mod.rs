@@ -103,6 +103,14 @@ impl Gateway {
         client::post(target, Bytes::new()).header("host", &self.admin.to_string())
     }
 
+    /// A request with a body of JSON to the admin listener.
+    pub async fn tell_admin(&self, method: &str, target: &str, body: &Value) -> Response {
+        let request = Request::new(method, target, Some(body.to_string().into()))
+            .header("host", &self.admin.to_string())
+            .header("content-type", "application/json");
+        client::send(self.admin, &request).await
+    }
+
     /// The metrics as they stand.
     pub async fn metrics(&self) -> Metrics {
         let response = self.ask_admin("/metrics").await;
@@ -132,6 +140,11 @@ impl Gateway {
     /// Waits for a line on standard error of which `condition` holds.
     pub async fn log_until(&self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         self.process.line_until(what, condition).await
+    }
+
+    /// Has nobody read its standard error until this is dropped.
+    pub fn log_unread(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.process.unread()
     }
 
     /// The lines of the access log so far.

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
@@ -19,6 +19,8 @@ struct Output {
 
 /// A running process.
 pub(super) struct Process {
+    /// Held by whoever has its standard error read no further.
+    reading: Arc<Mutex<()>>,
     child: Mutex<Child>,
     output: watch::Receiver<Output>,
 }
@@ -35,16 +37,25 @@ impl Process {
             .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let stderr = BufReader::new(child.stderr.take().expect("standard error"));
         let (sender, output) = watch::channel(Output::default());
+        let reading = Arc::new(Mutex::new(()));
+        let may_read = Arc::clone(&reading);
         std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
+                drop(may_read.lock().unwrap_or_else(PoisonError::into_inner));
                 sender.send_modify(|output| output.lines.push(line));
             }
             sender.send_modify(|output| output.ended = true);
         });
         Self {
+            reading,
             child: Mutex::new(child),
             output,
         }
+    }
+
+    /// Has nobody read its standard error until this is dropped.
+    pub(super) fn unread(&self) -> MutexGuard<'_, ()> {
+        self.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn id(&self) -> u32 {
