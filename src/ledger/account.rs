@@ -129,6 +129,15 @@ impl Account {
         })
     }
 
+    /// Sets `amount` apart, whatever there is: another process has held it.
+    pub const fn adopt(&mut self, amount: i64) -> Part {
+        self.held = self.held.saturating_add(amount);
+        Part {
+            amount,
+            expiries: self.expiries,
+        }
+    }
+
     /// Ends a hold.
     pub fn release(&mut self, part: Part) {
         self.held -= part.amount;

@@ -1,8 +1,18 @@
 //! Everything that is changed together: accounts, the spend of keys, and the queue of what is to be written, in the
 //! order in which it happened. Behind one lock that nothing slow is done under.
 
+mod adopted;
+mod left;
+
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+pub use adopted::Speaker;
+pub use left::{Early, refusal};
+
+use adopted::Adopted;
 
 use super::account::{Account, Grant, Part, Taken};
 use super::ages::{Ages, Since};
@@ -13,7 +23,7 @@ use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::money::Credits;
 use crate::store::{
-    Batch, Beginning, Book, Closing, Day, Ended, Expired, HeldRow, Opened, Opening, RowId,
+    Answer, Batch, Beginning, Book, Closing, Day, Ended, Expired, HeldRow, Opened, Opening, RowId,
     StoredAccount,
 };
 
@@ -47,6 +57,14 @@ pub struct Books {
     /// Whether a hold is queued, which somebody waits for.
     urgent: bool,
     sleep: Sleep,
+    /// Holds of processes that had the ledger before.
+    adopted: HashMap<RowId, Adopted>,
+    /// The last number for a row, once the ledger was handed over.
+    left: Option<RowId>,
+    /// Rows that its owner is asked to hold then, and who waits for the answer.
+    asking: HashMap<RowId, oneshot::Sender<Answer>>,
+    /// What has ended before the ledger was this process's.
+    early: Vec<Early>,
 }
 
 /// What the writer is to be woken for.
@@ -116,6 +134,7 @@ impl Books {
             events: self.events,
             generation: self.generation.wrapping_add(1),
             state: self.state,
+            early: self.take_early(),
             ..Self::default()
         };
         for stored in from.accounts {
@@ -180,10 +199,26 @@ impl Books {
     /// # Errors
     /// See [`Refused`].
     pub fn hold(&mut self, opening: Opening, caps: &Caps, now: i64) -> Result<Held, Refused> {
-        if !self.is_up() {
+        if !self.is_up() || self.has_left() {
             return Err(Refused::StoreDown);
         }
-        let (account, key, day) = (opening.account, opening.key, today(now));
+        let (account, key, needed) = (opening.account, opening.key, opening.hold.nanos());
+        let part = self.reserve(account, key, needed, caps, now)?;
+        Ok(self.begin_hold(opening, part, now))
+    }
+
+    /// Sets `needed` apart, of the account and of what the key may be charged.
+    ///
+    /// # Errors
+    /// See [`Refused`].
+    fn reserve(
+        &mut self,
+        account: AccountId,
+        key: KeyId,
+        needed: i64,
+        caps: &Caps,
+        now: i64,
+    ) -> Result<Part, Refused> {
         self.expire(account, now);
         let Some(state) = self.accounts.get_mut(&account) else {
             return Err(Refused::StoreDown);
@@ -191,36 +226,41 @@ impl Books {
         if state.closed {
             return Err(Refused::Closed);
         }
-        let needed = opening.hold.nanos();
         let insufficient = |available| Refused::Insufficient {
-            needed: opening.hold,
+            needed: Credits::from_nanos(needed),
             available: Credits::from_nanos(available),
         };
         if needed > CHARGE_MAX {
             return Err(insufficient(CHARGE_MAX));
         }
         let part = state.hold(needed).map_err(insufficient)?;
+        let day = today(now);
         let spend = self.keys.entry(key).or_insert_with(|| Spend::new(day));
         if let Err(refused) = spend.hold(needed, day, caps) {
             state.release(part);
             return Err(refused);
         }
+        Ok(part)
+    }
+
+    /// Begins the row of what was set apart.
+    fn begin_hold(&mut self, opening: Opening, part: Part, now: i64) -> Held {
+        let (account, key, strict) = (opening.account, opening.key, opening.strict);
         self.open += 1;
         let since = self.ages.begin(now);
         self.urgent = true;
-        let strict = opening.strict;
         let row = self.open_row(opening, now);
-        Ok(Held {
+        Held {
             row,
             account,
             key,
-            day,
+            day: today(now),
             part,
             strict,
             since,
             event: self.events,
             generation: self.generation,
-        })
+        }
     }
 
     /// From now on a hold is taken to cost `estimate`, if nobody sees its end. Returns the event that it is.
@@ -246,14 +286,7 @@ impl Books {
         if !self.has(held) {
             return None;
         }
-        self.open = self.open.saturating_sub(1);
-        self.ages.end(held.since);
-        if let Some(account) = self.accounts.get_mut(&held.account) {
-            account.release(held.part);
-        }
-        if let Some(spend) = self.keys.get_mut(&held.key) {
-            spend.release(held.part.amount(), held.day);
-        }
+        self.release_own(held);
         let mut charge = Charge::of(&closing, void);
         let most = match held.strict {
             true => held.part.amount(),
@@ -269,18 +302,36 @@ impl Books {
         Some(row)
     }
 
+    fn release_own(&mut self, held: &Held) {
+        self.open = self.open.saturating_sub(1);
+        self.ages.end(held.since);
+        if let Some(account) = self.accounts.get_mut(&held.account) {
+            account.release(held.part);
+        }
+        if let Some(spend) = self.keys.get_mut(&held.key) {
+            spend.release(held.part.amount(), held.day);
+        }
+    }
+
     /// Writes down an attempt without a hold. `None`: the row is lost, and nothing was charged.
-    pub fn record(
-        &mut self,
-        mut opening: Opening,
-        started: i64,
-        closing: Closing,
-        void: bool,
-        now: i64,
-    ) -> Option<Row> {
-        if self.queue.len() >= QUEUE_MAX || self.state == State::Waiting {
+    pub fn record(&mut self, row: Early, now: i64) -> Option<Row> {
+        match self.waits() {
+            true => None,
+            false => self.record_now(row, now),
+        }
+    }
+
+    /// As [`Books::record`], also while the store was not written yet.
+    pub fn record_now(&mut self, row: Early, now: i64) -> Option<Row> {
+        if self.queue.len() >= QUEUE_MAX || !self.has_number() {
             return None;
         }
+        let Early {
+            mut opening,
+            started,
+            closing,
+            void,
+        } = row;
         (opening.hold, opening.estimate) = (Credits::ZERO, Credits::ZERO);
         let (account, key, day) = (opening.account, opening.key, today(started));
         let row = self.open_row(opening, started);

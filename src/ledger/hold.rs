@@ -80,6 +80,12 @@ impl Hold {
         self.end(closing, true);
     }
 
+    /// Forgets it: its row was deleted.
+    pub(super) fn forget(mut self) {
+        self.ended = true;
+        self.ledger.books().forget(&self.held);
+    }
+
     fn end(&mut self, closing: Closing, void: bool) {
         if std::mem::replace(&mut self.ended, true) {
             return;

@@ -20,10 +20,8 @@ pub struct Lock {
 impl Lock {
     /// That of the ledger in the store `file`; not locked yet.
     pub fn of(file: &Path) -> Self {
-        let mut name = file.as_os_str().to_owned();
-        name.push(SUFFIX);
         Self {
-            path: name.into(),
+            path: beside(file, ""),
             file: None,
         }
     }
@@ -54,8 +52,19 @@ impl Lock {
 
     /// Lets others have it.
     pub fn release(&mut self) {
-        self.file = None;
+        if let Some(file) = self.file.take() {
+            // Not by closing it alone: a child that is just being made has it, too.
+            let _ = file.unlock();
+        }
     }
+}
+
+/// The name of a file of the ledger beside the store `file`, ending in `more`.
+pub fn beside(file: &Path, more: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(SUFFIX);
+    name.push(more);
+    name.into()
 }
 
 #[cfg(test)]

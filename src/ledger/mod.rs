@@ -28,6 +28,7 @@
 
 mod account;
 mod ages;
+mod alive;
 mod books;
 mod charge;
 mod clock;
@@ -35,11 +36,12 @@ mod counts;
 mod hold;
 mod lock;
 mod spend;
+mod succession;
 mod writer;
 
 use std::fmt;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
 use std::time::Duration;
@@ -49,7 +51,7 @@ use tokio::sync::watch;
 use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::money::Credits;
-use crate::store::{Beginning, HeldRow};
+use crate::store::{Beginning, Generation, HeldRow, Told};
 
 pub use crate::store::{
     Billing, ChargeTo, Closing, Estimated, Flags, GrantId, Opening, RowId, StoredAccount,
@@ -60,9 +62,10 @@ pub use clock::Clock;
 pub use counts::Counts;
 pub use hold::Hold;
 pub use spend::{Spent, Window};
+pub use succession::HAND_OVER_MAX;
 pub use writer::{Commit, Writer};
 
-use books::{Books, Held, Row};
+use books::{Books, Early, Held, Row, Speaker};
 
 /// The longest that anybody waits for a hold to be on the disk.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -72,6 +75,8 @@ pub const WAIT_MAX: Duration = Duration::from_secs(5);
 pub struct Settings {
     /// What becomes of the holds that a process left open that was ended by force.
     pub recovered: Recovered,
+    /// Whether another process is about to hand the ledger over: until it has, requests wait.
+    pub successor: bool,
 }
 
 /// What is charged for an attempt whose end nobody has seen.
@@ -155,9 +160,23 @@ pub struct Ledger {
     counts: Counts,
     /// Whether the writer is to look for changes.
     look: AtomicBool,
+    /// Whether the ledger is about to come from the process before.
+    awaited: AtomicBool,
+    /// Whether it is to be handed over.
+    leave: AtomicBool,
+    /// Processes before this one that live still.
+    predecessors: AtomicU64,
     /// What writes it down.
     writer: OnceLock<Thread>,
     written: watch::Sender<Written>,
+}
+
+/// What became of a hold that was tried.
+enum Tried {
+    /// The ledger is here.
+    Here(Result<Hold, Refused>),
+    /// It was handed over.
+    Elsewhere(Opening),
 }
 
 /// What the writer has done.
@@ -167,6 +186,8 @@ struct Written {
     events: u64,
     /// Whether the last transaction succeeded.
     up: bool,
+    /// Whether the ledger was handed over.
+    left: bool,
 }
 
 impl Ledger {
@@ -205,6 +226,7 @@ impl Ledger {
         let nothing = Written {
             events: 0,
             up: false,
+            left: false,
         };
         Self {
             books: Mutex::default(),
@@ -212,6 +234,9 @@ impl Ledger {
             settings,
             counts: Counts::default(),
             look: AtomicBool::new(false),
+            awaited: AtomicBool::new(settings.successor),
+            leave: AtomicBool::new(false),
+            predecessors: AtomicU64::new(0),
             writer: OnceLock::new(),
             written: watch::Sender::new(nothing),
         }
@@ -227,16 +252,26 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`Refused`]; nothing is held then.
-    pub fn hold(self: &Arc<Self>, mut opening: Opening, caps: &Caps) -> Result<Hold, Refused> {
+    pub fn hold(self: &Arc<Self>, opening: Opening, caps: &Caps) -> Result<Hold, Refused> {
+        match self.try_hold(opening, caps) {
+            Tried::Here(held) => held,
+            Tried::Elsewhere(_) => Err(Refused::StoreDown),
+        }
+    }
+
+    fn try_hold(self: &Arc<Self>, mut opening: Opening, caps: &Caps) -> Tried {
         opening.hold = opening.hold.max(Credits::ZERO);
         opening.estimate = opening.estimate.max(Credits::ZERO).min(opening.hold);
         let estimate = opening.estimate;
         // The time is taken under the lock, so that no hold is of a day before that of an earlier one.
         let mut books = self.books();
+        if books.has_left() {
+            return Tried::Elsewhere(opening);
+        }
         let now = self.now();
-        let held = books.hold(opening, caps, now)?;
+        let held = books.hold(opening, caps, now);
         self.wake(books);
-        Ok(Hold::new(Arc::clone(self), held, estimate))
+        Tried::Here(held.map(|held| Hold::new(Arc::clone(self), held, estimate)))
     }
 
     /// Writes down an attempt that has ended and for which nothing was held. `started` is a time of [`Ledger::now`]. Its
@@ -253,9 +288,18 @@ impl Ledger {
 
     fn note(&self, opening: Opening, started: i64, closing: Closing, void: bool) {
         let estimated = closing.estimated;
+        let row = Early {
+            opening,
+            started,
+            closing,
+            void,
+        };
+        let Some(row) = self.keep_early(row) else {
+            return;
+        };
         let mut books = self.books();
         let now = self.now();
-        let ended = books.record(opening, started, closing, void, now);
+        let ended = books.record(row, now);
         self.wake(books);
         self.count(ended, estimated);
     }
@@ -334,14 +378,62 @@ impl Ledger {
         &self.counts
     }
 
-    /// Takes what the store has, and ends what another process left held.
-    fn begin(&self, from: Beginning, held: &[HeldRow], now: i64) {
+    /// Takes what the store has, and goes on holding what the processes `before` have held. What was held by none of them
+    /// is ended. Returns how many rows that were.
+    fn begin(&self, from: Beginning, held: Vec<HeldRow>, before: &[Generation], now: i64) -> usize {
         let mut books = self.books();
         books.begin(from, now);
+        let mut ended = 0;
         for row in held {
-            let ended = books.recover(row, self.settings.recovered, now);
-            self.count(Some(ended), Some(Estimated::Recovered));
+            // Each has the rows from its first on, up to the first of the next.
+            let whose = before.iter().rfind(|it| it.first <= row.id);
+            let whose = whose.filter(|it| it.last.is_none_or(|last| row.id <= last));
+            if let Some(whose) = whose {
+                books.adopt(row, whose.id, now);
+            } else {
+                let row = books.recover(&row, self.settings.recovered, now);
+                self.count(Some(row), Some(Estimated::Recovered));
+                ended += 1;
+            }
         }
+        ended
+    }
+
+    /// Takes over what another process has told.
+    fn hear(&self, from: Speaker, told: Vec<Told>) {
+        let mut books = self.books();
+        let now = self.now();
+        for word in told {
+            if let Some((row, reason)) = books.hear(from, word, now) {
+                self.count(Some(row), reason);
+            }
+        }
+    }
+
+    /// Ends what a process has left open that is gone. Returns how many rows that were.
+    fn depart(&self, generation: i64) -> usize {
+        let mut books = self.books();
+        let now = self.now();
+        let ended = books.depart(generation, self.settings.recovered, now);
+        drop(books);
+        let rows = ended.len();
+        for row in ended {
+            self.count(Some(row), Some(Estimated::Recovered));
+        }
+        rows
+    }
+
+    fn set_predecessors(&self, count: usize) {
+        self.predecessors.store(count as u64, Ordering::Relaxed);
+    }
+
+    fn is_to_leave(&self) -> bool {
+        self.leave.load(Ordering::Acquire)
+    }
+
+    /// The ledger was handed over.
+    fn has_left(&self) {
+        self.written.send_modify(|written| written.left = true);
     }
 
     /// Returns the event that it is; `None`: the hold is not known any more.
@@ -418,7 +510,10 @@ impl Ledger {
 
     /// Everything up to `events` is on the disk.
     fn succeeded(&self, events: u64) {
-        self.written.send_replace(Written { events, up: true });
+        self.written.send_modify(|written| {
+            written.events = events;
+            written.up = true;
+        });
     }
 
     /// Nothing more comes to the disk for now.

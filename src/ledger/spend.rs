@@ -77,6 +77,17 @@ impl Spend {
         self.month.check(amount, caps.month, Window::Month)
     }
 
+    /// Goes on with a hold of another process that began on `began`. Returns the day for which it is held: that, or
+    /// `today` where another clock was ahead.
+    pub fn adopt(&mut self, amount: i64, began: Day, today: Day) -> Day {
+        self.turn(today);
+        let on = began.min(today);
+        for sum in self.of(on) {
+            sum.held = sum.held.saturating_add(amount);
+        }
+        on
+    }
+
     /// Ends a hold of `began`.
     pub fn release(&mut self, held: i64, began: Day) {
         for sum in self.of(began) {

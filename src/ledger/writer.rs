@@ -10,6 +10,9 @@
 //! A transaction costs some 150 µs of CPU, most of it the system's for having it on the disk, and a row 3. So there is
 //! not one for every request: [`PACE`] and [`LAZY`].
 
+mod leaving;
+mod predecessors;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,6 +20,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use leaving::Stage;
+use predecessors::Predecessors;
+
+use super::alive::{self, Alive};
 use super::books::State;
 use super::lock::Lock;
 use super::spend::month_of;
@@ -32,6 +39,10 @@ const LAZY: Duration = Duration::from_millis(25);
 
 /// Pause between two tries to become the owner of the ledger.
 const TAKE_POLL: Duration = Duration::from_secs(1);
+
+/// The same while it is about to be handed over, and how long that may take at the most.
+const SUCCEED_POLL: Duration = Duration::from_millis(10);
+const SUCCEED_MAX: Duration = Duration::from_secs(30);
 
 /// Pauses between two tries to write what could not be written.
 const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -111,6 +122,10 @@ pub(super) fn start(
         lock: Lock::of(file),
         file: file.into(),
         owned: None,
+        stage: Stage::Own,
+        alive: None,
+        predecessors: Predecessors::default(),
+        awaited_since: Instant::now(),
         pending: None,
         began: None,
         pause: RETRY_MIN,
@@ -119,7 +134,7 @@ pub(super) fn start(
         observe: Box::new(observe),
     };
     task.take();
-    let alive = Alive {
+    let alive = Running {
         ledger: Arc::clone(&ledger),
         _ended: alive,
     };
@@ -139,12 +154,12 @@ pub(super) fn start(
 }
 
 /// Dropped when the thread has ended, also by a panic: nothing is held from then on, and nobody waits.
-struct Alive {
+struct Running {
     ledger: Arc<Ledger>,
     _ended: Sender<()>,
 }
 
-impl Drop for Alive {
+impl Drop for Running {
     fn drop(&mut self) {
         if thread::panicking() {
             log::error!("the ledger's thread has failed; nothing is held until the next start");
@@ -161,6 +176,11 @@ struct Task {
     lock: Lock,
     /// The connection, while the ledger is ours.
     owned: Option<LedgerStore>,
+    stage: Stage,
+    /// By which a successor knows that this process lives.
+    alive: Option<Alive>,
+    predecessors: Predecessors,
+    awaited_since: Instant,
     /// What could not be written yet, and its last event.
     pending: Option<(Batch, u64)>,
     /// When the last transaction began.
@@ -172,27 +192,52 @@ struct Task {
 }
 
 impl Task {
-    fn run(mut self, _alive: Alive) {
+    fn run(mut self, _running: Running) {
         let mut look = Instant::now();
         while self.stopped() == GO_ON {
             if self.owned.is_none() {
-                if !self.take() {
-                    self.rest(TAKE_POLL);
+                if self.stage == Stage::Forgotten || !self.take() {
+                    self.rest(self.take_poll());
                 }
                 continue;
             }
-            if look <= Instant::now() || self.ledger.look.swap(false, Ordering::AcqRel) {
+            let asked = self.ledger.look.swap(false, Ordering::AcqRel);
+            if self.stage == Stage::Own && (asked || look <= Instant::now()) {
                 self.look();
                 look = Instant::now() + POLL;
             }
-            if self.is_due() && !self.write() {
+            self.hear();
+            self.leave_if_asked();
+            if !self.go_on_leaving() || (self.is_due() && !self.write()) {
                 self.rest(self.pause);
                 self.pause = (self.pause * 2).min(RETRY_MAX);
                 continue;
             }
-            self.sleep(look);
+            self.hear_answers();
+            self.sleep(self.next(look));
         }
         self.end();
+    }
+
+    /// When there is something to do at the latest, whatever is queued.
+    fn next(&self, look: Instant) -> Instant {
+        let look = match self.stage {
+            Stage::Own => look,
+            _ => Instant::now() + POLL,
+        };
+        let others = [self.predecessors.next(), self.next_answer()];
+        others.into_iter().flatten().fold(look, Instant::min)
+    }
+
+    /// Pause between two tries to become the owner.
+    fn take_poll(&self) -> Duration {
+        if !self.ledger.awaited.load(Ordering::Acquire) {
+            return TAKE_POLL;
+        }
+        if self.awaited_since.elapsed() > SUCCEED_MAX {
+            self.ledger.stop_waiting();
+        }
+        SUCCEED_POLL
     }
 
     /// Tries to become the owner of the ledger. True: it is ours now.
@@ -200,7 +245,9 @@ impl Task {
         match self.lock.try_take() {
             Ok(true) => {}
             Ok(false) => {
-                self.complain("the ledger is another process's; waiting for it");
+                if !self.ledger.awaited.load(Ordering::Acquire) {
+                    self.complain("the ledger is another process's; waiting for it");
+                }
                 return false;
             }
             Err(error) => {
@@ -211,6 +258,8 @@ impl Task {
         match self.begin() {
             Ok(()) => true,
             Err(error) => {
+                self.owned = None;
+                self.alive = None;
                 self.lock.release();
                 self.complain(&format!("the ledger cannot be read: {error}"));
                 false
@@ -221,8 +270,9 @@ impl Task {
     fn begin(&mut self) -> Result<(), StoreError> {
         let now = self.ledger.now();
         let since = month_of(Day::of(now.div_euclid(1_000)));
-        let owner = getrandom::u64().map_err(StoreError::Random)?;
-        let (owned, mut from) = LedgerStore::claim(&self.file, owner.cast_signed(), since)?;
+        let owner = getrandom::u64().map_err(StoreError::Random)?.cast_signed();
+        self.alive = Some(self.begin_to_live(owner)?);
+        let (owned, mut from) = LedgerStore::claim(&self.file, owner, since)?;
         if from.sum != 0 {
             log::error!(
                 "the books of the store do not balance: together they are {} nano-dollars and not 0; \
@@ -230,20 +280,33 @@ impl Task {
                 from.sum
             );
         }
-        let held = std::mem::take(&mut from.held);
-        if !held.is_empty() {
-            log::warn!(
-                "{} hold(s) were left open by a process that was ended by force, and are settled",
-                held.len()
-            );
-        }
         self.owned = Some(owned);
-        self.ledger.begin(from, &held, now);
+        let (held, before) = (
+            std::mem::take(&mut from.held),
+            std::mem::take(&mut from.generations),
+        );
+        // Before what they told is read.
+        let living = self.living(&before);
+        let settled = self.ledger.begin(from, held, &before, now);
+        told_settled(settled);
+        self.succeed(&before, &living)?;
         self.complained = None;
         // An empty batch too: it shows that the store can be written.
         self.pending = Some(self.ledger.books().take());
         self.write();
+        // Nothing more is kept since the state has changed.
+        self.ledger.record_early();
+        self.ledger.stop_waiting();
         Ok(())
+    }
+
+    fn begin_to_live(&self, owner: i64) -> Result<Alive, StoreError> {
+        let failed = |source| StoreError::Folder {
+            path: self.file.to_path_buf(),
+            source,
+        };
+        alive::tidy(&self.file).map_err(failed)?;
+        Alive::begin(&self.file, owner).map_err(failed)
     }
 
     fn is_due(&self) -> bool {
@@ -268,7 +331,10 @@ impl Task {
         let began = Instant::now();
         self.began = Some(began);
         self.ledger.books().set_writing(Some(began));
-        let written = owned.write(&batch);
+        let written = match self.stage {
+            Stage::Left => owned.tell(&batch),
+            _ => owned.write(&batch),
+        };
         self.ledger.books().set_writing(None);
         match written {
             Ok(()) => {
@@ -309,13 +375,20 @@ impl Task {
         ));
     }
 
-    /// Another process has the ledger, although the lock was ours: its file was removed, or does not lock.
+    /// Another process has the ledger, although the lock was ours: its file was removed, or does not lock. Or, after it was
+    /// handed over, this process is taken for dead.
     fn lost(&mut self, rows: usize) {
         let rows = rows + self.ledger.books().lose();
         self.ledger.counts.add_lost(rows as u64);
         self.ledger.failed();
         self.owned = None;
+        self.alive = None;
+        self.predecessors = Predecessors::default();
+        self.ledger.set_predecessors(0);
         self.lock.release();
+        if self.stage != Stage::Own {
+            self.stage = Stage::Forgotten;
+        }
         log::error!(
             "another process has taken the ledger of this store; {rows} row(s) of this process are not written"
         );
@@ -338,12 +411,12 @@ impl Task {
         self.ledger.books().expire_due(now);
     }
 
-    /// Sleeps until there is something to write, or it is time to look.
-    fn sleep(&self, look: Instant) {
+    /// Sleeps until there is something to write, or until `latest`.
+    fn sleep(&self, latest: Instant) {
         while self.stopped() == GO_ON {
             // Before the look at what is queued: what comes after it wakes this thread.
             self.ledger.books().sleep();
-            let due = self.due().map_or(look, |due| due.min(look));
+            let due = self.due().map_or(latest, |due| due.min(latest));
             let left = due.saturating_duration_since(Instant::now());
             if left.is_zero() || self.ledger.look.load(Ordering::Acquire) {
                 break;
@@ -370,11 +443,17 @@ impl Task {
     }
 
     fn end(mut self) {
-        if self.stopped() == END && self.owned.is_some() && !self.write() {
+        if self.stopped() != END || self.owned.is_none() {
+            return;
+        }
+        if !self.go_on_leaving() || !self.write() {
             log::error!(
                 "the ledger could not be written to its end; holds that are open in the store are settled at the next \
                  start"
             );
+        }
+        if let Some(alive) = self.alive.take() {
+            alive.end();
         }
     }
 
@@ -384,5 +463,13 @@ impl Task {
             log::error!("{what}");
             self.complained = Some(Instant::now());
         }
+    }
+}
+
+fn told_settled(holds: usize) {
+    if holds > 0 {
+        log::warn!(
+            "{holds} hold(s) were left open by a process that was ended by force, and are settled"
+        );
     }
 }

@@ -195,6 +195,10 @@ impl Gateway {
             return Err(websocket::only(&session.req_header().method).into());
         }
         allow(session, &[Method::POST])?;
+        if ctx.live.terms.unpriced {
+            // How the account pays is the ledger's to say.
+            self.ledger.ready().await;
+        }
         let controls = self.identify(session, ctx, provider)?;
         let query = session.req_header().uri.query();
         let in_path = in_path

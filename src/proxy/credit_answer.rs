@@ -106,6 +106,7 @@ impl Gateway {
             return Err(Unread::Gone);
         };
         let account = caller.account.id;
+        self.ledger.ready().await;
         let standing = self.ledger.standing(account);
         // What another process has changed is not seen while the store fails, or is that process's.
         let Some(standing) = standing.filter(|_| self.ledger.state() == State::Up) else {

@@ -62,6 +62,11 @@ fn watch(metrics: &Metrics, ledger: &Arc<Ledger>) -> prometheus::Result<()> {
         "1 while what requests cost can be written down, 0 while it cannot.",
         of(|ledger| u64::from(ledger.state() == State::Up)),
     )?;
+    metrics.gauge_of(
+        "ledger_predecessors",
+        "Processes that handed the ledger over to this one and have requests under way still.",
+        of(Ledger::predecessors),
+    )?;
     metrics.dollars_of(
         "credit_charged_dollars_total",
         "What accounts were charged, in US dollars.",

@@ -111,6 +111,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let stored = control.block_on(stored).map_err(one)?;
     let settings = Settings {
         recovered: config.credit.recovered,
+        successor: false,
     };
     let books = Books::open(&store, settings, &metrics)?;
     let access_log = Arc::new(

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use super::row::{Closing, Opening, RowId};
+use super::succession::Between;
 use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::money::Credits;
@@ -130,6 +131,8 @@ pub struct Batch {
     pub grants: HashMap<GrantId, i64>,
     /// By how much the spend of each key grows, in nano-dollars.
     pub spend: HashMap<(Day, KeyId), i64>,
+    /// What passes between the ledger's owner and those who had it before.
+    pub between: Between,
 }
 
 impl Batch {
@@ -154,12 +157,16 @@ impl Batch {
     /// Rows and expiries in it.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.opened.len() + self.expected.len() + self.ended.len() + self.expired.len()
+        self.opened.len()
+            + self.expected.len()
+            + self.ended.len()
+            + self.expired.len()
+            + self.between.settled.len()
     }
 
     /// Whether there is nothing to write.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len() == 0 && self.grants.is_empty()
+        self.len() == 0 && self.grants.is_empty() && self.between.is_empty()
     }
 }

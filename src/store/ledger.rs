@@ -16,15 +16,21 @@ use crate::money::Credits;
 use super::StoreError;
 use super::batch::{Batch, Day, GrantId};
 use super::row::{Billing, RowId};
+use super::succession::{self, Generation, Telling};
 use super::write::{self, Mismatch};
 
 /// How long a transaction of the ledger waits for another process that is writing. Longer than any write of ours, and
 /// below what a client may wait for.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
 
-const HELD: &str = "SELECT id, account, access_key, held, estimate, started FROM usage WHERE state = 0 ORDER BY id";
+/// But for what was asked for and not answered: nothing is held of that.
+const HELD: &str = "SELECT id, account, access_key, held, estimate, started FROM usage WHERE state = 0 \
+     AND id NOT IN (SELECT usage_row FROM ledger_told WHERE what = 0 AND answer IS NULL) ORDER BY id";
 
 const LAST: &str = "SELECT MAX(id) FROM usage";
+
+/// A process that has left keeps some numbers for rows to come.
+const LAST_KEPT: &str = "SELECT MAX(last) FROM ledger_generations";
 
 const SPEND: &str = "SELECT day, access_key, amount FROM key_spend WHERE day >= ?";
 
@@ -88,8 +94,10 @@ pub struct Beginning {
     pub spend: Vec<(Day, KeyId, i64)>,
     /// The number of the next row.
     pub next_row: i64,
-    /// Holds that a process left open.
+    /// Holds that processes left open.
     pub held: Vec<HeldRow>,
+    /// Processes that had the ledger before, by their rows.
+    pub generations: Vec<Generation>,
     /// The sum of all books: 0, unless somebody else has written in them.
     pub sum: i128,
 }
@@ -104,6 +112,10 @@ pub struct LedgerStore {
     batches: i64,
     /// The last revision whose changes were told.
     revision: i64,
+    /// What this process has told since it has left.
+    pub(super) telling: Telling,
+    /// By what SQLite says whether others have written; of this connection.
+    pub(super) version: Option<i64>,
 }
 
 impl LedgerStore {
@@ -117,7 +129,11 @@ impl LedgerStore {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute("UPDATE ledger_state SET owner = ?, batch = 0", [owner])?;
         let revision = revision(&transaction)?;
-        let beginning = beginning(&transaction, since)?;
+        let beginning = beginning(&transaction, owner, since)?;
+        transaction.execute(
+            "INSERT OR REPLACE INTO ledger_generations (generation, first) VALUES (?, ?)",
+            [owner, beginning.next_row],
+        )?;
         transaction.commit()?;
         let store = Self {
             file: file.to_owned(),
@@ -125,6 +141,8 @@ impl LedgerStore {
             owner,
             batches: 0,
             revision,
+            telling: Telling::default(),
+            version: None,
         };
         Ok((store, beginning))
     }
@@ -139,7 +157,7 @@ impl LedgerStore {
         let mut connection = self.connect()?;
         self.write_on(&mut connection, batch)?;
         self.batches += 1;
-        self.connection = Some(connection);
+        self.keep(connection);
         Ok(())
     }
 
@@ -159,7 +177,11 @@ impl LedgerStore {
                 false => Err(StoreError::LedgerLost),
             };
         }
-        match write::write(&transaction, batch)? {
+        let written = match write::write(&transaction, batch)? {
+            Ok(()) => succession::write(&transaction, &batch.between)?,
+            mismatch => mismatch,
+        };
+        match written {
             Ok(()) => Ok(transaction.commit()?),
             Err(Mismatch::Rows) => Err(StoreError::OutOfStep("rows that were held")),
             Err(Mismatch::Books) => Err(StoreError::OutOfStep("books or grants")),
@@ -180,15 +202,26 @@ impl LedgerStore {
         };
         transaction.finish()?;
         self.revision = now;
-        self.connection = Some(connection);
+        self.keep(connection);
         Ok(accounts)
     }
 
-    fn connect(&mut self) -> Result<Connection, StoreError> {
-        match self.connection.take() {
-            Some(connection) => Ok(connection),
-            None => connect(&self.file),
+    /// The number by which this process is known.
+    pub(super) const fn owner(&self) -> i64 {
+        self.owner
+    }
+
+    /// The connection, for one call: one that fails does not give it back.
+    pub(super) fn connect(&mut self) -> Result<Connection, StoreError> {
+        if let Some(connection) = self.connection.take() {
+            return Ok(connection);
         }
+        self.version = None;
+        connect(&self.file)
+    }
+
+    pub(super) fn keep(&mut self, connection: Connection) {
+        self.connection = Some(connection);
     }
 }
 
@@ -208,18 +241,20 @@ fn revision(transaction: &Transaction<'_>) -> rusqlite::Result<i64> {
         .query_row([], |row| row.get(0))
 }
 
-fn beginning(transaction: &Transaction<'_>, since: Day) -> rusqlite::Result<Beginning> {
+fn beginning(transaction: &Transaction<'_>, owner: i64, since: Day) -> rusqlite::Result<Beginning> {
     let sum = transaction
         .prepare("SELECT amount FROM balances")?
         .query_map([], |row| row.get::<_, i64>(0))?
         .map(|amount| amount.map(i128::from))
         .sum::<rusqlite::Result<i128>>()?;
-    let last: Option<i64> = transaction.query_row(LAST, [], |row| row.get(0))?;
+    let last = |sql| transaction.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    let last = last(LAST)?.max(last(LAST_KEPT)?);
     Ok(Beginning {
         accounts: accounts(transaction, -1)?,
         spend: spend(transaction, since)?,
         next_row: last.unwrap_or(0) + 1,
         held: held(transaction)?,
+        generations: succession::generations(transaction, owner)?,
         sum,
     })
 }

@@ -23,6 +23,7 @@ mod listed;
 mod provider_keys;
 mod row;
 mod schema;
+mod succession;
 mod used;
 mod watch;
 mod write;
@@ -44,6 +45,10 @@ pub use ledger::{Beginning, HeldRow, LedgerStore, StoredAccount, StoredGrant};
 pub use listed::AccountDetails;
 pub use provider_keys::{NewProviderKey, ProviderKeyChange, Resealed};
 pub use row::{Billing, ChargeTo, Closing, Estimated, Flags, Opening, RowId, tier_name};
+pub use succession::{
+    Answer, Answered, Asked, AskedCaps, Between, Generation, HEARD_MAX, Settled, Told, ToldRow,
+    Word,
+};
 pub use used::{By, Cost, RowState, Sum, Tokens, UsageRow, Used};
 pub use watch::{Changes, Complaints, POLL, watch};
 

@@ -46,6 +46,13 @@ static END: LazyLock<String> = LazyLock::new(|| {
     format!("UPDATE usage SET {set} = ? WHERE id = ? AND state = 0")
 });
 
+/// The same by a process that has left: it is held until the owner has charged it.
+static TOLD: LazyLock<String> = LazyLock::new(|| {
+    let columns = ENDED.trim_start_matches("state, ");
+    let set = columns.replace(',', " = ?,");
+    format!("UPDATE usage SET {set} = ? WHERE id = ? AND state = 0")
+});
+
 fn marks(columns: &str) -> String {
     vec!["?"; columns.split(", ").count()].join(", ")
 }
@@ -89,8 +96,25 @@ pub(super) fn write(
     Ok(Ok(()))
 }
 
+/// Writes the rows of `batch` that have begun, and how rows have ended, which are all held still.
+///
+/// # Errors
+/// The database fails.
+pub(super) fn tell(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    run(connection, &OPEN, &batch.opened, |run, row| {
+        opened(row, |values| run(values))
+    })?;
+    run(connection, &TOLD, &batch.ended, |run, row| {
+        ended(row, |values| {
+            let behind_state = values.get(1..).unwrap_or_default();
+            run(&[behind_state, &[&row.id.0]].concat())
+        })
+    })?;
+    Ok(())
+}
+
 /// Runs a statement for each of `items`, and says how many rows it changed.
-fn run<I: IntoIterator>(
+pub(super) fn run<I: IntoIterator>(
     connection: &Connection,
     sql: &str,
     items: I,

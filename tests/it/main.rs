@@ -92,6 +92,7 @@ mod shutdown;
 mod state;
 mod streaming;
 mod streaming_broken;
+mod succession;
 mod support;
 mod swaps;
 mod talk;

@@ -194,7 +194,13 @@ impl Play {
 
     async fn crash(mut self, recovered: Recovered) -> Self {
         let before = std::mem::take(&mut self.open);
-        self.kept = self.kept.crash(Settings { recovered }).await;
+        self.kept = self
+            .kept
+            .crash(Settings {
+                recovered,
+                ..Settings::default()
+            })
+            .await;
         // They end in a process that is gone.
         drop(before);
         let mut found = self.found().await;

@@ -239,7 +239,10 @@ async fn holds_of_a_process_that_was_killed_are_settled_by_rule() {
         };
         let hold = kept.ledger.hold(opening, &Caps::default()).unwrap();
         hold.durable().await.unwrap();
-        let settings = Settings { recovered };
+        let settings = Settings {
+            recovered,
+            ..Settings::default()
+        };
         let kept = kept.crash(settings).await;
         // It ends in a process that is gone.
         drop(hold);

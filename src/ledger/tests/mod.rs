@@ -4,6 +4,7 @@ mod crashes;
 mod failing;
 mod kept;
 mod memory;
+mod succession;
 
 use std::sync::atomic::AtomicI64;
 

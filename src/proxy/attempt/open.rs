@@ -55,7 +55,7 @@ pub async fn open(
         let upstream = routed.upstream(&live);
         let candidate = routed.plan.candidate_index();
         match routed.way.next(candidate, upstream).await {
-            Ok(picked) => match charge::begin(routed, &live, &gateway.ledger, asker) {
+            Ok(picked) => match charge::begin(routed, &live, &gateway.ledger, asker).await {
                 Ok(()) => break (upstream, picked),
                 Err(why) => {
                     if !charge::pass_over(routed, &live, metrics, why) {

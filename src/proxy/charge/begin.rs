@@ -31,11 +31,12 @@ pub struct Asker<'a> {
     pub request: &'a str,
 }
 
-/// Begins to keep the attempt that was opened: holds what it may cost, where that is charged.
+/// Begins to keep the attempt that was opened: holds what it may cost, where that is charged. Waits for nothing, but while
+/// another process is about to hand the ledger over, or has it already.
 ///
 /// # Errors
 /// Why it is not to be sent: what the client is told if nothing else is left to try.
-pub fn begin(
+pub async fn begin(
     routed: &mut Routed,
     live: &Live,
     ledger: &Arc<Ledger>,
@@ -49,6 +50,7 @@ pub fn begin(
     } else {
         None
     };
+    ledger.ready().await;
     let mut strict = live.terms.rule.size == Size::Strict;
     let kept = match bound {
         Some(bound) => {
@@ -57,7 +59,7 @@ pub fn begin(
             // Nothing is held for what has no price, and its fee is owed all the same.
             strict &= bound.worst > Credits::ZERO;
             let opening = opening(routed, live, (asker, surface), bound, strict);
-            let hold = ledger.hold(opening, &caps(asker.caller));
+            let hold = ledger.obtain(opening, &caps(asker.caller)).await;
             let hold = hold.map_err(|refused| Unheld::of(refused, ledger.now()))?;
             routed.current.cap = cap;
             Kept::Held(hold, bound)
