@@ -251,6 +251,8 @@ mod tests {
                 Usage {
                     input: 1,
                     cached: 1,
+                    cached_audio: 1,
+                    cached_image: 1,
                     cache_write: 1,
                     cache_write_1h: 1,
                     cache_write_12h: 1,

@@ -110,6 +110,17 @@ pub(super) fn tell(connection: &Connection, batch: &Batch) -> rusqlite::Result<(
             run(&[behind_state, &[&row.id.0]].concat())
         })
     })?;
+    expect(connection, batch)
+}
+
+/// One that has ended since is none of them any more.
+fn expect(connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
+    run(
+        connection,
+        EXPECT,
+        &batch.expected,
+        |run, (id, estimate)| run(params![estimate, id.0]),
+    )?;
     Ok(())
 }
 
@@ -157,13 +168,7 @@ fn rows(connection: &Connection, batch: &Batch) -> rusqlite::Result<Result<(), M
     run(connection, &WHOLE, whole, |run, (row, end)| {
         opened(row, |first| ended(end, |last| run(&[first, last].concat())))
     })?;
-    // One that has ended since is none of them any more.
-    run(
-        connection,
-        EXPECT,
-        &batch.expected,
-        |run, (id, estimate)| run(params![estimate, id.0]),
-    )?;
+    expect(connection, batch)?;
     let changed = run(connection, &END, &older, |run, row| {
         ended(row, |values| run(&[values, &[&row.id.0]].concat()))
     })?;
