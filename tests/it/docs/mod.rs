@@ -158,18 +158,3 @@ async fn every_example_passes_the_check() {
     }
     assert!(checked >= 30, "{checked} examples");
 }
-
-#[test]
-fn links_between_the_pages_lead_somewhere() {
-    let mut names: Vec<String> = described().into_iter().map(|(name, _)| name).collect();
-    names.push("README".to_owned());
-    for name in names {
-        let (path, text) = read(&name);
-        for link in text.split("](").skip(1) {
-            let target = link.split([')', '#']).next().unwrap_or_default();
-            let is_file = !target.is_empty() && !target.contains("://");
-            let there = path.parent().expect("a folder").join(target);
-            assert!(!is_file || there.exists(), "{name}.md: {target}");
-        }
-    }
-}

@@ -180,6 +180,21 @@ keys = [\"env:{variable}\"]
     )
 }
 
+/// What is said where the model of the examples has no price, so that the gateway's key does not pay for it.
+const UNPRICED: &str = "The catalog has no price for this model, and what has none is refused on the gateway's key (`model_not_priced`): \
+[take over a price list](../catalog.md#take-over-a-price-list), or set `unpriced = \"allow\"` under `[credit]`, for accounts \
+that [pay afterwards without a limit](../credit.md#what-is-not-sent).\n\n";
+
+/// Whether a model, by its id or an alias, has a price for what it reads.
+fn priced(file: &Value, name: &str) -> bool {
+    let mut models = members(&file["models"]);
+    let found = models.find(|(id, entry)| {
+        let mut aliases = entry["aliases"].as_array().into_iter().flatten();
+        *id == name || aliases.any(|alias| alias == name)
+    });
+    found.is_some_and(|(_, entry)| !entry["price"]["input"].is_null())
+}
+
 /// The model that the examples ask for.
 fn sample(name: &str, file: &Value) -> String {
     let models = file["models"].as_object().expect("models");
@@ -197,7 +212,8 @@ fn sample(name: &str, file: &Value) -> String {
 }
 
 fn trial(name: &str, file: &Value) -> String {
-    let model = format!("{name}:{}", sample(name, file));
+    let sample = sample(name, file);
+    let model = format!("{name}:{sample}");
     let serves = |surface: &str| file["surfaces"][surface].is_object();
     let mut text = format!(
         "## Try it
@@ -218,6 +234,9 @@ client.chat.completions.create(model=\"{model}\", messages=[{{\"role\": \"user\"
 "
     );
     assert!(serves("chat"), "{name}: the example asks for a chat");
+    if !priced(file, &sample) {
+        text.push_str(UNPRICED);
+    }
     if serves("messages") {
         let _ = write!(
             text,
