@@ -15,6 +15,7 @@ NOT_RUN = {
     "claude": "an agent of another's making; tests/sdk/agents runs it",
     "codex": "an agent of another's making; tests/sdk/agents runs it",
     "tests/run": "runs this test",
+    "conf/debian/sbom": "asks cargo about the source; tests/sdk/python/test_sbom.py does it",
     "conf/debian/build": "packs what is built; tests/systemd/package.py does it",
 }
 

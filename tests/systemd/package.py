@@ -163,6 +163,8 @@ class Package(unittest.TestCase):
             "/usr/share/doc/tollgate/README.md",
             "/usr/share/doc/tollgate/docs/providers/openai.md",
             "/usr/share/doc/tollgate/conf/prometheus/alerts.yaml",
+            "/usr/share/doc/tollgate/sbom.cdx.json",
+            "/usr/share/doc/tollgate/notices.gz",
         ):
             self.assertIn(path, listed)
         for path, part in (
