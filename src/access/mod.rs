@@ -6,7 +6,7 @@
 //! Absent: the store the keys come from, credit, and the status a refusal is answered with.
 
 pub mod allowance;
-mod bucket;
+pub mod bucket;
 pub mod glob;
 pub mod key;
 pub mod limits;

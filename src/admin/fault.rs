@@ -1,12 +1,13 @@
 //! What the admin listener refuses, and with which words: a code, its status, one form of body.
 //! The only place that picks a status.
 
+use std::time::Duration;
+
 use http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::answer::{self, Answer};
-use crate::byok::seal::NotSealed;
 use crate::store::StoreError;
 
 /// Why a request of an operator's is refused. The names are part of the interface.
@@ -18,6 +19,8 @@ pub enum Code {
     InvalidToken,
     /// The request comes from a web page.
     NotForWebPages,
+    /// Too many wrong tokens came from where this one does.
+    TooManyTries,
     /// There is nothing at the path.
     UnknownPath,
     /// There is no such account.
@@ -65,12 +68,31 @@ pub enum Code {
 }
 
 impl Code {
+    /// What the store refuses, by the names that it has for it.
+    const STORE: [Self; 14] = [
+        Self::UnknownAccount,
+        Self::UnknownKey,
+        Self::UnknownGrant,
+        Self::UnknownProviderKey,
+        Self::AccountExists,
+        Self::AccountClosed,
+        Self::HasHolds,
+        Self::OtherGrant,
+        Self::ProviderKeyExists,
+        Self::TooManyProviderKeys,
+        Self::NoMasterKey,
+        Self::KeyRevoked,
+        Self::Unprocessable,
+        Self::StoreUnavailable,
+    ];
+
     /// Its stable name and its status.
     fn row(self) -> (&'static str, u16) {
         match self {
             Self::InvalidRequest => ("invalid_request", 400),
             Self::InvalidToken => ("invalid_token", 401),
             Self::NotForWebPages => ("not_for_web_pages", 403),
+            Self::TooManyTries => ("too_many_tries", 429),
             Self::UnknownPath => ("unknown_path", 404),
             Self::UnknownAccount => ("unknown_account", 404),
             Self::UnknownKey => ("unknown_key", 404),
@@ -118,6 +140,8 @@ pub struct Fault {
     pub message: String,
     /// The methods that the path takes, where it is about that.
     allow: Option<String>,
+    /// Seconds after which it may be tried again, where they are known.
+    retry_after: Option<u64>,
 }
 
 impl Fault {
@@ -127,6 +151,7 @@ impl Fault {
             code,
             message: message.into(),
             allow: None,
+            retry_after: None,
         }
     }
 
@@ -137,6 +162,19 @@ impl Fault {
             code: Code::MethodNotAllowed,
             message: format!("this path takes {allow}"),
             allow: Some(allow),
+            retry_after: None,
+        }
+    }
+
+    /// Too many wrong tokens have come; the next is read after `wait`.
+    #[must_use]
+    pub fn barred(wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        let message =
+            format!("too many wrong tokens have come from here; try again in {seconds} s");
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(Code::TooManyTries, message)
         }
     }
 
@@ -154,8 +192,9 @@ impl Fault {
         if self.code == Code::InvalidToken {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.code.status() == 503 {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        let soon = (self.code.status() == 503).then_some(1);
+        if let Some(seconds) = self.retry_after.or(soon) {
+            headers.insert(RETRY_AFTER, seconds.into());
         }
         if let Some(Ok(allow)) = self.allow.as_deref().map(HeaderValue::from_str) {
             headers.insert(ALLOW, allow);
@@ -181,42 +220,9 @@ struct Error<'a> {
 
 impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
-        let code = match &error {
-            StoreError::AccountExists(_) => Code::AccountExists,
-            StoreError::UnknownAccount(_) | StoreError::NoAccount(_) => Code::UnknownAccount,
-            StoreError::UnknownKey(_) => Code::UnknownKey,
-            StoreError::Revoked(_) => Code::KeyRevoked,
-            StoreError::UnknownGrant(_) => Code::UnknownGrant,
-            StoreError::HasHolds(_) => Code::HasHolds,
-            StoreError::AccountClosed => Code::AccountClosed,
-            StoreError::OtherGrant(_) => Code::OtherGrant,
-            StoreError::BadName
-            | StoreError::Policy(_)
-            | StoreError::UnreadablePolicy(_)
-            | StoreError::NegativeLimit
-            | StoreError::BadAmount
-            | StoreError::ExpiresInThePast
-            | StoreError::BadGrantText
-            | StoreError::TooMuch
-            | StoreError::BadProviderKey(_) => Code::Unprocessable,
-            StoreError::UnknownProviderKey(_) => Code::UnknownProviderKey,
-            StoreError::ProviderKeyExists(_) => Code::ProviderKeyExists,
-            StoreError::TooManyProviderKeys => Code::TooManyProviderKeys,
-            StoreError::NotSealed(NotSealed::NoMasterKey) => Code::NoMasterKey,
-            StoreError::Folder { .. }
-            | StoreError::Newer { .. }
-            | StoreError::Foreign { .. }
-            | StoreError::Busy
-            | StoreError::ReadOnly
-            | StoreError::DiskFull
-            | StoreError::Damaged
-            | StoreError::Ledger(_)
-            | StoreError::LedgerLost
-            | StoreError::OutOfStep(_)
-            | StoreError::NotSealed(NotSealed::Failed)
-            | StoreError::Random(_)
-            | StoreError::Database(_) => Code::StoreUnavailable,
-        };
+        let name = error.refusal();
+        let code = name.and_then(|name| Code::STORE.into_iter().find(|code| code.name() == name));
+        let code = code.unwrap_or(Code::StoreUnavailable);
         if code == Code::StoreUnavailable {
             log::error!("the admin API could not do what it was asked: {error}");
         }

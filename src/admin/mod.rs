@@ -16,15 +16,20 @@ mod process;
 mod query;
 mod route;
 mod strict;
+mod told;
+mod tries;
 mod versions;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use http::Method;
+use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
+use pingora::protocols::l4::socket::SocketAddr;
 use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::Semaphore;
@@ -41,6 +46,7 @@ use answer::Answer;
 use fault::{Code, Fault};
 use guard::Refusal;
 use route::{Access, Call};
+use tries::Tries;
 
 /// Operations on the store under way at one time; the store has a handful of connections.
 const CALLS_MAX: usize = 32;
@@ -132,6 +138,9 @@ pub struct AdminApp {
     control: Arc<dyn Control>,
     store: Arc<Store>,
     guard: Guard,
+    /// Whom the guard lets in, as the audit calls it.
+    let_in: String,
+    tries: Tries,
     calls: Semaphore,
     heavy: Semaphore,
 }
@@ -150,6 +159,8 @@ impl AdminApp {
             metrics,
             control,
             store,
+            let_in: told::let_in_by(&guard),
+            tries: Tries::default(),
             guard,
             calls: Semaphore::new(CALLS_MAX),
             heavy: Semaphore::new(HEAVY_MAX),
@@ -166,16 +177,50 @@ impl AdminApp {
             Ok(found) => found,
             Err(fault) => return fault.answer(),
         };
-        let allowed = self.guard.check(header);
-        if let (Access::Guarded, Err(refusal)) = (row.access, allowed) {
-            return refused(refusal).answer();
+        let allowed = match row.access {
+            Access::Guarded => self.check(session),
+            // Load balancers have no token.
+            Access::Open if !header.headers.contains_key(AUTHORIZATION) => {
+                self.guard.check(header).map_err(refused)
+            }
+            Access::Open => self.check(session),
+        };
+        let is_allowed = allowed.is_ok();
+        if let (Access::Guarded, Err(fault)) = (row.access, allowed) {
+            return fault.answer();
         }
+        let who = told::who(&self.let_in, session.req_header());
         let call = Call {
             session,
             params,
-            allowed: allowed.is_ok(),
+            allowed: is_allowed,
+            who: &who,
         };
-        (row.run)(self, call).await
+        let answer = (row.run)(self, call).await;
+        told::tell(self, row, &who, &answer).await;
+        answer
+    }
+
+    /// Whether the guard lets it in, if it has not come with too many wrong tokens.
+    fn check(&self, session: &ServerSession) -> Result<(), Fault> {
+        let peer = session.client_addr().and_then(SocketAddr::as_inet);
+        let peer = peer.map(std::net::SocketAddr::ip);
+        let now = Instant::now();
+        if let Some(wait) = self.tries.barred(peer, now) {
+            return Err(Fault::barred(wait));
+        }
+        self.guard.check(session.req_header()).map_err(|refusal| {
+            let header = session.req_header();
+            // None at all is no guess.
+            let is_guess = refusal == Refusal::Token && header.headers.contains_key(AUTHORIZATION);
+            if is_guess && self.tries.wrong(peer, now) {
+                let from = peer.map_or_else(|| "the socket".to_owned(), |peer| peer.to_string());
+                log::warn!(
+                    "too many wrong admin tokens from {from}: it is not listened to for a while"
+                );
+            }
+            refused(refusal)
+        })
     }
 }
 

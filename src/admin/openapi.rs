@@ -209,7 +209,7 @@ fn responses(row: &Row, shape: &Shape, problem: &Schema) -> Value {
     let mut faults: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     let guard: &[Code] = match row.access {
         Access::Open => &[],
-        Access::Guarded => &[Code::InvalidToken, Code::NotForWebPages],
+        Access::Guarded => &[Code::InvalidToken, Code::NotForWebPages, Code::TooManyTries],
     };
     for code in shape.faults.iter().chain(guard) {
         let names = faults.entry(code.status()).or_default();

@@ -14,6 +14,7 @@ use super::fault::{Code, Fault};
 use super::openapi::{Schemas, Shape};
 use super::route::{Access, Call, Params, Row, Verb};
 use super::{AdminApp, body, query};
+use crate::store::Store;
 
 /// An answer in the making.
 pub type Handled<'a> = Pin<Box<dyn Future<Output = Answer> + Send + 'a>>;
@@ -55,6 +56,8 @@ pub struct Asked<Q, B> {
     pub body: B,
     /// When it came.
     pub now: Timestamp,
+    /// The store, for what who asked changes.
+    pub store: Store,
 }
 
 /// No parameters, or no body.
@@ -113,8 +116,12 @@ async fn attempt<O: Operation>(app: &AdminApp, call: Call<'_>) -> Result<O::Answ
         return Err(Fault::new(Code::Overloaded, message));
     };
     let Call {
-        session, params, ..
+        session,
+        params,
+        who,
+        ..
     } = call;
+    let now = app.now();
     let asked = Asked {
         params,
         query: query::read(query_of(session.req_header()))?,
@@ -124,7 +131,8 @@ async fn attempt<O: Operation>(app: &AdminApp, call: Call<'_>) -> Result<O::Answ
             // `Nothing`, which can be read from anything that is empty.
             query::read(None)?
         },
-        now: app.now(),
+        now,
+        store: app.store.by(who, now.as_second()),
     };
     // It is never closed.
     let _turn = if O::IS_HEAVY {

@@ -58,6 +58,8 @@ pub struct Call<'a> {
     pub params: Params,
     /// Whether the guard would let it in.
     pub allowed: bool,
+    /// Who asks, as the audit calls it.
+    pub who: &'a str,
 }
 
 /// What the path says, by the names in the row's path.

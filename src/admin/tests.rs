@@ -1,5 +1,7 @@
 //! The admin app on a real socket, as a load balancer, Prometheus and `tollgate reload` see it.
 
+mod audit;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -30,7 +30,7 @@ use crate::upstream::dns::{Resolver, Ways};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = "\
 Example:
-  tollgate explain gpt-4o --key 2f8k1m0q --surface responses
+  tollgate explain gpt-4o --key 2f8k1m0qXYZ0 --surface responses
   tollgate explain --body request.json --json
 
 The health of provider keys is known to the running gateway only: POST a request's body to /tollgate/v1/explain, with

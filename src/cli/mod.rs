@@ -2,6 +2,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod audit;
 pub mod catalog;
 pub mod check;
 pub mod credit;
@@ -23,6 +24,7 @@ pub mod serve;
 pub mod status;
 mod table;
 pub mod usage;
+mod user;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -130,6 +132,8 @@ enum Command {
     },
     /// Show what was used and what it cost
     Usage(Box<usage::Options>),
+    /// Show what operators changed, or were refused to change
+    Audit(Box<audit::Options>),
     /// Hold a provider's own report of usage or costs against our rows; exits with 2 where they differ
     Reconcile(Box<reconcile::Options>),
 }
@@ -177,6 +181,10 @@ pub fn run() -> ExitCode {
         .map(worse),
         Command::Usage(options) => serve::with_store(&options.file.config, async |store, out| {
             usage::run(&options, store, out).await
+        })
+        .map(good),
+        Command::Audit(options) => serve::with_store(&options.file.config, async |store, out| {
+            audit::run(&options, store, out).await
         })
         .map(good),
         Command::Reconcile(options) => {

@@ -4,7 +4,10 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::catalog::{Files, Overrides, Seen};
+use jiff::Timestamp;
+
 use crate::cli::keys::CliError;
+use crate::cli::user;
 use crate::config::Config;
 use crate::log::logger;
 use crate::server::{self, reload::Loaded};
@@ -116,7 +119,8 @@ pub fn on_store<T>(
             .await
             .map_err(|error| vec![error.to_string()])?;
         let mut out = BufWriter::new(super::Pipe(std::io::stdout()));
-        let done = command(&store, &mut out).await;
+        let now = Timestamp::now().as_second();
+        let done = command(&store.by(&user::actor(), now), &mut out).await;
         let done = done.and_then(|done| Ok(out.flush().map(|()| done)?));
         store.close().await;
         done.map_err(|error| vec![error.to_string()])

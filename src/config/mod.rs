@@ -133,6 +133,8 @@ pub enum AdminAddress {
 pub struct Store {
     /// The `SQLite` file; made when it is absent.
     pub path: PathBuf,
+    /// How long the audit keeps what operators changed.
+    pub audit_kept: Duration,
 }
 
 /// `[catalog]`: what is served.
@@ -396,6 +398,7 @@ impl Default for Store {
     fn default() -> Self {
         Self {
             path: PathBuf::from("../data/tollgate.db"),
+            audit_kept: Duration::from_secs(400 * 86_400),
         }
     }
 }

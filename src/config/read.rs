@@ -75,6 +75,8 @@ const AFFINITY_BODY: RangeInclusive<u64> = 16..=64 * KIB;
 const LOG_QUEUE: RangeInclusive<u64> = 64 * KIB..=GIB;
 /// A list of models is not worth more than a request each second.
 const DISCOVER: RangeInclusive<Duration> = SECOND..=DAY;
+/// Less is gone before anybody has looked; more than a hundred years is a mistake.
+const AUDIT_KEPT: RangeInclusive<Duration> = DAY..=Duration::from_secs(36_500 * 86_400);
 /// The kernel's own limit is 127.
 const PROBES: RangeInclusive<usize> = 1..=100;
 /// The outcome of reading: a value, what it points at, and what is wrong.
@@ -253,15 +255,21 @@ impl Reader<'_> {
     }
 
     fn store(&self, section: Option<Section<'_>>, default: Store) -> Store {
-        let written = section.and_then(|section| {
-            let path = section.get("path").and_then(|value| value.text());
-            section.finish();
-            path
-        });
-        let path = written.map_or(default.path, PathBuf::from);
-        Store {
-            path: self.folder.join(path),
-        }
+        let Some(section) = section else {
+            return Store {
+                path: self.folder.join(default.path),
+                ..default
+            };
+        };
+        let path = section.get("path").and_then(|value| value.text());
+        let store = Store {
+            path: self.folder.join(path.map_or(default.path, PathBuf::from)),
+            audit_kept: section
+                .duration("audit_kept", AUDIT_KEPT)
+                .unwrap_or(default.audit_kept),
+        };
+        section.finish();
+        store
     }
 
     fn catalog(&self, section: Section<'_>) -> CatalogFiles {

@@ -412,6 +412,7 @@ tls = { certificate = "tls/c.pem", key = "/k.pem" }
 address = "unix:admin.sock"
 [store]
 path = "/var/lib/tollgate/t.db"
+audit_kept = "30d"
 [catalog]
 builtin = false
 paths = ["mine", "/srv/catalog/x.json"]
@@ -474,7 +475,10 @@ fn sections_are_read_as_written() {
             token: None
         })
     );
+    let month = Duration::from_secs(30 * 86_400);
     assert_eq!(config.store.path, Path::new("/var/lib/tollgate/t.db"));
+    assert_eq!(config.store.audit_kept, month);
+    assert!(mistake("[store]\naudit_kept = \"1h\"\n").contains("store.audit_kept"));
     let paths = vec!["mine".into(), "/srv/catalog/x.json".into()];
     assert_eq!(
         config.catalog,

@@ -3,6 +3,7 @@
 //! Pingora's services are started here rather than by its `Server`, because that one sleeps its
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
+mod audit;
 mod byok;
 mod catalog;
 pub mod certificates;
@@ -166,6 +167,8 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     reloader.certificates().tell(&metrics);
     let admin = assembly.serve_admin(&control, &metrics, &store, status)?;
     let workers = assembly.workers;
+    let kept = config.store.audit_kept;
+    control.spawn(audit::run(Arc::clone(&store), kept, stopped(&stop)));
     control.spawn(store::watch(store, keys, stopped(&stop)));
     control.spawn(stored.run(stopped(&stop)));
     control.spawn(discover::run(

@@ -4,6 +4,7 @@
 
 pub mod account;
 pub mod amount;
+pub mod audit;
 pub mod csv;
 pub mod grant;
 pub mod history;

@@ -1,7 +1,12 @@
 //! Accounts: made, found and listed by name. Absent: their credit.
 
 use crate::access::{Account, AccountId};
+use crate::money::Credits;
 
+use serde_json::json;
+use sqlx::sqlite::SqliteConnection;
+
+use super::audit::Operation;
 use super::error::is_duplicate;
 use super::{Billing, Store, StoreError, checked_name};
 
@@ -36,27 +41,18 @@ impl Store {
         billing: Billing,
         now: i64,
     ) -> Result<Account, StoreError> {
-        let name = checked_name(name)?;
-        billing.check()?;
-        let (billing, limit) = billing.columns();
-        let made = sqlx::query_as(
-            "INSERT INTO accounts (name, created, billing, credit_limit) \
-             VALUES ($1, $2, $3, $4) RETURNING id",
-        )
-        .bind(name)
-        .bind(now)
-        .bind(billing)
-        .bind(limit)
-        .fetch_one(&self.pool)
-        .await;
-        let (id,) = made.map_err(|error| {
-            if is_duplicate(&error) {
-                StoreError::AccountExists(name.into())
-            } else {
-                error.into()
-            }
-        })?;
-        Ok(account(id, name))
+        let (pays, limit) = billing.columns();
+        let details =
+            json!({"name": name, "billing": pays, "limit": limit.map(Credits::from_nanos)});
+        let about = "account".to_owned();
+        let mut change = self
+            .change(Operation::CreateAccount, about, details)
+            .await?;
+        let made = insert(change.connection(), name, billing, now).await;
+        if let Ok(account) = &made {
+            change.object = object(account.id);
+        }
+        change.end(made).await
     }
 
     /// The account of this name, made, as a prepaid one, at the Unix second `now` if there was none: then the second
@@ -69,17 +65,26 @@ impl Store {
         name: &str,
         now: i64,
     ) -> Result<(Account, bool), StoreError> {
+        if let Some(account) = self.named(name).await? {
+            return Ok((account, false));
+        }
         match self.create_account(name, now).await {
             Ok(account) => Ok((account, true)),
-            Err(StoreError::AccountExists(_)) => {
-                let (id,) = sqlx::query_as("SELECT id FROM accounts WHERE name = $1")
-                    .bind(name)
-                    .fetch_one(&self.pool)
-                    .await?;
-                Ok((account(id, name), false))
+            // Somebody else made it meanwhile.
+            Err(error @ StoreError::AccountExists(_)) => {
+                let found = self.named(name).await?;
+                found.map(|account| (account, false)).ok_or(error)
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn named(&self, name: &str) -> Result<Option<Account>, StoreError> {
+        let found: Option<(i64,)> = sqlx::query_as("SELECT id FROM accounts WHERE name = $1")
+            .bind(name)
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(found.map(|(id,)| account(id, name)))
     }
 
     /// All accounts by name.
@@ -101,6 +106,40 @@ impl Store {
         };
         Ok(rows.into_iter().map(row).collect())
     }
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    name: &str,
+    billing: Billing,
+    now: i64,
+) -> Result<Account, StoreError> {
+    let name = checked_name(name)?;
+    billing.check()?;
+    let (billing, limit) = billing.columns();
+    let made = sqlx::query_as(
+        "INSERT INTO accounts (name, created, billing, credit_limit) \
+         VALUES ($1, $2, $3, $4) RETURNING id",
+    )
+    .bind(name)
+    .bind(now)
+    .bind(billing)
+    .bind(limit)
+    .fetch_one(connection)
+    .await;
+    let (id,) = made.map_err(|error| {
+        if is_duplicate(&error) {
+            StoreError::AccountExists(name.into())
+        } else {
+            error.into()
+        }
+    })?;
+    Ok(account(id, name))
+}
+
+/// What the audit calls an account.
+pub(super) fn object(account: AccountId) -> String {
+    format!("account {}", account.0)
 }
 
 fn account(id: i64, name: &str) -> Account {

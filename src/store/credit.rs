@@ -1,9 +1,14 @@
 //! How accounts pay, and what an operator changes of it. A gateway that is running sees each change within a second.
 //! Absent: what requests cost, and who reads any of it.
 
+use serde_json::json;
+use sqlx::sqlite::SqliteConnection;
+
 use crate::access::AccountId;
 use crate::money::Credits;
 
+use super::accounts::object;
+use super::audit::Operation;
 use super::{Billing, Book, Store, StoreError};
 
 impl Billing {
@@ -58,16 +63,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownAccount`], [`StoreError::NegativeLimit`], or the store fails.
     pub async fn set_billing(&self, account: AccountId, to: Billing) -> Result<(), StoreError> {
-        to.check()?;
-        let (billing, limit) = to.columns();
-        let changed =
-            sqlx::query("UPDATE accounts SET billing = $1, credit_limit = $2 WHERE id = $3")
-                .bind(billing)
-                .bind(limit)
-                .bind(account.0)
-                .execute(&self.pool)
-                .await?;
-        found(changed.rows_affected(), account)
+        let (pays, limit) = to.columns();
+        let details = json!({"billing": pays, "limit": limit.map(Credits::from_nanos)});
+        let mut change = self
+            .change(Operation::ChangeAccount, object(account), details)
+            .await?;
+        let done = bill(change.connection(), account, to).await;
+        change.end(done).await
     }
 
     /// Closes an account at the Unix second `now`: its keys are refused from then on. What it has or owes stays in the
@@ -76,25 +78,50 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownAccount`], [`StoreError::HasHolds`], or the store fails.
     pub async fn close_account(&self, account: AccountId, now: i64) -> Result<(), StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        let (holds,): (i64,) =
-            sqlx::query_as("SELECT COUNT(*) FROM usage WHERE state = 0 AND account = $1")
-                .bind(account.0)
-                .fetch_one(&mut *transaction)
-                .await?;
-        if holds > 0 {
-            return Err(StoreError::HasHolds(holds));
-        }
-        let changed =
-            sqlx::query("UPDATE accounts SET closed = COALESCE(closed, $1) WHERE id = $2")
-                .bind(now)
-                .bind(account.0)
-                .execute(&mut *transaction)
-                .await?;
-        found(changed.rows_affected(), account)?;
-        transaction.commit().await?;
-        Ok(())
+        let details = json!({"state": "closed"});
+        let mut change = self
+            .change(Operation::ChangeAccount, object(account), details)
+            .await?;
+        let done = close(change.connection(), account, now).await;
+        change.end(done).await
     }
+}
+
+async fn bill(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    to: Billing,
+) -> Result<(), StoreError> {
+    to.check()?;
+    let (billing, limit) = to.columns();
+    let changed = sqlx::query("UPDATE accounts SET billing = $1, credit_limit = $2 WHERE id = $3")
+        .bind(billing)
+        .bind(limit)
+        .bind(account.0)
+        .execute(connection)
+        .await?;
+    found(changed.rows_affected(), account)
+}
+
+async fn close(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    now: i64,
+) -> Result<(), StoreError> {
+    let (holds,): (i64,) =
+        sqlx::query_as("SELECT COUNT(*) FROM usage WHERE state = 0 AND account = $1")
+            .bind(account.0)
+            .fetch_one(&mut *connection)
+            .await?;
+    if holds > 0 {
+        return Err(StoreError::HasHolds(holds));
+    }
+    let changed = sqlx::query("UPDATE accounts SET closed = COALESCE(closed, $1) WHERE id = $2")
+        .bind(now)
+        .bind(account.0)
+        .execute(connection)
+        .await?;
+    found(changed.rows_affected(), account)
 }
 
 impl Billing {

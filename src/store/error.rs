@@ -210,6 +210,50 @@ impl fmt::Display for StoreError {
     }
 }
 
+impl StoreError {
+    /// A stable name for why an operator's change is refused; `None` where it is the store that fails. The admin API has
+    /// the same names.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::AccountExists(_) => "account_exists",
+            Self::UnknownAccount(_) | Self::NoAccount(_) => "unknown_account",
+            Self::UnknownKey(_) => "unknown_key",
+            Self::Revoked(_) => "key_revoked",
+            Self::UnknownGrant(_) => "unknown_grant",
+            Self::HasHolds(_) => "has_holds",
+            Self::AccountClosed => "account_closed",
+            Self::OtherGrant(_) => "other_grant",
+            Self::BadName
+            | Self::Policy(_)
+            | Self::UnreadablePolicy(_)
+            | Self::NegativeLimit
+            | Self::BadAmount
+            | Self::ExpiresInThePast
+            | Self::BadGrantText
+            | Self::TooMuch
+            | Self::BadProviderKey(_) => "unprocessable",
+            Self::UnknownProviderKey(_) => "unknown_provider_key",
+            Self::ProviderKeyExists(_) => "provider_key_exists",
+            Self::TooManyProviderKeys => "too_many_provider_keys",
+            Self::NotSealed(NotSealed::NoMasterKey) => "no_master_key",
+            Self::Folder { .. }
+            | Self::Newer { .. }
+            | Self::Foreign { .. }
+            | Self::Busy
+            | Self::ReadOnly
+            | Self::DiskFull
+            | Self::Damaged
+            | Self::Ledger(_)
+            | Self::LedgerLost
+            | Self::OutOfStep(_)
+            | Self::NotSealed(NotSealed::Failed)
+            | Self::Random(_)
+            | Self::Database(_) => return None,
+        })
+    }
+}
+
 impl std::error::Error for StoreError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {

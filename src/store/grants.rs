@@ -1,11 +1,13 @@
 //! Grants: the only way for credit to come into the books. Each is written with its transfer and the two balances that
 //! it changes, in one transaction.
 
+use serde_json::json;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::access::AccountId;
 use crate::money::Credits;
 
+use super::audit::Operation;
 use super::{Book, GrantId, Store, StoreError};
 
 /// Characters of a note or an idempotency key at the most.
@@ -76,27 +78,22 @@ impl Store {
     /// [`StoreError::OtherGrant`] when the key is that of a grant with another content, [`StoreError::TooMuch`]; or the
     /// store fails.
     pub async fn grant(&self, new: &NewGrant, now: i64) -> Result<(GrantRow, bool), StoreError> {
-        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await?;
-        if let Some(key) = &new.idempotency
-            && let Some(known) = by_key(&mut transaction, key).await?
-        {
-            return match known.grant == *new {
-                true => Ok((known, false)),
-                false => Err(StoreError::OtherGrant(known.id)),
-            };
+        let details = json!({
+            "account": new.account.0, "amount": new.amount, "expires": new.expires, "note": new.note,
+            "idempotency_key": new.idempotency,
+        });
+        let about = "grant".to_owned();
+        let mut change = self.change(Operation::CreateGrant, about, details).await?;
+        let made = give(change.connection(), new, now).await;
+        match made {
+            Ok((row, false)) => change.drop().await.map(|()| (row, false)),
+            made => {
+                if let Ok((row, _)) = &made {
+                    change.object = object(row.id);
+                }
+                change.end(made).await
+            }
         }
-        new.check(now)?;
-        let balance = open_balance(&mut transaction, new.account).await?;
-        let granted = balance_of(&mut transaction, Book::GRANTED).await?;
-        let amount = new.amount.nanos();
-        if balance.checked_add(amount).is_none() || granted.checked_sub(amount).is_none() {
-            return Err(StoreError::TooMuch);
-        }
-        // It pays first what is owed.
-        let remaining = amount - amount.min(balance.min(0).saturating_neg());
-        let row = insert(&mut transaction, new, remaining, now).await?;
-        transaction.commit().await?;
-        Ok((row, true))
     }
 
     /// Ends a grant at the Unix second `now`: what is neither spent nor held of it expires. One that has ended stays as
@@ -105,16 +102,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownGrant`], or the store fails.
     pub async fn end_grant(&self, grant: GrantId, now: i64) -> Result<(), StoreError> {
-        let changed =
-            sqlx::query("UPDATE grants SET expires = MIN(COALESCE(expires, $1), $1) WHERE id = $2")
-                .bind(now)
-                .bind(grant.0)
-                .execute(&self.pool)
-                .await?;
-        match changed.rows_affected() {
-            0 => Err(StoreError::UnknownGrant(grant)),
-            _ => Ok(()),
-        }
+        let details = json!({"state": "ended"});
+        let mut change = self
+            .change(Operation::EndGrant, object(grant), details)
+            .await?;
+        let done = end(change.connection(), grant, now).await;
+        change.end(done).await
     }
 
     /// The grants of an account, oldest first.
@@ -129,6 +122,54 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         Ok(rows.into_iter().map(row).collect())
+    }
+}
+
+/// What the audit calls a grant.
+fn object(id: GrantId) -> String {
+    format!("grant {}", id.0)
+}
+
+async fn give(
+    connection: &mut SqliteConnection,
+    new: &NewGrant,
+    now: i64,
+) -> Result<(GrantRow, bool), StoreError> {
+    if let Some(key) = &new.idempotency
+        && let Some(known) = by_key(connection, key).await?
+    {
+        return match known.grant == *new {
+            true => Ok((known, false)),
+            false => Err(StoreError::OtherGrant(known.id)),
+        };
+    }
+    new.check(now)?;
+    let balance = open_balance(connection, new.account).await?;
+    let granted = balance_of(connection, Book::GRANTED).await?;
+    let amount = new.amount.nanos();
+    if balance.checked_add(amount).is_none() || granted.checked_sub(amount).is_none() {
+        return Err(StoreError::TooMuch);
+    }
+    // It pays first what is owed.
+    let remaining = amount - amount.min(balance.min(0).saturating_neg());
+    let row = insert(connection, new, remaining, now).await?;
+    Ok((row, true))
+}
+
+async fn end(
+    connection: &mut SqliteConnection,
+    grant: GrantId,
+    now: i64,
+) -> Result<(), StoreError> {
+    let changed =
+        sqlx::query("UPDATE grants SET expires = MIN(COALESCE(expires, $1), $1) WHERE id = $2")
+            .bind(now)
+            .bind(grant.0)
+            .execute(connection)
+            .await?;
+    match changed.rows_affected() {
+        0 => Err(StoreError::UnknownGrant(grant)),
+        _ => Ok(()),
     }
 }
 

@@ -1,11 +1,15 @@
 //! Access keys: made, listed, switched off and on, revoked; and all of them as a [`Keyring`].
 //! Absent: their form (`access::key`), and any way to see a secret again.
 
+use serde_json::json;
+use sqlx::sqlite::SqliteConnection;
+
 use crate::access::key::{AccessKey, KeyDigest, KeyId};
 use crate::access::policy::{Policy, PolicyEntry};
 use crate::access::{Account, AccountId, Caller, Keyring, KeyringEntry};
 use crate::secret::Secret;
 
+use super::audit::Operation;
 use super::{Store, StoreError, checked_name};
 
 /// A key to be made.
@@ -98,35 +102,16 @@ impl Store {
         new: &NewKey,
         now: i64,
     ) -> Result<CreatedKey, StoreError> {
-        new.check()?;
-        let policy = serde_json::to_string(&new.policy)
-            .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))?;
-        let key = AccessKey::generate().map_err(StoreError::Random)?;
-        sqlx::query(
-            "INSERT INTO access_keys \
-             (id, account, name, digest, enabled, created, expires, policy) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(key.id.as_str())
-        .bind(account.0)
-        .bind(&new.name)
-        .bind(&key.digest.as_bytes()[..])
-        .bind(true)
-        .bind(now)
-        .bind(new.expires)
-        .bind(policy)
-        .execute(&self.pool)
-        .await
-        .map_err(|error| match &error {
-            sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => {
-                StoreError::UnknownAccount(account.0)
-            }
-            _ => error.into(),
-        })?;
-        Ok(CreatedKey {
-            id: key.id,
-            shown: key.shown,
-        })
+        let details = json!({
+            "account": account.0, "name": new.name, "expires": new.expires, "policy": new.policy,
+        });
+        let about = "key".to_owned();
+        let mut change = self.change(Operation::CreateKey, about, details).await?;
+        let made = insert(change.connection(), account, new, now).await;
+        if let Ok(key) = &made {
+            change.object = object(key.id);
+        }
+        change.end(made).await
     }
 
     /// All keys, revoked ones included, oldest first.
@@ -149,16 +134,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownKey`], [`StoreError::Revoked`], or the store fails.
     pub async fn set_enabled(&self, id: KeyId, enabled: bool) -> Result<(), StoreError> {
-        let changed =
-            sqlx::query("UPDATE access_keys SET enabled = $1 WHERE id = $2 AND revoked IS NULL")
-                .bind(enabled)
-                .bind(id.as_str())
-                .execute(&self.pool)
-                .await?;
-        match changed.rows_affected() {
-            0 => self.must_exist(id).await.and(Err(StoreError::Revoked(id))),
-            _ => Ok(()),
-        }
+        let state = if enabled { "active" } else { "disabled" };
+        let details = json!({"state": state});
+        let mut change = self
+            .change(Operation::ChangeKey, object(id), details)
+            .await?;
+        let done = enable(change.connection(), id, enabled).await;
+        change.end(done).await
     }
 
     /// Ends a key for good, at the Unix second `now`. To revoke it again changes nothing.
@@ -166,24 +148,14 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownKey`], or the store fails.
     pub async fn revoke(&self, id: KeyId, now: i64) -> Result<(), StoreError> {
-        let changed =
-            sqlx::query("UPDATE access_keys SET revoked = $1 WHERE id = $2 AND revoked IS NULL")
-                .bind(now)
-                .bind(id.as_str())
-                .execute(&self.pool)
-                .await?;
-        match changed.rows_affected() {
-            0 => self.must_exist(id).await,
-            _ => Ok(()),
-        }
-    }
-
-    async fn must_exist(&self, id: KeyId) -> Result<(), StoreError> {
-        let found: Option<(String,)> = sqlx::query_as("SELECT id FROM access_keys WHERE id = $1")
-            .bind(id.as_str())
-            .fetch_optional(&self.pool)
+        let details = json!({"state": "revoked"});
+        let mut change = self
+            .change(Operation::ChangeKey, object(id), details)
             .await?;
-        found.map(drop).ok_or(StoreError::UnknownKey(id))
+        match end(change.connection(), id, now).await {
+            Ok(false) => change.drop().await,
+            done => change.end(done.map(drop)).await,
+        }
     }
 
     /// Every key that is not revoked. The keys of a closed account are disabled. A key whose policy cannot be read is on the ring as disabled,
@@ -208,6 +180,89 @@ impl Store {
         .await?;
         Ok(before.followed_by(rows.into_iter().filter_map(keyring_entry)))
     }
+}
+
+/// What the audit calls a key.
+pub(super) fn object(id: KeyId) -> String {
+    format!("key {id}")
+}
+
+async fn insert(
+    connection: &mut SqliteConnection,
+    account: AccountId,
+    new: &NewKey,
+    now: i64,
+) -> Result<CreatedKey, StoreError> {
+    new.check()?;
+    let policy = serde_json::to_string(&new.policy)
+        .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))?;
+    let key = AccessKey::generate().map_err(StoreError::Random)?;
+    sqlx::query(
+        "INSERT INTO access_keys \
+         (id, account, name, digest, enabled, created, expires, policy) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(key.id.as_str())
+    .bind(account.0)
+    .bind(&new.name)
+    .bind(&key.digest.as_bytes()[..])
+    .bind(true)
+    .bind(now)
+    .bind(new.expires)
+    .bind(policy)
+    .execute(connection)
+    .await
+    .map_err(|error| match &error {
+        sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => {
+            StoreError::UnknownAccount(account.0)
+        }
+        _ => error.into(),
+    })?;
+    Ok(CreatedKey {
+        id: key.id,
+        shown: key.shown,
+    })
+}
+
+async fn enable(
+    connection: &mut SqliteConnection,
+    id: KeyId,
+    enabled: bool,
+) -> Result<(), StoreError> {
+    let changed =
+        sqlx::query("UPDATE access_keys SET enabled = $1 WHERE id = $2 AND revoked IS NULL")
+            .bind(enabled)
+            .bind(id.as_str())
+            .execute(&mut *connection)
+            .await?;
+    match changed.rows_affected() {
+        0 => must_exist(connection, id)
+            .await
+            .and(Err(StoreError::Revoked(id))),
+        _ => Ok(()),
+    }
+}
+
+/// Whether it was not revoked before.
+async fn end(connection: &mut SqliteConnection, id: KeyId, now: i64) -> Result<bool, StoreError> {
+    let changed =
+        sqlx::query("UPDATE access_keys SET revoked = $1 WHERE id = $2 AND revoked IS NULL")
+            .bind(now)
+            .bind(id.as_str())
+            .execute(&mut *connection)
+            .await?;
+    match changed.rows_affected() {
+        0 => must_exist(connection, id).await.map(|()| false),
+        _ => Ok(true),
+    }
+}
+
+async fn must_exist(connection: &mut SqliteConnection, id: KeyId) -> Result<(), StoreError> {
+    let found: Option<(String,)> = sqlx::query_as("SELECT id FROM access_keys WHERE id = $1")
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await?;
+    found.map(drop).ok_or(StoreError::UnknownKey(id))
 }
 
 /// `None` only for a row that was written by hand, with an id that no key can have.

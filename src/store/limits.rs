@@ -1,6 +1,11 @@
 //! Limits of access keys and accounts, changed. What is used of them is not in the store.
 
-use super::keys::read_policy;
+use serde_json::json;
+use sqlx::sqlite::SqliteConnection;
+
+use super::accounts;
+use super::audit::Operation;
+use super::keys::{self, read_policy};
 use super::{Store, StoreError};
 use crate::access::AccountId;
 use crate::access::key::KeyId;
@@ -11,41 +16,19 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::UnknownKey`], [`StoreError::Revoked`], [`StoreError::Policy`], or the store fails; nothing has
-    /// changed then. [`StoreError::Busy`] also where others change it all the while.
+    /// changed then.
     pub async fn change_policy(
         &self,
         id: KeyId,
         change: impl Fn(&mut PolicyEntry),
     ) -> Result<PolicyEntry, StoreError> {
-        /// Changes of others between the look and the change.
-        const TRIES: usize = 8;
-        for _ in 0..TRIES {
-            let row: Option<(String, Option<i64>)> =
-                sqlx::query_as("SELECT policy, revoked FROM access_keys WHERE id = $1")
-                    .bind(id.as_str())
-                    .fetch_optional(&self.pool)
-                    .await?;
-            let (before, revoked) = row.ok_or(StoreError::UnknownKey(id))?;
-            if revoked.is_some() {
-                return Err(StoreError::Revoked(id));
-            }
-            let read = read_policy(&before);
-            let (mut policy, _) = read.map_err(|_| StoreError::UnreadablePolicy(id))?;
-            change(&mut policy);
-            Policy::new(&policy).map_err(StoreError::Policy)?;
-            let changed = sqlx::query(
-                "UPDATE access_keys SET policy = $1 WHERE id = $2 AND policy = $3 AND revoked IS NULL",
-            )
-            .bind(written(&policy)?)
-            .bind(id.as_str())
-            .bind(before)
-            .execute(&self.pool)
-            .await?;
-            if changed.rows_affected() > 0 {
-                return Ok(policy);
-            }
+        let about = keys::object(id);
+        let mut changing = self.change(Operation::ChangeKey, about, json!({})).await?;
+        let done = replace(changing.connection(), id, change).await;
+        if let Ok(policy) = &done {
+            changing.details = json!({"policy": policy});
         }
-        Err(StoreError::Busy)
+        changing.end(done).await
     }
 
     /// Limits the requests of an account that may be under way at one time, over all its access keys; `None`: any number.
@@ -57,16 +40,55 @@ impl Store {
         id: AccountId,
         in_flight: Option<u32>,
     ) -> Result<(), StoreError> {
-        let changed = sqlx::query("UPDATE accounts SET in_flight = $1 WHERE id = $2")
-            .bind(in_flight)
-            .bind(id.0)
-            .execute(&self.pool)
+        let (about, details) = (accounts::object(id), json!({"in_flight": in_flight}));
+        let mut change = self
+            .change(Operation::ChangeAccount, about, details)
             .await?;
-        match changed.rows_affected() {
-            0 => Err(StoreError::UnknownAccount(id.0)),
-            _ => Ok(()),
-        }
+        let done = limit(change.connection(), id, in_flight).await;
+        change.end(done).await
     }
+}
+
+async fn limit(
+    connection: &mut SqliteConnection,
+    id: AccountId,
+    in_flight: Option<u32>,
+) -> Result<(), StoreError> {
+    let changed = sqlx::query("UPDATE accounts SET in_flight = $1 WHERE id = $2")
+        .bind(in_flight)
+        .bind(id.0)
+        .execute(connection)
+        .await?;
+    match changed.rows_affected() {
+        0 => Err(StoreError::UnknownAccount(id.0)),
+        _ => Ok(()),
+    }
+}
+
+async fn replace(
+    connection: &mut SqliteConnection,
+    id: KeyId,
+    change: impl Fn(&mut PolicyEntry),
+) -> Result<PolicyEntry, StoreError> {
+    let row: Option<(String, Option<i64>)> =
+        sqlx::query_as("SELECT policy, revoked FROM access_keys WHERE id = $1")
+            .bind(id.as_str())
+            .fetch_optional(&mut *connection)
+            .await?;
+    let (before, revoked) = row.ok_or(StoreError::UnknownKey(id))?;
+    if revoked.is_some() {
+        return Err(StoreError::Revoked(id));
+    }
+    let read = read_policy(&before);
+    let (mut policy, _) = read.map_err(|_| StoreError::UnreadablePolicy(id))?;
+    change(&mut policy);
+    Policy::new(&policy).map_err(StoreError::Policy)?;
+    sqlx::query("UPDATE access_keys SET policy = $1 WHERE id = $2")
+        .bind(written(&policy)?)
+        .bind(id.as_str())
+        .execute(connection)
+        .await?;
+    Ok(policy)
 }
 
 fn written(policy: &PolicyEntry) -> Result<String, StoreError> {

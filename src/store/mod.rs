@@ -9,6 +9,7 @@
 //! Absent: times. Whoever calls says what time it is, in Unix seconds.
 
 mod accounts;
+mod audit;
 mod batch;
 mod check;
 mod credit;
@@ -34,6 +35,7 @@ use std::time::Duration;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 
 pub use accounts::AccountRow;
+pub use audit::{AuditRow, Audited, DONE, Operation};
 pub use batch::{Batch, Book, Day, Ended, Expired, GrantId, Opened};
 pub use check::Checked;
 pub use error::StoreError;
@@ -65,12 +67,13 @@ const CONNECTIONS_MAX: u32 = 4;
 /// How long to wait for one of the connections.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An open store. Cheap to share behind an `Arc`, from any runtime.
-#[derive(Debug)]
+/// An open store. Cheap to share and to clone, from any runtime.
+#[derive(Clone, Debug)]
 pub struct Store {
     file: PathBuf,
     pool: SqlitePool,
     options: SqliteConnectOptions,
+    actor: audit::Actor,
 }
 
 impl Store {
@@ -124,6 +127,7 @@ impl Store {
             file,
             pool,
             options,
+            actor: audit::Actor::default(),
         })
     }
 

@@ -1,15 +1,18 @@
 //! Provider keys of accounts: sealed before they come here, and never given out but sealed. Absent: the master keys, and
 //! any way to see a key again (`byok`).
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+mod changes;
 
-use super::error::is_duplicate;
+use serde_json::json;
+use sqlx::Row as _;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::audit::Operation;
 use super::{Store, StoreError};
 use crate::access::{Account, AccountId};
 use crate::byok::master::MasterKeys;
-use crate::byok::seal::{Place, Sealed};
-use crate::byok::{self, KEYS_MAX, Stored, StoredId};
+use crate::byok::seal::Sealed;
+use crate::byok::{self, Stored, StoredId};
 use crate::secret::Secret;
 
 /// A key to be stored.
@@ -74,52 +77,19 @@ impl Store {
         masters: &MasterKeys,
         now: i64,
     ) -> Result<StoredId, StoreError> {
-        byok::check_name(&new.name).map_err(StoreError::BadProviderKey)?;
-        byok::check_weight(new.weight).map_err(StoreError::BadProviderKey)?;
-        byok::check_secret(secret).map_err(StoreError::BadProviderKey)?;
-        let id = StoredId::generate().map_err(StoreError::Random)?;
-        let place = Place {
-            id: id.as_str(),
-            account: new.account,
-            provider: &new.provider,
-        };
-        let sealed = masters
-            .seal(&place, secret)
-            .map_err(StoreError::NotSealed)?;
-        // In one statement, so that two at a time cannot pass the limit or take one place.
-        let added = sqlx::query(
-            "INSERT INTO provider_keys (id, account, provider, name, position, weight, enabled, fallback, created, \
-             updated, hint, master, nonce, sealed) \
-             SELECT $1, $2, $3, $4, COALESCE($5, MAX(position) + 1, 1), $6, $7, $8, $9, $9, $10, $11, $12, $13 \
-             FROM provider_keys WHERE account = $2 AND provider = $3 HAVING COUNT(*) < $14",
-        )
-        .bind(id.as_str())
-        .bind(new.account.0)
-        .bind(&new.provider)
-        .bind(&new.name)
-        .bind(new.position)
-        .bind(new.weight)
-        .bind(true)
-        .bind(new.fallback)
-        .bind(now)
-        .bind(byok::hint(secret))
-        .bind(sealed.master.to_string())
-        .bind(&sealed.nonce[..])
-        .bind(sealed.text)
-        .bind(KEYS_MAX as i64)
-        .execute(&self.pool)
-        .await
-        .map_err(|error| match &error {
-            sqlx::Error::Database(cause) if cause.is_foreign_key_violation() => {
-                StoreError::UnknownAccount(new.account.0)
-            }
-            _ if is_duplicate(&error) => StoreError::ProviderKeyExists(new.name.as_str().into()),
-            _ => error.into(),
-        })?;
-        match added.rows_affected() {
-            0 => Err(StoreError::TooManyProviderKeys),
-            _ => Ok(id),
+        let details = json!({
+            "account": new.account.0, "provider": new.provider, "name": new.name, "position": new.position,
+            "weight": new.weight, "fallback": new.fallback,
+        });
+        let about = "provider_key".to_owned();
+        let mut change = self
+            .change(Operation::CreateProviderKey, about, details)
+            .await?;
+        let added = changes::insert(change.connection(), new, secret, masters, now).await;
+        if let Ok(id) = &added {
+            change.object = object(id);
         }
+        change.end(added).await
     }
 
     /// All stored keys, those of one account and provider beside one another and in
@@ -147,23 +117,20 @@ impl Store {
         masters: &MasterKeys,
         now: i64,
     ) -> Result<(), StoreError> {
-        byok::check_secret(secret).map_err(StoreError::BadProviderKey)?;
-        let row = self.provider_key(id).await?;
-        let sealed = masters
-            .seal(&row.place(), secret)
-            .map_err(StoreError::NotSealed)?;
-        let changed = sqlx::query(
-            "UPDATE provider_keys SET master = $1, nonce = $2, sealed = $3, hint = $4, updated = $5 WHERE id = $6",
-        )
-        .bind(sealed.master.to_string())
-        .bind(&sealed.nonce[..])
-        .bind(sealed.text)
-        .bind(byok::hint(secret))
-        .bind(now)
-        .bind(id.as_str())
-        .execute(&self.pool)
-        .await?;
-        must_be_there(changed.rows_affected(), id)
+        let details = json!({"secret": "rotated"});
+        let mut change = self
+            .change(Operation::ChangeProviderKey, object(id), details)
+            .await?;
+        let done = async {
+            byok::check_secret(secret).map_err(StoreError::BadProviderKey)?;
+            let row = one(change.connection(), id).await?;
+            let sealed = masters
+                .seal(&row.place(), secret)
+                .map_err(StoreError::NotSealed)?;
+            changes::rotate(change.connection(), id, secret, sealed, now).await
+        };
+        let done = done.await;
+        change.end(done).await
     }
 
     /// Changes what is to be changed, all of it or nothing.
@@ -177,31 +144,12 @@ impl Store {
         change: &ProviderKeyChange,
         now: i64,
     ) -> Result<(), StoreError> {
-        if let Some(name) = &change.name {
-            byok::check_name(name).map_err(StoreError::BadProviderKey)?;
-        }
-        let weight = change.weight.flatten();
-        byok::check_weight(weight).map_err(StoreError::BadProviderKey)?;
-        let changed = sqlx::query(
-            "UPDATE provider_keys SET name = COALESCE($1, name), position = COALESCE($2, position), \
-             weight = CASE WHEN $3 THEN $4 ELSE weight END, enabled = COALESCE($5, enabled), \
-             fallback = COALESCE($6, fallback), updated = $7 WHERE id = $8",
-        )
-        .bind(&change.name)
-        .bind(change.position)
-        .bind(change.weight.is_some())
-        .bind(weight)
-        .bind(change.enabled)
-        .bind(change.fallback)
-        .bind(now)
-        .bind(id.as_str())
-        .execute(&self.pool)
-        .await
-        .map_err(|error| match &change.name {
-            Some(name) if is_duplicate(&error) => StoreError::ProviderKeyExists(name.as_str().into()),
-            _ => error.into(),
-        })?;
-        must_be_there(changed.rows_affected(), id)
+        let details = told_of(change);
+        let mut changing = self
+            .change(Operation::ChangeProviderKey, object(id), details)
+            .await?;
+        let done = changes::update(changing.connection(), id, change, now).await;
+        changing.end(done).await
     }
 
     /// Removes a key for good.
@@ -209,11 +157,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownProviderKey`], or the store fails.
     pub async fn remove_provider_key(&self, id: &StoredId) -> Result<(), StoreError> {
-        let removed = sqlx::query("DELETE FROM provider_keys WHERE id = $1")
-            .bind(id.as_str())
-            .execute(&self.pool)
+        let about = object(id);
+        let mut change = self
+            .change(Operation::RemoveProviderKey, about, json!({}))
             .await?;
-        must_be_there(removed.rows_affected(), id)
+        let done = changes::remove(change.connection(), id).await;
+        change.end(done).await
     }
 
     /// Seals every key anew that is not sealed under the first master key. Each row changes at once or not at all, and
@@ -249,17 +198,17 @@ impl Store {
         let sealed = masters
             .seal(&row.place(), secret)
             .map_err(StoreError::NotSealed)?;
-        let moved = sqlx::query(
-            "UPDATE provider_keys SET master = $1, nonce = $2, sealed = $3 WHERE id = $4 AND nonce = $5",
-        )
-        .bind(sealed.master.to_string())
-        .bind(&sealed.nonce[..])
-        .bind(sealed.text)
-        .bind(row.id.as_str())
-        .bind(&row.sealed.nonce[..])
-        .execute(&self.pool)
-        .await?;
-        Ok(usize::from(moved.rows_affected() > 0))
+        let (about, details) = (
+            object(&row.id),
+            json!({"master_key": sealed.master.to_string()}),
+        );
+        let mut change = self
+            .change(Operation::ResealProviderKeys, about, details)
+            .await?;
+        match changes::reseal(change.connection(), row, sealed).await {
+            Ok(false) => change.drop().await.map(|()| 0),
+            done => change.end(done.map(usize::from)).await,
+        }
     }
 
     /// The key of this id.
@@ -267,21 +216,37 @@ impl Store {
     /// # Errors
     /// [`StoreError::UnknownProviderKey`], or the store fails.
     pub async fn provider_key(&self, id: &StoredId) -> Result<Stored, StoreError> {
-        let row = sqlx::query(SELECT)
-            .bind(id.as_str())
-            .fetch_optional(&self.pool)
-            .await?;
-        row.as_ref()
-            .and_then(told)
-            .ok_or_else(|| StoreError::UnknownProviderKey(id.clone()))
+        one(&mut *self.pool.acquire().await?, id).await
     }
 }
 
-fn must_be_there(rows: u64, id: &StoredId) -> Result<(), StoreError> {
-    match rows {
-        0 => Err(StoreError::UnknownProviderKey(id.clone())),
-        _ => Ok(()),
+async fn one(connection: &mut SqliteConnection, id: &StoredId) -> Result<Stored, StoreError> {
+    let row = sqlx::query(SELECT)
+        .bind(id.as_str())
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref()
+        .and_then(told)
+        .ok_or_else(|| StoreError::UnknownProviderKey(id.clone()))
+}
+
+/// What the audit calls a stored key.
+fn object(id: &StoredId) -> String {
+    format!("provider_key {id}")
+}
+
+/// What the audit says of a change: what stays is left out.
+fn told_of(change: &ProviderKeyChange) -> serde_json::Value {
+    let mut told = json!({
+        "name": change.name, "position": change.position, "enabled": change.enabled, "fallback": change.fallback,
+    });
+    if let Some(members) = told.as_object_mut() {
+        members.retain(|_, value| !value.is_null());
+        if let Some(weight) = change.weight {
+            members.insert("weight".to_owned(), weight.into());
+        }
     }
+    told
 }
 
 /// As [`stored`]; what is no key of ours is logged.
@@ -328,6 +293,7 @@ fn stored(row: &SqliteRow) -> Option<Stored> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::byok::KEYS_MAX;
     use crate::byok::master::{MasterKey, Unusable};
     use crate::byok::seal::NotSealed;
 

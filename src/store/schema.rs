@@ -23,11 +23,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 const WAL_RETRY: Duration = Duration::from_millis(20);
 
 /// Migration `n` leads from version `n` to `n + 1`. What was released is never edited.
-const MIGRATIONS: [&str; 4] = [
+const MIGRATIONS: [&str; 5] = [
     include_str!("migrations/sqlite/0001_accounts_and_access_keys.sql"),
     include_str!("migrations/sqlite/0002_credit.sql"),
     include_str!("migrations/sqlite/0003_provider_keys.sql"),
     include_str!("migrations/sqlite/0004_ledger_generations.sql"),
+    include_str!("migrations/sqlite/0005_audit.sql"),
 ];
 
 /// The version this program writes.

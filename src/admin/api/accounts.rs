@@ -85,7 +85,7 @@ impl Operation for Create {
         let new = asked.body;
         let billing = billing(new.billing.unwrap_or(Pays::Prepaid), new.limit)?;
         let now = asked.now.as_second();
-        let made = app
+        let made = asked
             .store
             .create_account_billed(&new.name, billing, now)
             .await?;
@@ -179,18 +179,18 @@ impl Operation for Change {
                     "an account is closed, or something else of it changes, not both at once";
                 return Err(Fault::new(Code::Unprocessable, message));
             }
-            Some(Ended::Closed) => app.store.close_account(id, asked.now.as_second()).await?,
+            Some(Ended::Closed) => asked.store.close_account(id, asked.now.as_second()).await?,
             None if bills => {
                 let (paid, had) = Pays::of(app.store.account(id).await?.billing);
                 let pays = pays.unwrap_or(paid);
                 let kept = had.filter(|_| pays == Pays::Postpaid);
                 let billing = billing(pays, limit.unwrap_or(kept))?;
-                app.store.set_billing(id, billing).await?;
+                asked.store.set_billing(id, billing).await?;
             }
             None => {}
         }
         if let Some(limit) = in_flight {
-            app.store.limit_account(id, limit).await?;
+            asked.store.limit_account(id, limit).await?;
         }
         Ok(Account::from(&app.store.account(id).await?))
     }

@@ -95,7 +95,7 @@ impl Operation for Create {
         Code::Unprocessable,
     ];
 
-    async fn run(app: &AdminApp, asked: Asked<Nothing, NewGrant>) -> Result<Granted, Fault> {
+    async fn run(_: &AdminApp, asked: Asked<Nothing, NewGrant>) -> Result<Granted, Fault> {
         let account = account_of(&asked.params)?;
         let expires = asked.body.expires.as_deref();
         let expires = expires.map(|text| to_come(text, asked.now)).transpose()?;
@@ -106,7 +106,7 @@ impl Operation for Create {
             note: asked.body.note,
             idempotency: asked.body.idempotency_key,
         };
-        let (row, made) = app.store.grant(&new, asked.now.as_second()).await?;
+        let (row, made) = asked.store.grant(&new, asked.now.as_second()).await?;
         Ok(Granted {
             grant: row.into(),
             made,
@@ -147,7 +147,7 @@ impl Operation for End {
         let id = id
             .map(GrantId)
             .ok_or_else(|| Fault::new(Code::UnknownGrant, "grants have numbers, from 1 on"))?;
-        app.store.end_grant(id, asked.now.as_second()).await?;
+        asked.store.end_grant(id, asked.now.as_second()).await?;
         Ok(app.store.grant_numbered(id).await?.into())
     }
 }

@@ -193,7 +193,10 @@ impl Operation for Create {
             policy: asked.body.policy,
         };
         let account = AccountId(asked.body.account);
-        let made = app.store.create_key(account, &new, now.as_second()).await?;
+        let made = asked
+            .store
+            .create_key(account, &new, now.as_second())
+            .await?;
         let row = app.store.key(made.id).await?;
         Ok(CreatedKey {
             key: Key::new(row, now.as_second()),
@@ -239,12 +242,12 @@ impl Operation for Change {
         let (id, now) = (key_of(&asked.params)?, asked.now.as_second());
         if let Some(limits) = asked.body.limits {
             let change = |policy: &mut PolicyEntry| policy.limits = limits;
-            app.store.change_policy(id, change).await?;
+            asked.store.change_policy(id, change).await?;
         }
         match asked.body.state {
-            Some(NewState::Active) => app.store.set_enabled(id, true).await?,
-            Some(NewState::Disabled) => app.store.set_enabled(id, false).await?,
-            Some(NewState::Revoked) => app.store.revoke(id, now).await?,
+            Some(NewState::Active) => asked.store.set_enabled(id, true).await?,
+            Some(NewState::Disabled) => asked.store.set_enabled(id, false).await?,
+            Some(NewState::Revoked) => asked.store.revoke(id, now).await?,
             None => {}
         }
         Ok(Key::new(app.store.key(id).await?, now))

@@ -1,6 +1,7 @@
 //! The API over the store. Its rows; the operations are in a file each.
 
 mod accounts;
+mod audit;
 mod books;
 mod grants;
 mod keys;
@@ -149,6 +150,12 @@ pub(super) const ROWS: &[Row] = &[
         "/api/v1/journal",
         "listJournal",
         "Every movement of money, in order",
+    ),
+    row::<audit::List>(
+        Verb::Get,
+        "/api/v1/audit",
+        "listAudit",
+        "What operators changed, or were refused to change, newest first",
     ),
     row::<books::Check>(
         Verb::Get,

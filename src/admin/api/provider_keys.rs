@@ -224,7 +224,7 @@ impl Operation for Create {
         };
         app.store.account(new.account).await?;
         let (masters, now) = (app.control.masters(), asked.now.as_second());
-        let id = app
+        let id = asked
             .store
             .add_provider_key(&new, &body.secret.0, &masters.keys, now)
             .await?;
@@ -315,11 +315,12 @@ impl Operation for Change {
             }
             Some(ProviderSecret(secret)) => {
                 let masters = app.control.masters();
-                app.store
+                asked
+                    .store
                     .rotate_provider_key(&id, &secret, &masters.keys, now)
                     .await?;
             }
-            None if changes => app.store.change_provider_key(&id, &change, now).await?,
+            None if changes => asked.store.change_provider_key(&id, &change, now).await?,
             None => {}
         }
         shown(app, &id).await
@@ -339,7 +340,7 @@ impl Operation for Remove {
     async fn run(app: &AdminApp, asked: Asked<Nothing, Nothing>) -> Result<ProviderKey, Fault> {
         let id = id_of(&asked)?;
         let was = shown(app, &id).await?;
-        app.store.remove_provider_key(&id).await?;
+        asked.store.remove_provider_key(&id).await?;
         Ok(was)
     }
 }
@@ -374,9 +375,9 @@ impl Operation for Reseal {
     const HAS_BODY: bool = true;
     const FAULTS: &'static [Code] = &[Code::NoMasterKey];
 
-    async fn run(app: &AdminApp, _: Asked<Nothing, Nothing>) -> Result<Resealed, Fault> {
+    async fn run(app: &AdminApp, asked: Asked<Nothing, Nothing>) -> Result<Resealed, Fault> {
         let masters = app.control.masters();
-        let done = app.store.reseal_provider_keys(&masters.keys).await?;
+        let done = asked.store.reseal_provider_keys(&masters.keys).await?;
         let not_opened = |(id, why): (StoredId, crate::byok::master::Unusable)| NotOpened {
             id: id.to_string(),
             reason: why.to_string(),
