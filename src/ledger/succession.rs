@@ -20,14 +20,23 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, timeout_at};
 
 use super::books::{Early, refusal};
 use super::{Caps, Closing, Hold, Ledger, Opening, Refused, Tried, WAIT_MAX};
-use crate::store::RowId;
+use crate::money::Credits;
+use crate::store::{Answer, RowId};
 
 /// The longest that a process waits for its ledger to be handed over.
 pub const HAND_OVER_MAX: Duration = Duration::from_secs(2);
+
+/// The longest that a thread is held up.
+pub const HELD_UP_MAX: Duration = Duration::from_secs(1);
+
+/// How often it looks for the answer meanwhile.
+const HELD_UP_LOOK: Duration = Duration::from_millis(2);
 
 impl Ledger {
     /// As [`Ledger::hold`], and where the ledger is about to come from the process before, or was handed over to the next
@@ -41,6 +50,35 @@ impl Ledger {
             Tried::Here(held) => held,
             // Boxed, so that no other request has room for it.
             Tried::Elsewhere(opening) => Box::pin(self.ask(opening, caps)).await,
+        }
+    }
+
+    /// As [`Ledger::obtain`], for those who cannot wait as a task does. Where the ledger was handed over, the thread is held
+    /// up until the owner has answered: some 20 ms, [`HELD_UP_MAX`] at the most. Only a process that leaves does so.
+    ///
+    /// # Errors
+    /// See [`Refused`]; nothing is held then.
+    pub fn obtain_at_once(
+        self: &Arc<Self>,
+        opening: Opening,
+        caps: &Caps,
+    ) -> Result<Hold, Refused> {
+        match self.try_hold(opening, caps) {
+            Tried::Here(held) => held,
+            Tried::Elsewhere(opening) => {
+                let needed = opening.hold;
+                let (asking, mut answer) = self.begin_to_ask(opening, caps)?;
+                let until = std::time::Instant::now() + HELD_UP_MAX;
+                loop {
+                    match answer.try_recv() {
+                        Ok(answer) => return asking.conclude(answer, needed, caps),
+                        Err(TryRecvError::Empty) if std::time::Instant::now() < until => {
+                            std::thread::sleep(HELD_UP_LOOK);
+                        }
+                        Err(_) => return Err(Refused::StoreDown),
+                    }
+                }
+            }
         }
     }
 
@@ -85,30 +123,30 @@ impl Ledger {
     /// Asks the owner of the ledger.
     async fn ask(self: &Arc<Self>, opening: Opening, caps: &Caps) -> Result<Hold, Refused> {
         let until = Instant::now() + WAIT_MAX;
-        let (needed, estimate) = (opening.hold, opening.estimate);
-        let (held, answer) = {
-            let mut books = self.books();
-            let now = self.now();
-            let asked = books.ask(opening, caps, now)?;
-            self.wake(books);
-            asked
-        };
-        let mut asking = Asking {
+        let needed = opening.hold;
+        let (asking, answer) = self.begin_to_ask(opening, caps)?;
+        match timeout_at(until, answer).await {
+            Ok(Ok(answer)) => asking.conclude(answer, needed, caps),
+            _ => Err(Refused::StoreDown),
+        }
+    }
+
+    fn begin_to_ask(
+        self: &Arc<Self>,
+        opening: Opening,
+        caps: &Caps,
+    ) -> Result<(Asking<'_>, oneshot::Receiver<Answer>), Refused> {
+        let estimate = opening.estimate;
+        let mut books = self.books();
+        let now = self.now();
+        let (held, answer) = books.ask(opening, caps, now)?;
+        self.wake(books);
+        let asking = Asking {
             ledger: self,
             row: held.row,
             hold: Some(Hold::new(Arc::clone(self), held, estimate)),
         };
-        let Ok(Ok(answer)) = timeout_at(until, answer).await else {
-            return Err(Refused::StoreDown);
-        };
-        let hold = asking.hold.take().ok_or(Refused::StoreDown)?;
-        match refusal(answer, needed, caps) {
-            None => Ok(hold),
-            Some(refused) => {
-                hold.forget();
-                Err(refused)
-            }
-        }
+        Ok((asking, answer))
     }
 
     /// What has ended before the ledger was there.
@@ -156,6 +194,20 @@ struct Asking<'a> {
     ledger: &'a Ledger,
     row: RowId,
     hold: Option<Hold>,
+}
+
+impl Asking<'_> {
+    /// The answer has come.
+    fn conclude(mut self, answer: Answer, needed: Credits, caps: &Caps) -> Result<Hold, Refused> {
+        let hold = self.hold.take().ok_or(Refused::StoreDown)?;
+        match refusal(answer, needed, caps) {
+            None => Ok(hold),
+            Some(refused) => {
+                hold.forget();
+                Err(refused)
+            }
+        }
+    }
 }
 
 impl Drop for Asking<'_> {

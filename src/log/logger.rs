@@ -55,7 +55,7 @@ impl Default for Settings {
 }
 
 struct Logger {
-    configured: Levels,
+    configured: ArcSwap<Levels>,
     levels: ArcSwap<Levels>,
     format: Format,
     spool: Option<Spool>,
@@ -77,8 +77,8 @@ pub fn init(settings: &Settings) -> io::Result<bool> {
     let spool = sink.map(|sink| Spool::start(spool::Log::Diagnostics, sink, settings.queue));
     let levels = Levels::of(settings.level);
     let logger = Logger {
-        configured: levels.clone(),
-        levels: ArcSwap::new(Arc::new(levels)),
+        configured: ArcSwap::from_pointee(levels.clone()),
+        levels: ArcSwap::from_pointee(levels),
         format: settings.format,
         spool: spool.transpose()?,
     };
@@ -111,7 +111,8 @@ fn tell_panics() {
 #[must_use]
 pub fn levels() -> Option<(Arc<Levels>, Levels)> {
     let logger = LOGGER.get()?;
-    Some((logger.levels.load_full(), logger.configured.clone()))
+    let configured = logger.configured.load();
+    Some((logger.levels.load_full(), Levels::clone(&configured)))
 }
 
 /// Takes `levels` into use, until the process ends or the next call.
@@ -122,6 +123,23 @@ pub fn set_levels(levels: Levels) {
         logger.levels.store(Arc::new(levels));
         ::log::set_max_level(max);
     }
+}
+
+/// The configuration says this level now: it is that of the modules that have none of their own, if it is another than it
+/// said before.
+pub fn configure(level: LevelFilter) {
+    let configured = Levels::of(level);
+    let Some((levels, before)) = levels().filter(|(_, before)| *before != configured) else {
+        return;
+    };
+    if let Some(logger) = LOGGER.get() {
+        logger.configured.store(Arc::new(configured));
+    }
+    log::info!("the log's level is {level}, and was {}", before.default);
+    set_levels(Levels {
+        default: level,
+        modules: levels.modules.clone(),
+    });
 }
 
 /// Lines that were not written, since the start: their target was too slow, or refused them.

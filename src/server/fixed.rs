@@ -9,8 +9,10 @@ pub fn at_next_start(first: &Config, now: &Config) -> Vec<&'static str> {
         ("listen", !same_listeners(&first.listen, &now.listen)),
         ("admin", first.admin != now.admin),
         ("store.path", first.store != now.store),
-        ("log.level", first.log.level != now.log.level),
         ("log.access", first.log.access != now.log.access),
+        ("log.errors", first.log.errors != now.log.errors),
+        ("log.format", first.log.format != now.log.format),
+        ("log.queue", first.log.queue != now.log.queue),
         ("dns", first.dns != now.dns),
         (
             "credit.recovered",

@@ -161,6 +161,7 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         move |config| {
             memory.limit_to(config.limits.replay_total);
             connections.limit_to(config.limits.connections);
+            logger::configure(config.log.level);
         }
     });
     let public = assembly.serve_public(gateway, reloader.certificates())?;

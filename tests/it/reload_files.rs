@@ -146,6 +146,7 @@ async fn what_a_reload_cannot_change_is_said_and_all_else_is_changed() {
     let kept = client::h1(gateway.address()).await;
     configure(&gateway, "server", "threads", 3);
     configure(&gateway, "limits", "connections", 1);
+    configure(&gateway, "log", "level", "debug");
     let reloaded = reload(&gateway);
     assert_eq!(reloaded.code, Some(0), "{reloaded:?}");
     assert!(
@@ -162,6 +163,11 @@ async fn what_a_reload_cannot_change_is_said_and_all_else_is_changed() {
     gateway
         .log_until("a word about it", |line| {
             line.contains("next start: server.threads")
+        })
+        .await;
+    gateway
+        .log_until("the level", |line| {
+            line.contains("the log's level is DEBUG")
         })
         .await;
     // One is connected.

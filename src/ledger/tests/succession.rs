@@ -194,6 +194,23 @@ async fn a_hold_goes_on_in_the_next_process_and_is_charged_once() {
 }
 
 #[tokio::test]
+async fn who_has_left_and_cannot_wait_as_a_task_does_holds_by_way_of_the_owner_too() {
+    let line = Line::with("10").await;
+    let first = line.owner();
+    let second = line.succeed(&first).await;
+    let obtain = |amount: &str| {
+        let opening = first.opening(amount);
+        first.ledger.obtain_at_once(opening, &Caps::default())
+    };
+    let hold = obtain("7").unwrap();
+    assert_eq!(second.standing().held, dollars("7"));
+    let refused = obtain("4").err();
+    assert!(matches!(refused, Some(Refused::Insufficient { .. })));
+    hold.settle(cost("2"));
+    second.stands("8", "0").await;
+}
+
+#[tokio::test]
 async fn who_has_left_holds_by_way_of_the_owner() {
     let line = Line::with("10").await;
     let first = line.owner();

@@ -170,7 +170,7 @@ impl Purse for Till {
                 words: "One more response could cost more than Tollgate-Max-Cost or the access key allows for this conversation.",
             });
         }
-        let hold = self.ledger.hold(self.next.clone(), &self.caps);
+        let hold = self.ledger.obtain_at_once(self.next.clone(), &self.caps);
         self.holds
             .push_back(hold.map_err(|refused| stop(&refused))?);
         self.next.attempt = self.next.attempt.saturating_add(1);
