@@ -23,7 +23,7 @@
 //! * An attempt without a hold is one call, [`Ledger::record`], when it has ended.
 //! * Times are the ledger's own ([`Ledger::now`]), which never go backwards.
 //!
-//! One process holds the ledger of a store. Knows nothing of HTTP, models or Pingora, and never waits for the disk on a
+//! One process holds the ledger of a store; in an upgrade it goes from one to the next (`succession`). Knows nothing of HTTP, models or Pingora, and never waits for the disk on a
 //! request.
 
 mod account;
@@ -69,6 +69,9 @@ use books::{Books, Early, Held, Row, Speaker};
 
 /// The longest that anybody waits for a hold to be on the disk.
 pub const WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// What of other processes' rows is taken over at once, while nothing can be held.
+const AT_ONCE: usize = 64;
 
 /// How a ledger is kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -248,7 +251,8 @@ impl Ledger {
         self.clock.now()
     }
 
-    /// Sets apart what an attempt may cost. Waits for nothing.
+    /// Sets apart what an attempt may cost. Waits for nothing. Once the ledger was handed over, nothing can be: see
+    /// [`Ledger::obtain`].
     ///
     /// # Errors
     /// See [`Refused`]; nothing is held then.
@@ -401,26 +405,32 @@ impl Ledger {
 
     /// Takes over what another process has told.
     fn hear(&self, from: Speaker, told: Vec<Told>) {
-        let mut books = self.books();
-        let now = self.now();
-        for word in told {
-            if let Some((row, reason)) = books.hear(from, word, now) {
-                self.count(Some(row), reason);
+        let mut told = told.into_iter();
+        while told.len() > 0 {
+            // Not all of it at once: requests wait for the books meanwhile.
+            let mut books = self.books();
+            let now = self.now();
+            for word in told.by_ref().take(AT_ONCE) {
+                if let Some((row, reason)) = books.hear(from, word, now) {
+                    self.count(Some(row), reason);
+                }
             }
         }
     }
 
     /// Ends what a process has left open that is gone. Returns how many rows that were.
     fn depart(&self, generation: i64) -> usize {
-        let mut books = self.books();
-        let now = self.now();
-        let ended = books.depart(generation, self.settings.recovered, now);
-        drop(books);
-        let rows = ended.len();
-        for row in ended {
-            self.count(Some(row), Some(Estimated::Recovered));
+        let open = self.books().adopted_of(generation);
+        for rows in open.chunks(AT_ONCE) {
+            let mut books = self.books();
+            let now = self.now();
+            for row in rows {
+                let ended = books.end_adopted(*row, self.settings.recovered, now);
+                self.count(ended, Some(Estimated::Recovered));
+            }
         }
-        rows
+        self.books().depart(generation);
+        open.len()
     }
 
     fn set_predecessors(&self, count: usize) {

@@ -42,7 +42,7 @@ const TAKE_POLL: Duration = Duration::from_secs(1);
 
 /// The same while it is about to be handed over, and how long that may take at the most.
 const SUCCEED_POLL: Duration = Duration::from_millis(10);
-const SUCCEED_MAX: Duration = Duration::from_secs(30);
+const SUCCEED_MAX: Duration = Duration::from_secs(120);
 
 /// Pauses between two tries to write what could not be written.
 const RETRY_MIN: Duration = Duration::from_millis(250);

@@ -19,7 +19,7 @@ use super::reject::{Code, Rejection};
 use crate::access::AccountId;
 use crate::ledger::Ledger;
 use crate::statement::request::Request;
-use crate::store::{Store, UsageRow};
+use crate::store::{RowState, Store, UsageRow};
 
 /// Reads under way at one time, over all requests: the store has a handful of connections, and others need them too.
 const READS_MAX: usize = 2;
@@ -63,7 +63,8 @@ impl Reads {
         loop {
             let written = ledger.all_written().await;
             let rows = self.read(request, account).await?;
-            let ended = rows.iter().all(|row| row.ended.is_some());
+            // What another process has told has ended, and is not charged yet.
+            let ended = rows.iter().all(|row| row.state != RowState::Held);
             if !rows.is_empty() && ended {
                 return Ok(rows);
             }

@@ -92,7 +92,11 @@ async fn live(ledger: Arc<Ledger>, name: &str, mut said: tokio::sync::mpsc::Rece
     println!("up");
     for serial in 0.. {
         match said.try_recv() {
-            Ok(_) => println!("left {}", ledger.hand_over().await),
+            Ok(_) => {
+                // The disk may be slow.
+                while !ledger.hand_over().await {}
+                println!("left");
+            }
             Err(tokio::sync::mpsc::error::TryRecvError::Empty) => {}
             Err(tokio::sync::mpsc::error::TryRecvError::Disconnected) => break,
         }
@@ -309,7 +313,15 @@ fn line(store: &Path) -> BTreeMap<String, Row> {
         owner.work(Duration::from_millis(40 + chance.below(60)));
         let mut next = Running::start(store, &format!("p{round}"));
         owner.say("leave");
-        owner.read(Some("left true"));
+        if round % 5 == 4 {
+            // Killed while it hands the ledger over, or a moment before or after.
+            owner.work(Duration::from_micros(chance.below(4_000)));
+            rows.extend(owner.kill());
+            next.read(Some("up"));
+            owner = next;
+            continue;
+        }
+        owner.read(Some("left"));
         next.read(Some("up"));
         let mut left = owner;
         left.work(Duration::from_millis(10 + chance.below(50)));

@@ -8,7 +8,9 @@ use crate::ledger::charge::Charge;
 use crate::ledger::spend::{Spend, Window};
 use crate::ledger::{Caps, Estimated, Recovered, Refused};
 use crate::money::Credits;
-use crate::store::{Answer, Answered, AskedCaps, Day, HeldRow, Settled, Told, ToldRow, Word};
+use crate::store::{
+    Answer, Answered, AskedCaps, Day, HeldRow, RowId, Settled, Told, ToldRow, Word,
+};
 
 /// A hold of another process.
 #[derive(Debug)]
@@ -78,20 +80,25 @@ impl Books {
         }
     }
 
-    /// Ends what a process has left open of which nothing more comes. Returns the rows that it were.
-    pub fn depart(&mut self, generation: i64, rule: Recovered, now: i64) -> Vec<Row> {
+    /// What a process has open still, in the order in which it began.
+    pub fn adopted_of(&self, generation: i64) -> Vec<RowId> {
         let open = self.adopted.values();
         let open = open.filter(|adopted| adopted.generation == generation);
         let mut open: Vec<_> = open.map(|adopted| adopted.row.id).collect();
         open.sort_unstable();
-        let ended = open.into_iter().filter_map(|id| {
-            let row = self.release(id)?;
-            Some(self.recover(&row, rule, now))
-        });
-        let ended = ended.collect();
+        open
+    }
+
+    /// Ends what a process has left open that is gone.
+    pub fn end_adopted(&mut self, row: RowId, rule: Recovered, now: i64) -> Option<Row> {
+        let row = self.release(row)?;
+        Some(self.recover(&row, rule, now))
+    }
+
+    /// Nothing more comes of a process, and nothing of it is open.
+    pub fn depart(&mut self, generation: i64) {
         self.events += 1;
         self.queue.between.departed.push(generation);
-        ended
     }
 
     /// Whether no more is to be heard before what is queued is written.
@@ -138,7 +145,7 @@ impl Books {
     }
 
     /// Holds nothing for it any more.
-    fn release(&mut self, id: crate::store::RowId) -> Option<HeldRow> {
+    fn release(&mut self, id: RowId) -> Option<HeldRow> {
         let adopted = self.adopted.remove(&id)?;
         self.open = self.open.saturating_sub(1);
         self.ages.end(adopted.since);
