@@ -29,6 +29,9 @@ pub mod proxy;
 // Pages of other origins, and what their browsers are told.
 pub mod cors;
 
+// Connections between their requests, and when a process that leaves closes them.
+pub mod kept;
+
 // The table of API shapes.
 pub mod surface;
 

@@ -53,6 +53,8 @@ pub enum Code {
     KeyRevoked,
     /// No such version of the catalog is kept.
     NotKept,
+    /// Another upgrade is under way.
+    UpgradeInProgress,
     /// The body is larger than the path takes.
     BodyTooLarge,
     /// The body is no JSON by its `Content-Type`, or it is compressed.
@@ -109,6 +111,7 @@ impl Code {
             Self::NoMasterKey => ("no_master_key", 409),
             Self::KeyRevoked => ("key_revoked", 409),
             Self::NotKept => ("not_kept", 409),
+            Self::UpgradeInProgress => ("upgrade_in_progress", 409),
             Self::BodyTooLarge => ("body_too_large", 413),
             Self::UnsupportedMediaType => ("unsupported_media_type", 415),
             Self::Unprocessable => ("unprocessable", 422),

@@ -18,6 +18,7 @@ mod route;
 mod strict;
 mod told;
 mod tries;
+mod upgrade;
 mod versions;
 
 use std::sync::Arc;
@@ -35,11 +36,13 @@ use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::byok::master::Masters;
+use crate::kept;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
 pub use guard::Guard;
 pub use openapi::document as openapi;
+pub use upgrade::NoUpgrade;
 pub use versions::{NoRollback, Version};
 
 use answer::Answer;
@@ -69,6 +72,9 @@ pub trait Control: Send + Sync {
 
     /// Has readiness say no, so that requests are sent elsewhere, or no longer. What comes is served all the same.
     fn drain(&self, on: bool);
+
+    /// Has the program's file started anew and take over; returns the process that did.
+    async fn upgrade(&self) -> Result<u32, NoUpgrade>;
 
     /// The versions of the catalog that are kept, newest first.
     async fn versions(&self) -> Vec<Version>;
@@ -227,6 +233,7 @@ impl AdminApp {
 #[async_trait]
 impl ServeHttp for AdminApp {
     async fn response(&self, session: &mut ServerSession) -> Answer {
+        let _busy = kept::request_begins();
         let mut answer = self.answer(session).await;
         if !session.is_body_done() {
             // What nobody asked for is not read, so the connection cannot be used again.

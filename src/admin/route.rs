@@ -5,7 +5,7 @@ use super::answer::Answer;
 use super::fault::{Code, Fault};
 use super::openapi::{Schemas, Shape};
 use super::operation::Handled;
-use super::{api, drain, levels, process, versions};
+use super::{api, drain, levels, process, upgrade, versions};
 use pingora::protocols::http::ServerSession;
 
 /// A method of HTTP that is served here. `HEAD` is served as `GET`.
@@ -96,7 +96,7 @@ pub struct Row {
 /// Everything that is served, in the order in which it is documented.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
     let ours = process::ROWS.iter().chain(drain::ROWS);
-    let ours = ours.chain(levels::ROWS);
+    let ours = ours.chain(levels::ROWS).chain(upgrade::ROWS);
     ours.chain(versions::ROWS).chain(api::ROWS)
 }
 

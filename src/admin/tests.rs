@@ -15,7 +15,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use super::{AdminApp, Control, Guard, LedgerState, NoRollback, Readiness, Reloaded, Version};
+use super::{
+    AdminApp, Control, Guard, LedgerState, NoRollback, NoUpgrade, Readiness, Reloaded, Version,
+};
 use crate::byok::master::{MasterKey, MasterKeys, Masters};
 use crate::metrics::Metrics;
 use crate::secret::Secret;
@@ -78,6 +80,16 @@ impl Control for Process {
     async fn catalog(&self) -> Option<Vec<u8>> {
         let is_known = self.store.load(Ordering::SeqCst);
         is_known.then(|| br#"{"version":"c0ffee"}"#.to_vec())
+    }
+
+    async fn upgrade(&self) -> Result<u32, NoUpgrade> {
+        if !self.store.load(Ordering::SeqCst) {
+            return Err(NoUpgrade::UnderWay);
+        }
+        match self.files_are_good.load(Ordering::SeqCst) {
+            true => Ok(7),
+            false => Err(NoUpgrade::Problems(vec!["no such program".to_owned()])),
+        }
     }
 
     fn drain(&self, on: bool) {

@@ -74,6 +74,20 @@ impl Gateway {
     /// # Errors
     /// Why there was no answer, for people.
     pub fn tell(&self, method: &str, target: &str, body: &str) -> Result<Answer, Vec<String>> {
+        self.tell_within(PATIENCE, method, target, body)
+    }
+
+    /// As [`Self::tell`], for what may take longer than others.
+    ///
+    /// # Errors
+    /// Why there was no answer, for people.
+    pub fn tell_within(
+        &self,
+        patience: Duration,
+        method: &str,
+        target: &str,
+        body: &str,
+    ) -> Result<Answer, Vec<String>> {
         let request = Request {
             method,
             target,
@@ -83,12 +97,15 @@ impl Gateway {
         let token = admin.token.as_ref().map(SecretRef::resolve).transpose();
         let token = token.map_err(|error| vec![error.to_string()])?;
         let asked = match &admin.address {
-            AdminAddress::Tcp(address) => {
-                exchange(connect(*address), &address.to_string(), &request, token)
-            }
+            AdminAddress::Tcp(address) => exchange(
+                connect(*address, patience),
+                &address.to_string(),
+                &request,
+                token,
+            ),
             AdminAddress::Unix(path) => {
                 let connected = UnixStream::connect(path).and_then(|socket| {
-                    socket.set_read_timeout(Some(PATIENCE))?;
+                    socket.set_read_timeout(Some(patience))?;
                     Ok(socket)
                 });
                 exchange(connected, "localhost", &request, token)
@@ -151,9 +168,9 @@ fn parse(text: &str) -> Result<AdminAddress, Vec<String>> {
     clippy::disallowed_methods,
     reason = "a command of its own, which has nothing else to do"
 )]
-fn connect(address: std::net::SocketAddr) -> io::Result<TcpStream> {
+fn connect(address: std::net::SocketAddr, patience: Duration) -> io::Result<TcpStream> {
     let socket = TcpStream::connect(address)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     Ok(socket)
 }
 

@@ -35,6 +35,7 @@ use jiff::Timestamp;
 
 use crate::dev;
 use crate::log::logger;
+use crate::server::upgrade::program;
 
 /// An AI gateway: one access key for every provider.
 #[derive(Debug, Parser)]
@@ -76,6 +77,8 @@ enum Command {
     Schema,
     /// Have the running gateway read configuration and catalog again
     Reload(admin::Gateway),
+    /// Have the program's file started anew and take over from the running gateway, without a request lost
+    Upgrade(admin::Gateway),
     /// Say on one screen whether all is well with the running gateway; exits with 2 where something is not
     Status(status::Options),
     /// Have load balancers send requests elsewhere (/readyz says 503), while those that come are served
@@ -141,6 +144,9 @@ enum Command {
 /// Runs what the command line asks for.
 #[must_use]
 pub fn run() -> ExitCode {
+    if let Some(ended) = program::launch_where_asked() {
+        return ended;
+    }
     let out = &mut Pipe(std::io::stdout());
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
@@ -154,6 +160,7 @@ pub fn run() -> ExitCode {
             Ok(ExitCode::SUCCESS)
         }
         Command::Reload(gateway) => running::reload(&gateway).map(good),
+        Command::Upgrade(gateway) => running::upgrade(&gateway).map(good),
         Command::Status(options) => status::run(&options, out).map(worse),
         Command::Drain(options) => running::drain(&options).map(good),
         Command::Log { command } => levels::run(&command, out).map(good),

@@ -1,9 +1,14 @@
-//! `tollgate reload`, `tollgate drain`, `tollgate catalog rollback` and `tollgate catalog versions`: what a running gateway
+//! `tollgate reload`, `tollgate upgrade`, `tollgate drain`, `tollgate catalog rollback` and `tollgate catalog versions`: what a running gateway
 //! serves.
+
+use std::time::Duration;
 
 use clap::Subcommand;
 
 use super::admin::{Answer, Gateway};
+
+/// The longest that an upgrade may take: a second above what `server.upgrade` allows.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(601);
 
 /// What can be done with the catalogs of a running gateway.
 #[derive(Clone, Debug, Subcommand)]
@@ -43,6 +48,17 @@ pub fn reload(gateway: &Gateway) -> Result<(), Vec<String>> {
             waiting.join(", ")
         );
     }
+    Ok(())
+}
+
+/// Has another process take over.
+///
+/// # Errors
+/// Why none could; the one that runs goes on then.
+pub fn upgrade(gateway: &Gateway) -> Result<(), Vec<String>> {
+    let answer = gateway.tell_within(UPGRADE_PATIENCE, "POST", "/upgrade", "")?;
+    let process = good(answer)?.body["process"].clone();
+    println!("Upgraded: process {process} serves, and the one before ends with its last request.");
     Ok(())
 }
 

@@ -10,7 +10,9 @@ use crate::cli::keys::CliError;
 use crate::cli::user;
 use crate::config::Config;
 use crate::log::logger;
-use crate::server::{self, reload::Loaded};
+use crate::server::reload::Loaded;
+use crate::server::upgrade::predecessor::Predecessor;
+use crate::server::{self, Running};
 use crate::store::Store;
 
 /// Runs the gateway until it is told to stop.
@@ -18,6 +20,22 @@ use crate::store::Store;
 /// # Errors
 /// Every problem that keeps it from starting.
 pub fn serve(path: &Path) -> Result<(), Vec<String>> {
+    let mut before = Predecessor::of_this_process().map_err(super::one)?;
+    let started = start(path, before.as_mut());
+    match (started, before) {
+        (Ok(running), Some(before)) => running.take_over(before),
+        (Ok(running), None) => running.run(),
+        (Err(problems), before) => {
+            if let Some(before) = before {
+                before.failed(&problems);
+            }
+            return Err(problems);
+        }
+    }
+    Ok(())
+}
+
+fn start(path: &Path, before: Option<&mut Predecessor>) -> Result<Running, Vec<String>> {
     let config = configuration(path)?;
     let told = logger::Settings {
         level: config.log.level,
@@ -28,9 +46,7 @@ pub fn serve(path: &Path) -> Result<(), Vec<String>> {
     logger::init(&told).map_err(|error| vec![format!("log.errors: {error}")])?;
     let path = path.to_owned();
     let seen = Seen::default();
-    let running = server::start(Box::new(move || load_again(&path, &seen)))?;
-    running.run();
-    Ok(())
+    server::start(Box::new(move || load_again(&path, &seen)), before)
 }
 
 /// Reads configuration and catalog files.

@@ -88,6 +88,8 @@ pub struct Server {
     pub threads: usize,
     /// How long requests under way may go on after SIGTERM.
     pub drain: Duration,
+    /// How long a program that is to take over may take to be ready.
+    pub upgrade: Duration,
 }
 
 /// `[[listen]]`: one public listener.
@@ -360,6 +362,7 @@ impl Default for Server {
         Self {
             threads: cores(),
             drain: Duration::from_mins(5),
+            upgrade: Duration::from_mins(1),
         }
     }
 }

@@ -39,6 +39,8 @@ const GIB: u64 = 1 << 30;
 const THREADS: RangeInclusive<usize> = 0..=1_024;
 /// An hour is longer than any single request may take by default, with room.
 const DRAIN: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+/// No program starts in less than a second for sure; one that takes longer than ten minutes hangs.
+const UPGRADE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_mins(10);
 /// Below 1 KiB no chat request fits; above 1 GiB no provider takes one.
 const BODY: RangeInclusive<u64> = KIB..=GIB;
 /// At least what a prompt of some length has, so that a `model` behind it is found.
@@ -481,10 +483,12 @@ fn server(section: Section<'_>) -> Server {
         .number("threads", THREADS)
         .filter(|threads| *threads > 0);
     let drain = section.duration("drain", DRAIN);
+    let upgrade = section.duration("upgrade", UPGRADE);
     section.finish();
     Server {
         threads: threads.unwrap_or_else(cores),
         drain: drain.unwrap_or(default.drain),
+        upgrade: upgrade.unwrap_or(default.upgrade),
     }
 }
 

@@ -402,6 +402,7 @@ const FULL: &str = r#"
 [server]
 threads = 3
 drain = "0"
+upgrade = "20s"
 [[listen]]
 address = "0.0.0.0:80"
 h2c = false
@@ -449,7 +450,8 @@ fn sections_are_read_as_written() {
         config.server,
         Server {
             threads: 3,
-            drain: Duration::ZERO
+            drain: Duration::ZERO,
+            upgrade: Duration::from_secs(20),
         }
     );
     let tls = Tls {

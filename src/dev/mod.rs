@@ -78,14 +78,15 @@ pub fn run(options: &Options) -> Result<(), Vec<String>> {
     let mut config = surroundings.config(options)?;
     config.byok.master_keys = vec![master];
     let path = PathBuf::from("dev");
-    let running = server::start(Box::new(move || {
+    let load = move || {
         Ok(Loaded {
             config: config.clone(),
             path: path.clone(),
             files: surroundings.files(),
             overrides: surroundings.overrides(),
         })
-    }))?;
+    };
+    let running = server::start(Box::new(load), None)?;
     if let Some(address) = running.public.first() {
         print!("{}", greeting(*address, running.admin, &key, &told));
     }

@@ -58,6 +58,10 @@ impl Ledger {
     ///
     /// # Errors
     /// See [`Refused`]; nothing is held then.
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "in a process that leaves, for some milliseconds"
+    )]
     pub fn obtain_at_once(
         self: &Arc<Self>,
         opening: Opening,

@@ -2,12 +2,35 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use prometheus::{IntCounter, IntGauge, IntGaugeVec};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::Metrics;
 use super::family::Adder;
 
-/// The families of reloads, of the catalog and of certificates.
+/// What came of an upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upgrade {
+    /// This process has taken over from another.
+    Done,
+    /// Another could not take over.
+    Failed,
+    /// One was under way already.
+    Refused,
+}
+
+impl Upgrade {
+    const ALL: [Self; 3] = [Self::Done, Self::Failed, Self::Refused];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// The families of reloads and upgrades, of the catalog and of certificates.
 pub(super) struct Configuration {
     catalog: IntGaugeVec,
     reloads: IntCounter,
@@ -15,6 +38,7 @@ pub(super) struct Configuration {
     in_order: IntGauge,
     succeeded_at: IntGauge,
     certificates: IntGaugeVec,
+    upgrades: IntCounterVec,
 }
 
 impl Configuration {
@@ -43,7 +67,15 @@ impl Configuration {
                 "Unix time, in seconds, at which the certificate of a TLS listener expires, or one of its chain.",
                 &["listener"],
             )?,
+            upgrades: add.counters(
+                "upgrades_total",
+                "Upgrades while it ran: that this process took over, or that another could not.",
+                &["outcome"],
+            )?,
         };
+        for outcome in Upgrade::ALL {
+            made.upgrades.with_label_values(&[outcome.label()]);
+        }
         made.loaded();
         Ok(made)
     }
@@ -79,6 +111,12 @@ impl Metrics {
     /// Says that the files say again what is in use: a mistake was taken back before it was ever loaded.
     pub fn files_in_order(&self) {
         self.configuration.in_order.set(1);
+    }
+
+    /// Counts an upgrade.
+    pub fn upgrade(&self, outcome: Upgrade) {
+        let upgrades = &self.configuration.upgrades;
+        upgrades.with_label_values(&[outcome.label()]).inc();
     }
 
     /// Says when, in Unix seconds, the certificate that a listener serves expires.

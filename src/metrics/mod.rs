@@ -28,6 +28,7 @@ pub use provider::ProviderMetrics;
 pub use states::InState;
 
 use configuration::Configuration;
+pub use configuration::Upgrade;
 use family::{Adder, Families, OVERHEAD_SECONDS};
 use provider::NONE;
 use pulled::{Pulled, PulledSeries};

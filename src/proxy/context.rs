@@ -22,6 +22,7 @@ use super::websocket::Tunnel;
 use crate::access::Caller;
 use crate::access::allowance::Admitted;
 use crate::credentials::Payer;
+use crate::kept::Busy;
 use crate::live::Live;
 use crate::metrics::Counted;
 use crate::money::{Asked, Credits};
@@ -56,6 +57,8 @@ pub struct RequestContext {
     pub sent: u64,
     /// Counts the request as long as it lasts.
     pub in_flight: Counted,
+    /// Says as long that its connection is not idle.
+    pub busy: Busy,
 }
 
 /// A request that has candidates.

@@ -68,6 +68,7 @@ use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, Session};
 
 use crate::access::Keyring;
 use crate::byok::keys::StoredKeys;
+use crate::kept;
 use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::log::access::AccessLog;
@@ -154,6 +155,7 @@ impl ProxyHttp for Gateway {
             routed: None,
             sent: 0,
             in_flight: self.metrics.request_begins(),
+            busy: kept::request_begins(),
         }
     }
 

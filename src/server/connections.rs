@@ -17,6 +17,7 @@ use pingora::protocols::{GetProxyDigest, Stream};
 use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType, Result};
 
+use crate::kept::Leaving;
 use crate::upstream::load::{Load, Slot};
 
 /// The connections of clients, over all public listeners.
@@ -25,6 +26,7 @@ pub struct Connections {
     limit: AtomicU64,
     open: Arc<Load>,
     refused: AtomicU64,
+    leaving: Leaving,
 }
 
 impl Connections {
@@ -35,6 +37,7 @@ impl Connections {
             limit: AtomicU64::new(limit),
             open: Arc::default(),
             refused: AtomicU64::new(0),
+            leaving: Leaving::default(),
         })
     }
 
@@ -43,10 +46,21 @@ impl Connections {
         self.limit.store(limit, Ordering::Relaxed);
     }
 
+    /// Has those that are idle closed after a while, rather than at once when the process ends.
+    pub fn leave(&self) {
+        self.leaving.leave();
+    }
+
     /// How many there are.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.open.under_way()
+    }
+
+    /// How many are to end before the process may: none, unless it leaves.
+    #[must_use]
+    pub fn waited_for(&self) -> u64 {
+        if self.leaving.is() { self.open() } else { 0 }
     }
 
     /// How many were closed as they came.
@@ -94,11 +108,15 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Limited<A> {
         } else {
             Some(self.connections.take()?)
         };
-        self.app.process_new(stream, shutdown).await
+        let served = self.app.process_new(stream, shutdown);
+        self.connections.leaving.serve(served).await
     }
 
     async fn cleanup(&self) {
-        self.app.cleanup().await;
+        // It closes what is idle at once.
+        if !self.connections.leaving.is() {
+            self.app.cleanup().await;
+        }
     }
 }
 

@@ -18,17 +18,19 @@ mod lane;
 mod ledger;
 mod listen;
 pub mod reload;
+mod run;
 mod signals;
 mod status;
 mod tidy;
+pub mod upgrade;
 mod watch;
 mod watchdog;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
-use log::{error, info};
 use pingora::apps::HttpServerOptions;
 use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
@@ -36,6 +38,7 @@ use pingora::services::listening::Service;
 use pingora_proxy::HttpProxy;
 use pingora_runtime::{Runtime, RuntimeBuilder};
 use tokio::sync::watch as channel;
+use tokio::task::JoinHandle;
 
 use crate::admin::{AdminApp, Guard};
 use crate::config::{AdminAddress, Config};
@@ -60,12 +63,9 @@ use listen::{Bound, Sockets};
 use reload::{Load, Reloader};
 use signals::Signals;
 use status::Status;
-
-/// How often the end of the last request is looked for while draining.
-const DRAIN_POLL: Duration = Duration::from_millis(20);
-
-/// How long the runtimes may take to end when nothing is under way.
-const STOP_TIME: Duration = Duration::from_millis(200);
+use upgrade::channel::Purpose;
+use upgrade::predecessor::Predecessor;
+use upgrade::{Upgrades, asking};
 
 /// Pingora's bound on attempts; the request's own is tighter.
 const PINGORA_RETRIES: usize = 64;
@@ -80,18 +80,28 @@ pub struct Running {
     pub reloader: Arc<Reloader>,
     metrics: Arc<Metrics>,
     access_log: Arc<AccessLog>,
+    /// True from when connections are accepted.
+    opened: channel::Sender<bool>,
     stop: channel::Sender<bool>,
+    /// Whether `/readyz` is to say 503.
+    drained: Arc<AtomicBool>,
+    connections: Arc<Connections>,
+    /// Those of operators.
+    operators: Arc<Connections>,
+    upgrades: Option<Upgrades>,
+    watchdog: JoinHandle<()>,
     books: Option<Books>,
     control: Option<tokio::runtime::Runtime>,
     workers: Option<Runtime>,
     signals: Option<Signals>,
 }
 
-/// Starts a gateway.
+/// Starts a gateway. One that is to take over from a process `before` accepts no connection until
+/// [`Running::take_over`].
 ///
 /// # Errors
 /// Every problem, as lines for people; nothing listens then.
-pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
+pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Running, Vec<String>> {
     let loaded = load()?;
     let config = loaded.config.clone();
     let control = control_runtime().map_err(one)?;
@@ -128,11 +138,16 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     byok::watch(&metrics, stored.keys()).map_err(one)?;
 
     let (stop, stopping) = channel::channel(false);
+    let (opened, opening) = channel::channel(before.is_none());
+    let (asking, asked) = asking();
+    let drained = Arc::default();
     let mut assembly = Assembly {
         config: &config,
-        sockets: Sockets::default(),
+        sockets: Sockets::new(before),
         workers: workers(config.server.threads),
-        connections,
+        connections: Arc::clone(&connections),
+        operators: Connections::new(u64::MAX),
+        opening,
         stopping,
     };
     let reads = Arc::new(Reads::new(Arc::clone(&store)));
@@ -155,6 +170,8 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         &books.ledger,
         &reloader,
         stop.subscribe(),
+        &drained,
+        asking,
     );
     reloader.tell({
         let (memory, connections) = (Arc::clone(&memory), Arc::clone(&assembly.connections));
@@ -167,7 +184,13 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
     let public = assembly.serve_public(gateway, reloader.certificates())?;
     reloader.certificates().tell(&metrics);
     let admin = assembly.serve_admin(&control, &metrics, &store, status)?;
-    let workers = assembly.workers;
+    let Assembly {
+        workers,
+        sockets,
+        operators,
+        opening,
+        ..
+    } = assembly;
     let kept = config.store.audit_kept;
     control.spawn(audit::run(Arc::clone(&store), kept, stopped(&stop)));
     control.spawn(store::watch(store, keys, stopped(&stop)));
@@ -178,7 +201,8 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         stopped(&stop),
     ));
     control.spawn(checks::run(live, stopped(&stop)));
-    control.spawn(watchdog::run(watchdog::threads(&workers)));
+    let watched = watchdog::run(watchdog::threads(&workers));
+    let watchdog = control.spawn(when_open(opening, watched));
     control.spawn(tidy::run(Arc::clone(&reloader), stopped(&stop)));
     {
         let _entered = control.enter();
@@ -188,24 +212,42 @@ pub fn start(load: Box<Load>) -> Result<Running, Vec<String>> {
         let _entered = control.enter();
         Signals::new().map_err(one)?
     };
-    for address in &public {
-        info!("listening on {address} (public)");
-    }
-    if let Some(address) = admin {
-        info!("listening on {address} (admin)");
-    }
-    Ok(Running {
+    let upgrades = Upgrades::new(
+        asked,
+        sockets.into_kept(),
+        config.server.upgrade,
+        Arc::clone(&reloader),
+        Arc::clone(&metrics),
+    );
+    let running = Running {
         public,
         admin,
         reloader,
         metrics,
         access_log,
+        opened,
         stop,
+        drained,
+        connections,
+        operators,
+        upgrades: Some(upgrades),
+        watchdog,
         books: Some(books),
         control: Some(control),
         workers: Some(workers),
         signals: Some(signals),
-    })
+    };
+    if *running.opened.borrow() {
+        running.tell_addresses();
+    }
+    Ok(running)
+}
+
+/// Does `job` once connections may be accepted; never when they never are.
+async fn when_open(mut opening: channel::Receiver<bool>, job: impl Future<Output = ()>) {
+    if opening.wait_for(|open| *open).await.is_ok() {
+        job.await;
+    }
 }
 
 /// Ready once the process is to stop.
@@ -303,9 +345,11 @@ fn workers(threads: usize) -> Runtime {
 
 struct Assembly<'a> {
     config: &'a Config,
-    sockets: Sockets,
+    sockets: Sockets<'a>,
     workers: Runtime,
     connections: Arc<Connections>,
+    operators: Arc<Connections>,
+    opening: channel::Receiver<bool>,
     stopping: channel::Receiver<bool>,
 }
 
@@ -319,7 +363,9 @@ impl Assembly<'_> {
     ) -> Result<Vec<SocketAddr>, Vec<String>> {
         let mut bound = Vec::new();
         for listen in &self.config.listen {
-            let mut listener = Bound::new(listen.address, listen.h2c).map_err(one)?;
+            let (address, h2c) = (listen.address, listen.h2c);
+            let listener = self.sockets.bind(Purpose::Public, address, h2c);
+            let mut listener = listener.map_err(one)?;
             if listen.tls.is_some() {
                 listener.tls = certificates.of(listen.address, listener.address);
             }
@@ -358,9 +404,9 @@ impl Assembly<'_> {
             .endpoints()
             .set_pre_tls_callback(Arc::new(before_tls));
         let (table, stopping) = (self.sockets.table(), self.stopping.clone());
-        self.workers.get_handle().spawn(async move {
-            service.start_service(Some(table), stopping, 1).await;
-        });
+        let serve = async move { service.start_service(Some(table), stopping, 1).await };
+        let opening = self.opening.clone();
+        self.workers.get_handle().spawn(when_open(opening, serve));
         Ok(())
     }
 
@@ -400,10 +446,12 @@ impl Assembly<'_> {
             Arc::clone(store),
             guard,
         );
-        let mut service = Service::new("admin".to_owned(), app);
+        let limited = Limited::new(app, Arc::clone(&self.operators));
+        let mut service = Service::new("admin".to_owned(), limited);
         let address = match &admin.address {
             AdminAddress::Tcp(address) => {
-                let bound = Bound::new(*address, false).map_err(one)?;
+                let bound = self.sockets.bind(Purpose::Admin, *address, false);
+                let bound = bound.map_err(one)?;
                 let address = bound.address;
                 self.sockets
                     .hand_over(vec![bound], &mut service)
@@ -418,60 +466,8 @@ impl Assembly<'_> {
             }
         };
         let (table, stopping) = (self.sockets.table(), self.stopping.clone());
-        control.spawn(async move {
-            service.start_service(Some(table), stopping, 1).await;
-        });
+        let serve = async move { service.start_service(Some(table), stopping, 1).await };
+        control.spawn(when_open(self.opening.clone(), serve));
         Ok(address)
-    }
-}
-
-impl Running {
-    /// Serves until a signal says to stop, then lets what is under way end.
-    pub fn run(mut self) {
-        if let (Some(control), Some(signals)) = (&self.control, self.signals.take()) {
-            control.block_on(signals.serve_until_stopped(&self.reloader, &self.access_log));
-        }
-        self.stop();
-    }
-
-    /// Stops taking requests, waits for those under way, no longer than the configuration says.
-    pub fn stop(mut self) {
-        let _ = self.stop.send(true);
-        let Some(control) = self.control.take() else {
-            return;
-        };
-        let drain = self.reloader.configuration().server.drain;
-        let under_way = control.block_on(async {
-            let drained = async {
-                while self.metrics.in_flight() > 0 {
-                    tokio::time::sleep(DRAIN_POLL).await;
-                }
-            };
-            tokio::time::timeout(drain, drained).await.is_err()
-        });
-        if under_way {
-            error!(
-                "{} request(s) did not end in time and are cut",
-                self.metrics.in_flight()
-            );
-        }
-        info!("stopped");
-        self.control = Some(control);
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.stop.send(true);
-        if let Some(workers) = self.workers.take() {
-            workers.shutdown_timeout(STOP_TIME);
-        }
-        // Requests that were cut have told it by now what they cost.
-        if let Some(books) = self.books.take() {
-            books.close();
-        }
-        if let Some(control) = self.control.take() {
-            control.shutdown_timeout(STOP_TIME);
-        }
     }
 }

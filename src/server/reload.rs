@@ -6,7 +6,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use jiff::Timestamp;
@@ -153,6 +153,7 @@ pub struct Reloader {
     sources: Snapshot<Vec<PathBuf>>,
     state: Mutex<State>,
     lane: Lane,
+    asked: AtomicU64,
 }
 
 /// What is to be published, and what its catalog was made of.
@@ -214,6 +215,7 @@ impl Reloader {
             sources,
             state: Mutex::new(state),
             lane: Lane::new("reload").map_err(|error| vec![error.to_string()])?,
+            asked: AtomicU64::new(0),
         })
     }
 
@@ -252,12 +254,21 @@ impl Reloader {
         self.sources.pin()
     }
 
+    /// How many reloads were begun because somebody asked.
+    #[must_use]
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     /// Reads and publishes; blocks on files.
     ///
     /// # Errors
     /// Every problem; nothing has changed then.
     pub fn reload(&self, cause: Cause) -> Result<Reloaded, Vec<String>> {
         let mut state = self.lock();
+        if cause != Cause::Change {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+        }
         match self.next(&mut state, cause) {
             Ok(Some(next)) => Ok(self.take_up(&mut state, next)),
             Ok(None) => {

@@ -1,5 +1,5 @@
-//! Signals and systemd: SIGHUP reloads, SIGUSR1 opens the logs anew, SIGTERM and SIGINT stop, and the service manager
-//! is told.
+//! Signals and systemd: SIGHUP reloads, SIGUSR1 opens the logs anew, SIGUSR2 has another program take over, SIGTERM and
+//! SIGINT stop, and the service manager is told.
 
 use std::io;
 use std::sync::Arc;
@@ -9,6 +9,8 @@ use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{self, Cause, Reloader};
+use super::upgrade::successor::Successor;
+use super::upgrade::{Ready, Upgrades};
 use crate::log::access::AccessLog;
 use crate::log::logger;
 
@@ -17,6 +19,7 @@ use crate::log::logger;
 pub struct Signals {
     hangup: Signal,
     user1: Signal,
+    user2: Signal,
     terminate: Signal,
     interrupt: Signal,
 }
@@ -30,25 +33,72 @@ impl Signals {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    /// Says that the gateway is ready, and serves signals until one says to stop.
-    pub async fn serve_until_stopped(mut self, reloader: &Arc<Reloader>, access_log: &AccessLog) {
+    /// Says that the gateway is ready, and serves signals until one says to stop, or another process can take over.
+    pub async fn serve(
+        &mut self,
+        reloader: &Arc<Reloader>,
+        access_log: &AccessLog,
+        upgrades: &mut Upgrades,
+    ) -> End {
         tell(&[NotifyState::Ready]);
         loop {
             tokio::select! {
                 _ = self.hangup.recv() => again(reloader, access_log).await,
                 _ = self.user1.recv() => reopen(access_log),
+                _ = self.user2.recv() => upgrades.begin(),
+                ready = upgrades.ready() => return End::Upgraded(ready),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
             }
         }
         tell(&[NotifyState::Stopping]);
         info!("stopping: no new connections, waiting for the requests under way");
+        End::Stop
     }
+
+    /// Ready when one says to stop.
+    pub async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+
+    /// Serves signals while the process leaves, which goes on meanwhile. What is meant for the one that has taken over is
+    /// passed on to it: whoever sends a signal may have looked before that.
+    pub async fn serve_leaving(&mut self, successor: &Successor, access_log: &AccessLog) {
+        let successor_id = successor.id();
+        loop {
+            tokio::select! {
+                _ = self.hangup.recv() => {
+                    reopen(access_log);
+                    successor.hang_up();
+                }
+                _ = self.user1.recv() => reopen(access_log),
+                _ = self.user2.recv() => warn!("upgrade: process {successor_id} serves; ask that one"),
+                _ = self.terminate.recv() => stopping(),
+                _ = self.interrupt.recv() => stopping(),
+            }
+        }
+    }
+}
+
+fn stopping() {
+    info!("stopping already; waiting for the requests under way");
+}
+
+/// Why signals are served no longer.
+pub enum End {
+    /// One says to stop.
+    Stop,
+    /// Another process can take over.
+    Upgraded(Ready),
 }
 
 /// Opens both logs anew, for whoever has moved them away.
@@ -66,6 +116,11 @@ async fn again(reloader: &Arc<Reloader>, access_log: &AccessLog) {
     // What was wrong has been logged and counted.
     let _ = reload::reload(reloader, Cause::Signal).await;
     tell(&[NotifyState::Ready]);
+}
+
+/// Tells systemd that another process is the service's main one. It takes nothing more from this one then.
+pub fn hand_over(process: u32) {
+    tell(&[NotifyState::MainPid(process)]);
 }
 
 /// Tells systemd, where it listens.

@@ -9,8 +9,9 @@ use tokio::sync::watch;
 
 use super::health;
 use super::reload::{self, Cause, Reloader};
+use super::upgrade::Asking;
 use crate::access::Keyring;
-use crate::admin::{Control, LedgerState, NoRollback, Readiness, Reloaded, Version};
+use crate::admin::{Control, LedgerState, NoRollback, NoUpgrade, Readiness, Reloaded, Version};
 use crate::byok::keys::StoredKeys;
 use crate::byok::master::Masters;
 use crate::catalog::outline::Outline;
@@ -24,7 +25,8 @@ pub struct Status {
     ledger: Arc<Ledger>,
     reloader: Arc<Reloader>,
     stopping: watch::Receiver<bool>,
-    drained: AtomicBool,
+    drained: Arc<AtomicBool>,
+    asking: Asking,
 }
 
 impl Status {
@@ -36,6 +38,8 @@ impl Status {
         ledger: &Arc<Ledger>,
         reloader: &Arc<Reloader>,
         stopping: watch::Receiver<bool>,
+        drained: &Arc<AtomicBool>,
+        asking: Asking,
     ) -> Self {
         Self {
             keys: Arc::clone(keys),
@@ -43,7 +47,8 @@ impl Status {
             ledger: Arc::clone(ledger),
             reloader: Arc::clone(reloader),
             stopping,
-            drained: AtomicBool::new(false),
+            drained: Arc::clone(drained),
+            asking,
         }
     }
 }
@@ -79,6 +84,10 @@ impl Control for Status {
                 }
             );
         }
+    }
+
+    async fn upgrade(&self) -> Result<u32, NoUpgrade> {
+        self.asking.upgrade().await
     }
 
     async fn reload(&self) -> Result<Reloaded, Vec<String>> {

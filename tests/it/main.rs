@@ -99,6 +99,8 @@ mod talk;
 mod tidy;
 mod till;
 mod timeouts;
+mod upgrade;
+mod upgrade_failed;
 mod uploads_left;
 mod upstream_names;
 mod upstream_request;

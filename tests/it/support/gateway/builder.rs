@@ -34,6 +34,8 @@ pub struct Builder {
     /// What the configuration says once everything is set up.
     last: Vec<(String, toml::Value)>,
     environment: Vec<(String, String)>,
+    /// What is started to serve, in place of the program itself.
+    program: Option<PathBuf>,
     /// Accounts that pay beforehand, and what they are granted.
     prepaid: HashMap<String, Credits>,
     folder: TempDir,
@@ -75,6 +77,7 @@ pub fn gateway() -> Builder {
         stored: Vec::new(),
         last: Vec::new(),
         environment: Vec::new(),
+        program: None,
         prepaid: HashMap::new(),
         folder,
         listeners: 1,
@@ -174,6 +177,14 @@ impl Builder {
             .config("byok.master_key", "file:master-key")
     }
 
+    /// Serves from a link to the program, the file `tollgate` of its folder, so that something else can be put in its place.
+    pub fn replaceable(mut self) -> Self {
+        let link = self.folder.path().join("tollgate");
+        std::os::unix::fs::symlink(PROGRAM, &link).expect("a link");
+        self.program = Some(link);
+        self
+    }
+
     /// As `config`, from when keys are made and stored on: what the gateway starts with.
     pub fn start_with(mut self, path: &str, value: impl Into<toml::Value>) -> Self {
         self.last.push((path.to_owned(), value.into()));
@@ -250,7 +261,8 @@ impl Builder {
     /// # Panics
     /// When it ends instead; with what it wrote.
     pub async fn start(self) -> Gateway {
-        let command = command(self.folder.path(), &["serve"], &self.environment);
+        let program = self.program.as_deref().unwrap_or(Path::new(PROGRAM));
+        let command = command_of(program, self.folder.path(), &["serve"], &self.environment);
         self.start_by(command).await
     }
 
@@ -391,11 +403,20 @@ pub(super) fn run_with(
 
 /// A call of the program; `--config` goes behind the words of the subcommand, before its other arguments.
 fn command(folder: &Path, arguments: &[&str], environment: &[(String, String)]) -> Command {
+    command_of(Path::new(PROGRAM), folder, arguments, environment)
+}
+
+fn command_of(
+    program: &Path,
+    folder: &Path,
+    arguments: &[&str],
+    environment: &[(String, String)],
+) -> Command {
     let words = arguments
         .iter()
         .take_while(|word| !word.starts_with('-'))
         .count();
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program);
     command
         .args(&arguments[..words])
         .arg("--config")

@@ -21,6 +21,7 @@ pub use metrics::{Metrics, Sample};
 use super::client::{self, Request, Response};
 use super::wait;
 use process::Process;
+pub use process::{lives, signal};
 
 /// A running gateway. Dropping it kills the process; if the test is failing, what it logged is printed.
 pub struct Gateway {
@@ -236,6 +237,16 @@ impl Gateway {
         self.process.signal(name);
     }
 
+    /// The processes that have taken over from this one and from one another, so far.
+    pub fn successors(&self) -> Vec<u32> {
+        let process = |line: &String| {
+            let (_, rest) = line.split_once("has taken over as process ")?;
+            let end = rest.find(|letter: char| !letter.is_ascii_digit());
+            rest[..end.unwrap_or(rest.len())].parse().ok()
+        };
+        self.log_lines().iter().filter_map(process).collect()
+    }
+
     /// Waits until the process has ended, and returns its exit code; `None` when a signal ended it.
     pub async fn ended(&self) -> Option<i32> {
         self.process.ended().await
@@ -245,5 +256,16 @@ impl Gateway {
     pub async fn stop(self) -> Option<i32> {
         self.signal("TERM");
         self.ended().await
+    }
+}
+
+impl Drop for Gateway {
+    /// Kills those that have taken over: they are children of others by now.
+    fn drop(&mut self) {
+        for process in self.successors() {
+            if process::lives(process) {
+                process::signal(process, "KILL");
+            }
+        }
     }
 }

@@ -17,6 +17,25 @@ struct Output {
     ended: bool,
 }
 
+/// Sends a signal by the shell's own `kill`: there is no call for it in the standard library.
+pub fn signal(process: u32, name: &str) {
+    let script = format!("kill -{name} {process}");
+    let status = Command::new("sh")
+        .args(["-c", &script])
+        .status()
+        .expect("a shell");
+    assert!(status.success(), "{script}");
+}
+
+/// Whether there is a process of this id that has not ended.
+pub fn lives(process: u32) -> bool {
+    let state = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    let state = state
+        .rsplit_once(") ")
+        .and_then(|(_, rest)| rest.chars().next());
+    state.is_some_and(|state| state != 'Z')
+}
+
 /// A running process.
 pub(super) struct Process {
     /// Held by whoever has its standard error read no further.
@@ -85,14 +104,9 @@ impl Process {
         line.unwrap_or_else(|| panic!("the process ended before {what}"))
     }
 
-    /// Sends a signal by the shell's own `kill`: there is no call for it in the standard library.
+    /// Sends a signal.
     pub(super) fn signal(&self, name: &str) {
-        let script = format!("kill -{name} {}", self.id());
-        let status = Command::new("sh")
-            .args(["-c", &script])
-            .status()
-            .expect("a shell");
-        assert!(status.success(), "{script}");
+        signal(self.id(), name);
     }
 
     /// Waits for the end, and returns the exit code.

@@ -1,0 +1,229 @@
+//! Another process takes over: what is under way ends where it began, what comes is answered, and nobody is refused.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::pair::{self, MODEL};
+use crate::support::bodies;
+use crate::support::client::{self, Request, Windows};
+use crate::support::gateway::{Builder, Gateway, custom, gateway, lives, signal};
+use crate::support::upstream::{self, Reply, Upstream, gate};
+use crate::support::wait;
+
+/// A gateway before `upstream`, for which the account has a key of its own.
+pub fn before(upstream: &Upstream) -> Builder {
+    gateway()
+        .config("catalog.watch", false)
+        .custom(custom("one").model(MODEL), upstream)
+        .stored("default", "one", "main", &[])
+}
+
+/// Has another process take over, and returns it.
+pub async fn upgrade(gateway: &Gateway) -> u32 {
+    let answer = gateway.post_admin("/upgrade").await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let process = answer.json()["process"].as_u64().expect("a process");
+    let process = u32::try_from(process).expect("a process id");
+    assert!(lives(process) && process != gateway.id());
+    process
+}
+
+fn chat(gateway: &Gateway) -> Request {
+    gateway.post("/v1/chat/completions", bodies::chat(MODEL).build())
+}
+
+/// Ends the process that serves now.
+async fn stop(process: u32) {
+    signal(process, "TERM");
+    wait::until("its end", || !lives(process)).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_where_it_began_and_what_comes_goes_to_the_new_process() {
+    let hold = gate();
+    let pieces = [Bytes::from("data: 1\n\n"), Bytes::from("data: [DONE]\n\n")];
+    let stream = Reply::sse(pieces, Duration::ZERO).hold_before(1, &hold);
+    let upstream = upstream::h1().reply(stream).start().await;
+    let gateway = before(&upstream).start().await;
+    let body = bodies::chat(MODEL).member("stream", "true").build();
+    let request = gateway.post("/v1/chat/completions", body);
+    let mut connection = client::h1(gateway.address()).await;
+    let mut begun = connection.begin(&request).await.expect("sent");
+    let first = begun.next().await.expect("a piece");
+    assert_eq!(first.as_deref(), Some(&b"data: 1\n\n"[..]));
+
+    let process = upgrade(&gateway).await;
+    upstream.otherwise(pair::good());
+    for _ in 0..3 {
+        assert_eq!(gateway.send(&chat(&gateway)).await.status, 200);
+    }
+    let metrics = gateway.metrics().await;
+    let done = [("outcome", "done")];
+    assert_eq!(metrics.sum("tollgate_upgrades_total", &done), 1.0);
+    assert!(lives(gateway.id()), "its stream is under way");
+    hold.open();
+    assert!(begun.collect().await.is_whole());
+    assert_eq!(gateway.ended().await, Some(0));
+    assert_eq!(gateway.send(&chat(&gateway)).await.status, 200);
+    assert_eq!(gateway.successors(), [process]);
+    stop(process).await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_is_answered_once_more_and_told_to_close() {
+    let upstream = upstream::h1().otherwise(pair::good()).start().await;
+    let gateway = before(&upstream).start().await;
+    let mut kept = client::h1(gateway.address()).await;
+    let mut idle = client::h1(gateway.address()).await;
+    for connection in [&mut kept, &mut idle] {
+        let answer = connection.send(&chat(&gateway)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(!answer.head.closes());
+    }
+    // One that has not said anything yet.
+    let mut fresh = client::h1(gateway.address()).await;
+    let process = upgrade(&gateway).await;
+    for connection in [&mut kept, &mut fresh] {
+        let answer = connection.send(&chat(&gateway)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(answer.head.closes());
+    }
+    idle.closed().await;
+    assert_eq!(gateway.ended().await, Some(0));
+    stop(process).await;
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_ends_with_its_last_stream() {
+    let hold = gate();
+    let reply = pair::good().hold_before(0, &hold);
+    let upstream = upstream::h1().reply(reply).start().await;
+    let gateway = before(&upstream)
+        .config(
+            "listen",
+            vec![toml::Table::from_iter([
+                ("address".to_owned(), "127.0.0.1:0".into()),
+                ("h2c".to_owned(), toml::Value::from(true)),
+            ])],
+        )
+        .start()
+        .await;
+    let connection = client::h2c(gateway.address(), Windows::default()).await;
+    let request = chat(&gateway);
+    let sent = tokio::spawn({
+        let connection = connection.clone();
+        async move { connection.try_send(&request).await }
+    });
+    wait::until("the request at the provider", || upstream.count() == 1).await;
+    let process = upgrade(&gateway).await;
+    hold.open();
+    let answer = sent.await.expect("no panic").expect("an answer");
+    assert!(answer.status == 200 && answer.is_whole(), "{answer:?}");
+    assert_eq!(gateway.ended().await, Some(0));
+    stop(process).await;
+}
+
+/// Clients that keep their connections and clients that do not, while one process follows another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_requests_during_many_upgrades_none_fails() {
+    let upstream = upstream::h1().otherwise(pair::good()).start().await;
+    let gateway = before(&upstream).start().await;
+    let (stop_asking, asking) = tokio::sync::watch::channel(false);
+    let clients: Vec<_> = (0..8)
+        .map(|number| {
+            let (address, request) = (gateway.address(), chat(&gateway));
+            let asking = asking.clone();
+            tokio::spawn(async move {
+                let mut kept = None;
+                let mut answered = 0_u32;
+                while !*asking.borrow() {
+                    let mut connection = match kept.take() {
+                        Some(connection) => connection,
+                        None => client::h1(address).await,
+                    };
+                    let answer = connection.try_send(&request).await.expect("an answer");
+                    assert!(answer.status == 200 && answer.is_whole(), "{answer:?}");
+                    answered += 1;
+                    if number % 2 == 0 && !answer.head.closes() {
+                        kept = Some(connection);
+                    }
+                }
+                answered
+            })
+        })
+        .collect();
+    let mut last = gateway.id();
+    for _ in 0..5 {
+        last = upgrade(&gateway).await;
+        let reload = gateway.post_admin("/reload").await;
+        assert_eq!(reload.status, 200, "{}", reload.text());
+    }
+    stop_asking.send(true).expect("clients");
+    for client in clients {
+        assert!(client.await.expect("no request failed") > 0);
+    }
+    assert_eq!(gateway.successors().len(), 5);
+    assert_eq!(gateway.ended().await, Some(0));
+    // Nothing but its own is open in the last one: as much as in the first.
+    let input = std::fs::read_link(format!("/proc/{last}/fd/0")).expect("a standard input");
+    assert_eq!(input.to_str(), Some("/dev/null"));
+    stop(last).await;
+}
+
+#[tokio::test]
+async fn what_the_process_before_was_told_is_known_to_the_next() {
+    let upstream = upstream::h1().otherwise(pair::good()).start().await;
+    let gateway = before(&upstream).start().await;
+    assert_eq!(gateway.post_admin("/drain").await.status, 200);
+    let first = upgrade(&gateway).await;
+    assert_eq!(gateway.ask_admin("/readyz").await.status, 503);
+
+    // By signal, and as the next process of a row.
+    signal(first, "USR2");
+    wait::until("the second", || gateway.successors().len() == 2).await;
+    wait::until("the first's end", || !lives(first)).await;
+    assert_eq!(gateway.ask_admin("/readyz").await.status, 503);
+    stop(gateway.successors()[1]).await;
+}
+
+/// What a reload cannot change, an upgrade can.
+#[tokio::test]
+async fn listeners_of_the_configuration_come_and_go() {
+    let upstream = upstream::h1().otherwise(pair::good()).start().await;
+    let builder = before(&upstream);
+    let socket = builder.folder().join("admin.sock");
+    let unix = format!("unix:{}", socket.display());
+    let gateway = builder.start().await;
+    let (public, admin) = (gateway.address(), gateway.admin());
+    let file = gateway.config_file();
+    let text = std::fs::read_to_string(&file).expect("the configuration");
+    let mut config: toml::Table = text.parse().expect("TOML");
+    config["admin"]["address"] = unix.clone().into();
+    let another = json!([{"address": "127.0.0.1:0"}, {"address": "127.0.0.2:0"}]);
+    config["listen"] = toml::Value::try_from(another).expect("TOML");
+    std::fs::write(&file, config.to_string()).expect("written");
+
+    let first = upgrade(&gateway).await;
+    assert_eq!(gateway.ended().await, Some(0));
+    assert_eq!(client::send(public, &chat(&gateway)).await.status, 200);
+    gateway
+        .log_until("the new listener", |line| {
+            line.contains("listening on 127.0.0.2:")
+        })
+        .await;
+    assert!(
+        tokio::net::TcpStream::connect(admin).await.is_err(),
+        "it is closed"
+    );
+
+    // The Unix socket is handed over as well.
+    let again = gateway.run(&["upgrade", "--admin", &unix]);
+    assert_eq!(again.code, Some(0), "{again:?}");
+    assert!(again.stdout.starts_with("Upgraded: process "), "{again:?}");
+    wait::until("the first's end", || !lives(first)).await;
+    let drain = gateway.run(&["drain", "--admin", &unix]);
+    assert_eq!(drain.code, Some(0), "{drain:?}");
+    stop(gateway.successors()[1]).await;
+}
