@@ -122,7 +122,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     let stored = control.block_on(stored).map_err(one)?;
     let settings = Settings {
         recovered: config.credit.recovered,
-        successor: false,
+        successor: before.is_some(),
     };
     let books = Books::open(&store, settings, &metrics)?;
     let access_log = Arc::new(

@@ -104,6 +104,7 @@ impl Running {
             self.connections.leave();
             self.operators.leave();
             let _ = self.stop.send(true);
+            self.hand_books_over().await;
             ready.successor.go(self.word(ready.reload)).await;
             ready.tell();
             info!("process {process} has taken over; waiting for the requests under way");
@@ -116,6 +117,17 @@ impl Running {
         });
         info!("stopped; process {process} serves");
         self.control = Some(control);
+    }
+
+    /// Has the ledger be the other's, so that it finds it free. What is still held here is told to it.
+    async fn hand_books_over(&self) {
+        if let Some(books) = &self.books
+            && !books.ledger.hand_over().await
+        {
+            warn!(
+                "the ledger cannot be handed over yet, since the store fails; it is as soon as it can be"
+            );
+        }
     }
 
     fn word(&self, reload: bool) -> Go {

@@ -4,20 +4,49 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use serde_json::json;
+use tollgate::money::Credits;
+use tollgate::store::Store;
 
 use crate::pair::{self, MODEL};
 use crate::support::bodies;
 use crate::support::client::{self, Request, Windows};
-use crate::support::gateway::{Builder, Gateway, custom, gateway, lives, signal};
+use crate::support::gateway::{Builder, Gateway, gateway, lives, signal};
 use crate::support::upstream::{self, Reply, Upstream, gate};
 use crate::support::wait;
+use crate::till::{self, INPUT, OUTPUT, nanos};
 
-/// A gateway before `upstream`, for which the account has a key of its own.
+/// What the account is granted: enough for what requests at one time are held for.
+const GRANT: &str = "1000";
+
+/// What a request costs, in nano-dollars, by what the provider says that it used.
+const COST: i64 = 9 * INPUT + 12 * OUTPUT;
+
+/// A gateway before `upstream`, with a key for it, and an account that pays for each request.
 pub fn before(upstream: &Upstream) -> Builder {
     gateway()
         .config("catalog.watch", false)
-        .custom(custom("one").model(MODEL), upstream)
-        .stored("default", "one", "main", &[])
+        .prepaid("default", GRANT)
+        .custom(till::provider("one"), upstream)
+}
+
+/// The account has paid for so many requests, nothing is held of it any more, and the books agree with the rows.
+async fn has_paid_for(gateway: &Gateway, requests: u32) {
+    let store = gateway.folder().join("tollgate.db");
+    let store = Store::open_file(&store).await.expect("the store");
+    let granted: Credits = GRANT.parse().expect("an amount");
+    let left = granted.checked_sub(nanos(COST * i64::from(requests)));
+    let paid = async {
+        loop {
+            let account = store.account_named("default").await.expect("an account");
+            if account.held == Credits::ZERO && Some(account.balance) == left {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    wait::within("the charges", paid).await;
+    let checked = store.check().await.expect("a look at the books");
+    assert_eq!(checked.faults, Vec::<String>::new());
 }
 
 /// Has another process take over, and returns it.
@@ -43,7 +72,9 @@ async fn stop(process: u32) {
 #[tokio::test]
 async fn a_stream_ends_where_it_began_and_what_comes_goes_to_the_new_process() {
     let hold = gate();
-    let pieces = [Bytes::from("data: 1\n\n"), Bytes::from("data: [DONE]\n\n")];
+    let usage = r#"data: {"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":12,"total_tokens":21}}"#;
+    let last = format!("{usage}\n\ndata: [DONE]\n\n");
+    let pieces = [Bytes::from("data: 1\n\n"), Bytes::from(last)];
     let stream = Reply::sse(pieces, Duration::ZERO).hold_before(1, &hold);
     let upstream = upstream::h1().reply(stream).start().await;
     let gateway = before(&upstream).start().await;
@@ -67,6 +98,8 @@ async fn a_stream_ends_where_it_began_and_what_comes_goes_to_the_new_process() {
     assert!(begun.collect().await.is_whole());
     assert_eq!(gateway.ended().await, Some(0));
     assert_eq!(gateway.send(&chat(&gateway)).await.status, 200);
+    // The one that was under way as well, which ended in the process before.
+    has_paid_for(&gateway, 5).await;
     assert_eq!(gateway.successors(), [process]);
     stop(process).await;
 }
@@ -161,11 +194,15 @@ async fn of_many_requests_during_many_upgrades_none_fails() {
         assert_eq!(reload.status, 200, "{}", reload.text());
     }
     stop_asking.send(true).expect("clients");
+    let mut answered = 0;
     for client in clients {
-        assert!(client.await.expect("no request failed") > 0);
+        let count = client.await.expect("no request failed");
+        assert!(count > 0);
+        answered += count;
     }
     assert_eq!(gateway.successors().len(), 5);
     assert_eq!(gateway.ended().await, Some(0));
+    has_paid_for(&gateway, answered).await;
     // Nothing but its own is open in the last one: as much as in the first.
     let input = std::fs::read_link(format!("/proc/{last}/fd/0")).expect("a standard input");
     assert_eq!(input.to_str(), Some("/dev/null"));
