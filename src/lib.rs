@@ -90,6 +90,9 @@ pub mod metrics;
 // The process's log and the access log.
 pub mod log;
 
+// Traces and measures for an OpenTelemetry collector.
+pub mod otel;
+
 // What accounts have, used and were charged, in the forms that people and programs are shown.
 pub mod statement;
 

@@ -235,6 +235,15 @@ impl<'d> Section<'d> {
         within(&value, number, &bounds, N::to_string)
     }
 
+    /// A number within `bounds`, with a fraction or without.
+    pub(super) fn share(&self, key: &'static str, bounds: RangeInclusive<f64>) -> Option<f64> {
+        let value = self.get(key)?;
+        let float = value.written.as_float().map(|float| float.as_str());
+        let whole = value.written.as_integer().map(|number| number.as_str());
+        let written = value.expect("a number", float.or(whole))?;
+        within(&value, written.parse().ok(), &bounds, f64::to_string)
+    }
+
     /// A duration within `bounds`.
     pub(super) fn duration(
         &self,

@@ -12,6 +12,7 @@ mod file;
 mod files;
 mod health;
 mod keys;
+mod otel;
 mod outside;
 mod problem;
 mod read;
@@ -39,6 +40,7 @@ pub use cors::Cors;
 pub use credit::Credit;
 pub use health::Health;
 pub use keys::{KeysUse, ProviderKey};
+pub use otel::{Endpoint as Collector, Otel};
 pub use problem::{Place, Problem};
 
 /// Bytes that the file may have. A thousand providers need a fifth of it.
@@ -73,6 +75,8 @@ pub struct Config {
     pub health: Health,
     /// `[log]`
     pub log: Log,
+    /// `[otel]`
+    pub otel: Otel,
     /// `[upstream]`
     pub upstream: Upstream,
     /// `[dns]`
@@ -350,6 +354,7 @@ impl Default for Config {
             failover: Failover::default(),
             health: Health::default(),
             log: Log::default(),
+            otel: Otel::default(),
             upstream: Upstream::default(),
             dns: Dns::default(),
             providers: BTreeMap::new(),

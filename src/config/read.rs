@@ -17,6 +17,7 @@ use super::credit::credit;
 use super::file::{Report, Section, Value};
 use super::health::health;
 use super::keys;
+use super::otel::otel;
 use super::outside::{Outside, Reference};
 use super::{
     Admin, AdminAddress, CatalogFiles, Config, Dns, Failover, FailoverMode, Health, Limits, Listen,
@@ -163,6 +164,10 @@ impl Reader<'_> {
             log: top
                 .section("log")
                 .map_or(default.log, |section| self.log(section)),
+            otel: top.section("otel").map_or(default.otel, |section| {
+                let certificates = |value: Value<'_>| self.path(Some(value), Outside::Certificates);
+                otel(section, |value| self.secret(value), certificates)
+            }),
             providers: top
                 .section("providers")
                 .map_or(default.providers, |section| {

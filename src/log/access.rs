@@ -89,6 +89,8 @@ pub struct Entry<'a> {
     pub overhead: Option<Duration>,
     /// Version of the catalog that the request was served from.
     pub catalog: Option<&'a str>,
+    /// The trace that it is a part of, where that is told to a collector.
+    pub trace: Option<[u8; 16]>,
 }
 
 /// What a request has cost its account.

@@ -127,6 +127,7 @@ const MODULES: &[&str] = &[
     "metrics",
     "model",
     "money",
+    "otel",
     "proxy",
     "routing",
     "secret",

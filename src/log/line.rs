@@ -106,6 +106,12 @@ fn times(line: &mut Line<'_>, entry: &Entry<'_>) {
     if let Some(catalog) = entry.catalog {
         line.plain("catalog", catalog);
     }
+    if let Some(trace) = entry.trace {
+        line.quoted("trace_id", |out| {
+            // A `Vec` takes every write.
+            let _ = write!(out, "{:032x}", u128::from_be_bytes(trace));
+        });
+    }
 }
 
 /// What it has cost.
@@ -214,6 +220,7 @@ mod tests {
             first_byte: Some(Duration::from_micros(5)),
             overhead: Some(Duration::from_micros(61)),
             catalog: Some("c0ffee"),
+            trace: Some([7; 16]),
         }
     }
 
@@ -229,7 +236,7 @@ mod tests {
              \"bytes_out\":18446744073709551615,\"usage\":\"reported\",\"tokens_in\":30,\"tokens_out\":5,\
              \"tokens_cached\":10,\"cost_nano\":14500,\"hold_nano\":1234567,\"estimated\":\"cut\",\
              \"duration_ms\":815.042,\"queue_ms\":1.500,\"upstream_ms\":0.007,\"upstream_first_byte_ms\":0.005,\"overhead_us\":61,\
-             \"catalog\":\"c0ffee\"}\n"
+             \"catalog\":\"c0ffee\",\"trace_id\":\"07070707070707070707070707070707\"}\n"
         );
     }
 

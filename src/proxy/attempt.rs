@@ -262,6 +262,7 @@ fn add(
     routed.attempts.add(Attempt {
         candidate,
         endpoint,
+        began,
         outcome,
         status,
         took,

@@ -1,6 +1,6 @@
 //! The record of a request's attempts, and how it is shown in `Tollgate-Attempts` and the log.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::metrics::{AttemptOutcome, Label};
 use crate::routing::plan::ATTEMPTS_MAX;
@@ -12,6 +12,8 @@ pub struct Attempt {
     pub candidate: u8,
     /// Its endpoint's place among the provider's; none where none was asked.
     pub endpoint: Option<u16>,
+    /// When it began.
+    pub began: Option<Instant>,
     /// What became of it.
     pub outcome: AttemptOutcome,
     /// The upstream's status; 0 when there was none.
@@ -91,6 +93,7 @@ mod tests {
         attempts.add(Attempt {
             candidate: 0,
             endpoint: None,
+            began: None,
             outcome: AttemptOutcome::ConnectFailed,
             status: 0,
             took: ms(3),
@@ -98,6 +101,7 @@ mod tests {
         attempts.add(Attempt {
             candidate: 1,
             endpoint: None,
+            began: None,
             outcome: AttemptOutcome::Ok,
             status: 200,
             took: ms(41),

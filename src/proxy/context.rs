@@ -26,6 +26,7 @@ use crate::kept::Busy;
 use crate::live::Live;
 use crate::metrics::Counted;
 use crate::money::{Asked, Credits};
+use crate::otel::Trace;
 use crate::routing::failover::{Rules, Verdict};
 use crate::routing::plan::{Plan, UpstreamModel};
 use crate::surface::{Dialect, Surface};
@@ -51,6 +52,8 @@ pub struct RequestContext {
     pub refused: Option<Code>,
     /// Which headers it has that are read.
     pub seen: Seen,
+    /// The trace that it is a part of, where that is told.
+    pub trace: Option<Box<Trace>>,
     /// What is on its way upstream.
     pub routed: Option<Box<Routed>>,
     /// Bytes of the response's body that went to the client.

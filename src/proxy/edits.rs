@@ -1,4 +1,5 @@
-//! The body of one attempt: the client's bytes with the published edits, in as few pieces as can be.
+//! The body of one attempt: the client's bytes with the published edits, in as few pieces as can be; and the names of all
+//! edits.
 
 use http::HeaderValue;
 
@@ -21,7 +22,7 @@ pub struct Laid {
     pub length: Option<u64>,
 }
 
-/// Published edits of a request and its answer, as a set.
+/// Published edits of a request and its answer, as a set. (E5 shows when their header has gone.)
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Made(u8);
 
@@ -34,6 +35,8 @@ impl Made {
     pub const ASKED: Self = Self(4);
     /// E4: the extra event with the usage is taken out of the answer.
     pub const USAGE_OUT: Self = Self(8);
+    /// E6: `traceparent` names the span of the attempt.
+    pub const TRACED: Self = Self(16);
 
     /// Both of them.
     #[must_use]
@@ -56,7 +59,7 @@ impl Made {
     /// Their published names; empty where there are none.
     #[must_use]
     pub fn names(self) -> &'static str {
-        const NAMES: [&str; 16] = [
+        const NAMES: [&str; 32] = [
             "",
             "E1",
             "E2",
@@ -73,6 +76,22 @@ impl Made {
             "E1, E3, E4",
             "E2, E3, E4",
             "E1, E2, E3, E4",
+            "E6",
+            "E1, E6",
+            "E2, E6",
+            "E1, E2, E6",
+            "E3, E6",
+            "E1, E3, E6",
+            "E2, E3, E6",
+            "E1, E2, E3, E6",
+            "E4, E6",
+            "E1, E4, E6",
+            "E2, E4, E6",
+            "E1, E2, E4, E6",
+            "E3, E4, E6",
+            "E1, E3, E4, E6",
+            "E2, E3, E4, E6",
+            "E1, E2, E3, E4, E6",
         ];
         NAMES.get(usize::from(self.0)).copied().unwrap_or_default()
     }
@@ -259,6 +278,8 @@ mod tests {
         assert_eq!(Made::default().header(), None);
         let all = Made::ASKED.and(Made::USAGE_OUT);
         assert_eq!(all.header().expect("a value"), "E3, E4");
+        let traced = all.and(Made::TRACED);
+        assert_eq!(traced.header().expect("a value"), "E3, E4, E6");
         assert!(all.has(Made::ASKED) && !all.has(Made::RENAMED));
     }
 }

@@ -50,6 +50,7 @@ mod response;
 mod seen;
 mod state;
 mod steps;
+mod trace;
 mod way;
 mod websocket;
 
@@ -73,6 +74,7 @@ use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::log::access::AccessLog;
 use crate::metrics::Metrics;
+use crate::otel::Telemetry;
 use crate::snapshot::Snapshot;
 use crate::surface::Dialect;
 use crate::upstream::peer;
@@ -102,6 +104,8 @@ pub struct Gateway {
     pub ledger: Arc<Ledger>,
     /// What callers are told of their requests.
     pub reads: Arc<Reads>,
+    /// Where requests are told to a collector, if there is one.
+    pub telemetry: Option<Arc<Telemetry>>,
     ids: RequestIds,
 }
 
@@ -121,6 +125,7 @@ impl Gateway {
         access_log: Arc<AccessLog>,
         ledger: Arc<Ledger>,
         reads: Arc<Reads>,
+        telemetry: Option<Arc<Telemetry>>,
         seed: [u64; 2],
     ) -> Self {
         Self {
@@ -132,6 +137,7 @@ impl Gateway {
             access_log,
             ledger,
             reads,
+            telemetry,
             ids: RequestIds::new(seed),
         }
     }
@@ -152,6 +158,7 @@ impl ProxyHttp for Gateway {
             surface: None,
             refused: None,
             seen: Seen::default(),
+            trace: None,
             routed: None,
             sent: 0,
             in_flight: self.metrics.request_begins(),
@@ -168,6 +175,7 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<bool> {
         fault::injected(session, "request_filter");
+        self.begin_trace(session.req_header(), ctx);
         match self.admit(session, ctx).await {
             Ok(admit::Next::Proxy) => Ok(false),
             Ok(admit::Next::Answered) => Ok(true),
@@ -225,7 +233,9 @@ impl ProxyHttp for Gateway {
                 [peer::PIECE_MAX_H1, peer::PIECE_MAX_H1_QUICK]
             });
         }
-        let written = self.rewrite(session, request, ctx);
+        let written = self
+            .rewrite(session, request, ctx)
+            .and_then(|()| self.put_trace(request, &session.req_header().headers, ctx));
         if let Some(routed) = ctx.routed.as_deref_mut() {
             attempt::note_written(routed, &ctx.live, written.is_ok());
         }

@@ -71,6 +71,7 @@ impl Gateway {
         if self.access_log.is_on() {
             self.log(session, ctx, status, now, used.as_ref());
         }
+        self.leave_record(session, ctx, status, now, used.as_ref());
     }
 
     fn count(&self, ctx: &RequestContext, status: u16, took: Duration, used: Option<&Report>) {
@@ -134,6 +135,7 @@ impl Gateway {
             first_byte: routed.and_then(|routed| routed.first_byte),
             overhead: routed.and_then(|routed| routed.overhead),
             catalog: Some(&ctx.live.version),
+            trace: ctx.trace.as_ref().map(|trace| trace.id),
         });
     }
 }

@@ -13,6 +13,7 @@ pub fn at_next_start(first: &Config, now: &Config) -> Vec<&'static str> {
         ("log.errors", first.log.errors != now.log.errors),
         ("log.format", first.log.format != now.log.format),
         ("log.queue", first.log.queue != now.log.queue),
+        ("otel", first.otel != now.otel),
         ("dns", first.dns != now.dns),
         (
             "credit.recovered",

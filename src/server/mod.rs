@@ -17,6 +17,7 @@ mod jitter;
 mod lane;
 mod ledger;
 mod listen;
+mod otel;
 pub mod reload;
 mod run;
 mod signals;
@@ -48,6 +49,7 @@ use crate::live::{Lasting, Live};
 use crate::log::access::AccessLog;
 use crate::log::logger;
 use crate::metrics::Metrics;
+use crate::otel::Exporter;
 use crate::proxy::Gateway;
 use crate::proxy::memory::ReplayMemory;
 use crate::proxy::reject;
@@ -91,6 +93,7 @@ pub struct Running {
     upgrades: Option<Upgrades>,
     watchdog: JoinHandle<()>,
     books: Option<Books>,
+    exporter: Option<Exporter>,
     control: Option<tokio::runtime::Runtime>,
     workers: Option<Runtime>,
     signals: Option<Signals>,
@@ -137,6 +140,9 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     watch_keys(&metrics, &live).map_err(one)?;
     byok::watch(&metrics, stored.keys()).map_err(one)?;
 
+    let lost = otel::watch(&metrics).map_err(one)?;
+    let told = otel::start(&config, &lasting.resolver, lost)?;
+
     let (stop, stopping) = channel::channel(false);
     let (opened, opening) = channel::channel(before.is_none());
     let (asking, asked) = asking();
@@ -161,6 +167,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
             Arc::clone(&access_log),
             Arc::clone(&books.ledger),
             Arc::clone(&reads),
+            told.as_ref().map(|(telemetry, _)| Arc::clone(telemetry)),
             seed().map_err(one)?,
         ))
     };
@@ -233,6 +240,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         upgrades: Some(upgrades),
         watchdog,
         books: Some(books),
+        exporter: told.map(|(_, exporter)| exporter),
         control: Some(control),
         workers: Some(workers),
         signals: Some(signals),

@@ -187,6 +187,7 @@ impl Drop for Running {
         if let Some(books) = self.books.take() {
             books.close();
         }
+        drop(self.exporter.take());
         if let Some(control) = self.control.take() {
             control.shutdown_timeout(STOP_TIME);
         }

@@ -54,6 +54,12 @@ pub struct Host {
 }
 
 impl Host {
+    /// Its name and port.
+    #[must_use]
+    pub fn place(&self) -> (&str, u16) {
+        (&self.name, self.port)
+    }
+
     /// The addresses, as of the last look-up that succeeded.
     #[must_use]
     pub fn addresses(&self) -> Option<Arc<Addresses>> {

@@ -292,6 +292,12 @@ impl Endpoint {
         same_roots && Arc::ptr_eq(&self.seen, &other.seen) && self.authority == other.authority
     }
 
+    /// The host that it is at, by name or by address, and its port.
+    #[must_use]
+    pub fn address(&self) -> (&str, u16) {
+        self.host.place()
+    }
+
     /// What is known of it from talking to it.
     #[must_use]
     pub fn seen(&self) -> &Seen {

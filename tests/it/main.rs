@@ -70,6 +70,7 @@ mod logs;
 mod models;
 mod models_many;
 mod operate;
+mod otel;
 mod overload;
 mod own_answers;
 mod own_requests;

@@ -13,6 +13,7 @@ use crate::model::splice::Pieces;
 use crate::proxy::Gateway;
 use crate::proxy::charge::{self, Asker, How};
 use crate::proxy::context::{Current, Hurry, RequestContext, Routed};
+use crate::proxy::edits::Made;
 use crate::proxy::replay::Deadlines;
 use crate::proxy::{edits, form, packed, report, way};
 use crate::upstream::pick::Nowhere;
@@ -31,6 +32,7 @@ pub async fn open(
     let live = ctx.live.clone();
     let metrics = &*gateway.metrics;
     let surface = ctx.surface;
+    let told_upstream = gateway.propagates(ctx);
     let (Some(routed), Some(caller)) = (ctx.routed.as_deref_mut(), ctx.caller.as_deref()) else {
         return Err(failed("a request without candidates"));
     };
@@ -106,6 +108,9 @@ pub async fn open(
     routed.current.edits = laid
         .made
         .and(edits::of_query(&routed.body, routed.model(&live)));
+    if told_upstream {
+        routed.current.edits = routed.current.edits.and(Made::TRACED);
+    }
     let own = caller.policy.times();
     let waits = Waits::of(&upstream.times, Some(own), routed.streamed);
     let left = routed.deadline.saturating_duration_since(Instant::now());
