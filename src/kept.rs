@@ -1,13 +1,18 @@
 //! Connections that clients keep between their requests, and for how long they have been idle. A process that leaves closes
 //! those that have been for a while, and loses no request by it: whatever comes before is answered.
+//!
+//! That is about HTTP/1.1, where the task that serves a connection serves its requests, one after another. Those of HTTP/2
+//! have tasks of their own, and their connections are told to be used no more: here they are never idle. Nor is one that has
+//! had no request yet.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// How long a connection may be idle once the process leaves.
 pub const LINGER: Duration = Duration::from_secs(3);
@@ -15,7 +20,7 @@ pub const LINGER: Duration = Duration::from_secs(3);
 /// How often it is looked whether a request has ended, once the process leaves.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// No time: a request is under way.
+/// No time: a request is under way, or there was none yet.
 const BUSY: u64 = u64::MAX;
 
 tokio::task_local! {
@@ -26,7 +31,7 @@ tokio::task_local! {
 #[derive(Debug)]
 struct Connection {
     began: Instant,
-    /// Milliseconds from its beginning to the end of its last request; [`BUSY`] during one.
+    /// Milliseconds from its beginning to the end of its last request; [`BUSY`] during one, and before the first.
     idle_since: AtomicU64,
 }
 
@@ -34,7 +39,7 @@ impl Connection {
     fn new() -> Arc<Self> {
         Arc::new(Self {
             began: Instant::now(),
-            idle_since: AtomicU64::new(0),
+            idle_since: AtomicU64::new(BUSY),
         })
     }
 
@@ -78,8 +83,7 @@ impl Drop for Busy {
     }
 }
 
-/// Says that the connection that this task serves has a request. Says nothing where the task serves none, as those of
-/// single HTTP/2 streams: their connections are told to be used no more.
+/// Says that the connection that this task serves has a request. Says nothing where the task serves none.
 #[must_use]
 pub fn request_begins() -> Busy {
     let connection = CONNECTION.try_with(Arc::clone).ok();
@@ -148,16 +152,37 @@ mod tests {
         let (more, waits) = oneshot::channel::<()>();
         let served = tokio::spawn({
             let leaving = Arc::clone(&leaving);
-            async move { leaving.serve(async { waits.await.ok() }).await }
+            let requests = async {
+                drop(request_begins());
+                waits.await.ok()
+            };
+            async move { leaving.serve(requests).await }
         });
         tokio::time::sleep(LINGER * 10).await;
         assert!(!served.is_finished());
         leaving.leave();
+        tokio::time::sleep(LINGER / 2).await;
+        assert!(!served.is_finished());
         assert_eq!(served.await.expect("no panic"), None);
         assert!(more.is_closed());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn one_without_a_request_of_its_own_task_is_not_left() {
+        let leaving = Arc::new(Leaving::default());
+        let (end, ended) = oneshot::channel::<()>();
+        let served = tokio::spawn({
+            let leaving = Arc::clone(&leaving);
+            async move { leaving.serve(async { ended.await.ok() }).await }
+        });
+        leaving.leave();
+        tokio::time::sleep(LINGER * 10).await;
+        assert!(!served.is_finished());
+        end.send(()).expect("it waits");
+        assert_eq!(served.await.expect("no panic"), Some(()));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn one_with_a_request_is_not_left() {
         let leaving = Arc::new(Leaving::default());
         let (end, ended) = oneshot::channel::<()>();
@@ -172,7 +197,7 @@ mod tests {
             }
         });
         leaving.leave();
-        tokio::time::sleep(LOOK * 2).await;
+        tokio::time::sleep(LINGER * 10).await;
         assert!(!served.is_finished());
         end.send(()).expect("it waits");
         assert_eq!(served.await.expect("no panic"), Some(()));

@@ -131,8 +131,7 @@ async fn a_kept_connection_is_answered_once_more_and_told_to_close() {
 #[tokio::test]
 async fn a_connection_of_http2_ends_with_its_last_stream() {
     let hold = gate();
-    let reply = pair::good().hold_before(0, &hold);
-    let upstream = upstream::h1().reply(reply).start().await;
+    let upstream = upstream::h1().otherwise(pair::good()).start().await;
     let gateway = before(&upstream)
         .config(
             "listen",
@@ -143,14 +142,20 @@ async fn a_connection_of_http2_ends_with_its_last_stream() {
         )
         .start()
         .await;
+    let mut kept = client::h1(gateway.address()).await;
+    assert_eq!(kept.send(&chat(&gateway)).await.status, 200);
     let connection = client::h2c(gateway.address(), Windows::default()).await;
+    upstream.push(pair::good().hold_before(0, &hold));
     let request = chat(&gateway);
     let sent = tokio::spawn({
         let connection = connection.clone();
         async move { connection.try_send(&request).await }
     });
-    wait::until("the request at the provider", || upstream.count() == 1).await;
+    wait::until("the request at the provider", || upstream.count() == 2).await;
     let process = upgrade(&gateway).await;
+    // For longer than one without a request is kept.
+    kept.closed().await;
+    assert!(!sent.is_finished() && lives(gateway.id()));
     hold.open();
     let answer = sent.await.expect("no panic").expect("an answer");
     assert!(answer.status == 200 && answer.is_whole(), "{answer:?}");
