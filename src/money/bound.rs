@@ -185,11 +185,12 @@ impl<'c> Offer<'c> {
 
 impl Offer<'_> {
     /// What is held for one answer within a conversation: all that the model's context can hold, and its longest answer, by
-    /// the dearest prices. Always strict, since a conversation goes on for as long as it is paid for.
+    /// the dearest prices; `output`: the most tokens that this answer may have. Always strict, since a conversation goes on
+    /// for as long as it is paid for.
     ///
     /// # Errors
     /// Why it cannot be charged.
-    pub fn hold_talk(&self, rule: &Rule) -> Result<Bound, Unbounded> {
+    pub fn hold_talk(&self, rule: &Rule, output: Option<u64>) -> Result<Bound, Unbounded> {
         let needed = [
             Item::Input,
             Item::Output,
@@ -211,7 +212,7 @@ impl Offer<'_> {
             size: Size::Strict,
             ..*rule
         };
-        let bound = self.hold(&Asked::talk(), &rule)?;
+        let bound = self.hold(&Asked::talk(output), &rule)?;
         // Nothing, as long as none is under way.
         let estimate = Credits::ZERO;
         Ok(Bound { estimate, ..bound })

@@ -106,9 +106,10 @@ impl<'c> Offer<'c> {
                 // Of two the provider takes one.
                 asked.max_tokens.max(other)
             }
-            Surface::Responses | Surface::GenerateContent | Surface::StreamGenerateContent => {
-                asked.max_output_tokens
-            }
+            Surface::Responses
+            | Surface::GenerateContent
+            | Surface::StreamGenerateContent
+            | Surface::Realtime => asked.max_output_tokens,
             // What they take for a bound is not known.
             Surface::ResponsesCompact | Surface::Decisions => None,
             _ => asked.max_tokens,

@@ -129,15 +129,16 @@ impl Asked {
         })
     }
 
-    /// What one answer within a conversation may ask for: whatever the model reads and writes.
+    /// What one answer within a conversation may ask for: whatever the model reads, and as many tokens as it writes, or at
+    /// the most `output`.
     #[must_use]
-    pub fn talk() -> Self {
+    pub fn talk(output: Option<u64>) -> Self {
         Self {
             surface: Surface::Realtime,
             bytes: u64::MAX,
             max_tokens: None,
             max_completion_tokens: None,
-            max_output_tokens: None,
+            max_output_tokens: output,
             choices: 1,
             prompts: 1,
             tier: AskedTier::Usual,

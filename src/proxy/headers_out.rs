@@ -144,7 +144,7 @@ pub const RULES: &[Rule] = &[
             "x-request-id",
         ],
     ),
-    rule(Always, "WebSockets, less a key among the subprotocols", &[]).and(&["sec-websocket-"]),
+    rule(Always, "WebSockets, less a key among the subprotocols, and less extensions where a conversation is charged", &[]).and(&["sec-websocket-"]),
     rule(
         OnOwn,
         "Whose money or data it is",

@@ -480,16 +480,12 @@ async fn over_tls_it_is_asked_for_by_http_1_whatever_else_the_provider_speaks() 
     }
 }
 
-/// An answer that opens a WebSocket with this key of the client's.
-const OPENED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
-
 #[tokio::test]
 async fn bytes_pass_both_ways_from_the_first_on_even_where_the_101_comes_before_the_request() {
     for eager in [false, true] {
         // Glued to the header; and no frame at all, which is nobody's business here.
         let first = b"\x81\x05hello what is this";
-        let raw = Raw::start([OPENED.as_bytes(), first].concat(), eager).await;
+        let raw = Raw::start([ws::OPENED.as_bytes(), first].concat(), eager).await;
         let gateway = provider(gateway(), "one", 2000, &raw.base_url(), json!({}));
         let gateway = gateway.stored("default", "one", "main", &[]).start().await;
         let stream = TcpStream::connect(gateway.address())

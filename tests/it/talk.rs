@@ -22,6 +22,9 @@ pub const CACHED_COST: i64 = 3_000 + 500 + (2 * 3 + 4 + 5 * 2 + 15 * 5) * 1_000;
 /// What is held for a response: a context of sound, and the longest answer of sound.
 pub const HOLD: i64 = (1_000 * 3 + 100 * 5) * 1_000;
 
+/// What is held for a response of ten tokens.
+pub const SHORT_HOLD: i64 = (1_000 * 3 + 10 * 5) * 1_000;
+
 /// Where it is asked for.
 pub const TARGET: &str = "/v1/realtime?model=one:m";
 
@@ -32,11 +35,10 @@ pub struct Lab {
     pub store: Store,
 }
 
-/// An account with so much credit.
-pub async fn lab(nanos: i64, more: impl FnOnce(Builder) -> Builder) -> Lab {
-    let fake = Fake::start().await;
+/// A gateway whose account has so much credit for the provider there.
+pub fn before(base_url: &str, nanos: i64) -> Builder {
     let file = json!({
-        "provider": "one", "preset": "openai-compatible", "base_url": fake.base_url(), "rank": 2000,
+        "provider": "one", "preset": "openai-compatible", "base_url": base_url, "rank": 2000,
         "surfaces": {"realtime": {"path": "/realtime"}},
         "models": {"m": {
             "context": 1000, "max_output": 100,
@@ -47,11 +49,16 @@ pub async fn lab(nanos: i64, more: impl FnOnce(Builder) -> Builder) -> Lab {
         }},
     });
     let dollars = Credits::from_nanos(nanos).to_string();
-    let builder = gateway()
+    gateway()
         .catalog("one", file)
         .credentials("one", 1)
-        .prepaid("default", &dollars);
-    let builder = more(builder);
+        .prepaid("default", &dollars)
+}
+
+/// An account with so much credit.
+pub async fn lab(nanos: i64, more: impl FnOnce(Builder) -> Builder) -> Lab {
+    let fake = Fake::start().await;
+    let builder = more(before(&fake.base_url(), nanos));
     let file = builder.store_file();
     let gateway = builder.start().await;
     let store = Store::open_file(&file).await.expect("the store");

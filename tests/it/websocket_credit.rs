@@ -2,13 +2,18 @@
 
 use futures_util::SinkExt as _;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tollgate::money::Credits;
 use tollgate::store::RowState;
 
 use crate::support::gateway::gateway;
-use crate::support::websocket::{self as ws, CACHED, Client, DONE, Fake, Message, say};
+use crate::support::sha;
+use crate::support::wait;
+use crate::support::websocket::{self as ws, CACHED, Client, DONE, Fake, Message, Raw, say};
 use crate::talk::{
-    CACHED_COST, COST, HOLD, TARGET, charged, create, is_ended, lab, next, send, speak,
+    CACHED_COST, COST, HOLD, SHORT_HOLD, TARGET, before, charged, create, is_ended, lab, next,
+    send, speak,
 };
 
 #[tokio::test]
@@ -259,4 +264,138 @@ async fn what_has_no_price_or_asks_for_another_kind_of_session_is_not_opened() {
         assert!(body.contains(code), "{query}: {body}");
     }
     assert!(fake.seen().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_held_fits_how_long_the_server_says_that_responses_may_be() {
+    // Two short ones at one time, though not two of any length.
+    let credit = 2 * SHORT_HOLD + COST;
+    let lab = lab(credit, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    let asked = [create("session,short"), create("short")];
+    for (text, answers) in asked.iter().zip([2, 1]) {
+        send(&mut client, text).await;
+        for _ in 0..answers {
+            next(&mut client).await;
+        }
+    }
+    send(&mut client, &create("short")).await;
+    is_ended(&mut client, "insufficient_credit").await;
+    let rows = lab.rows(3).await;
+    let held: Vec<_> = rows.iter().map(|row| row.held.nanos()).collect();
+    assert_eq!(held, [HOLD, SHORT_HOLD, SHORT_HOLD]);
+    assert_eq!(rows[0].state, RowState::Void);
+    assert_eq!(lab.fake.heard(), asked);
+    let cost = rows.iter().map(charged).sum();
+    lab.is_charged(credit, cost).await;
+}
+
+#[tokio::test]
+async fn a_response_that_is_longer_than_what_is_held_is_cut_at_its_beginning() {
+    let lab = lab(HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    send(&mut client, &create("session,short,done")).await;
+    for _ in 0..3 {
+        next(&mut client).await;
+    }
+    // There is enough for a short one, and this one says no end.
+    send(&mut client, &speak("created,output_audio.delta")).await;
+    let begun = next(&mut client).await.into_text().expect("text");
+    assert!(begun.contains("response.created"), "{begun}");
+    is_ended(&mut client, "insufficient_credit").await;
+    let page = lab.rows(4).await;
+    let cost: i64 = page.iter().map(charged).sum();
+    assert!(cost > COST && cost < HOLD, "{page:?}");
+    lab.is_charged(HOLD, cost).await;
+}
+
+/// A message as a client's frames, each of a size and with a mask of its own, and a ping between them.
+fn frames(text: &[u8], sizes: &[usize], to: &mut Vec<u8>) {
+    let (mut left, mut opcode) = (text, 0x01);
+    let mut sizes = sizes.iter();
+    loop {
+        let size = sizes
+            .next()
+            .map_or(left.len(), |size| left.len().min(*size));
+        let (now, later) = left.split_at(size);
+        let last = later.is_empty();
+        to.push(opcode | if last { 0x80 } else { 0 });
+        match now.len() {
+            short @ 0..126 => to.push(0x80 | u8::try_from(short).expect("short")),
+            middle @ 126..65_536 => {
+                to.push(0x80 | 126);
+                to.extend(u16::try_from(middle).expect("middle").to_be_bytes());
+            }
+            long => {
+                to.push(0x80 | 127);
+                to.extend((long as u64).to_be_bytes());
+            }
+        }
+        let mask = u32::try_from(to.len())
+            .expect("short")
+            .wrapping_mul(0x9e37_79b9)
+            .to_be_bytes();
+        to.extend(mask);
+        let masked = now.iter().zip(mask.iter().cycle());
+        to.extend(masked.map(|(byte, mask)| byte ^ mask));
+        if last {
+            return;
+        }
+        to.extend([0x89, 0x83, 1, 2, 3, 4, b'h', b'e', b'y']);
+        (left, opcode) = (later, 0);
+    }
+}
+
+#[tokio::test]
+async fn every_byte_of_the_frames_passes_both_ways() {
+    let raw = Raw::start(ws::OPENED.as_bytes().to_vec(), false).await;
+    let gateway = before(&raw.base_url(), HOLD).start().await;
+    let mut stream = TcpStream::connect(gateway.address())
+        .await
+        .expect("connected");
+    let head = format!(
+        "GET {TARGET} HTTP/1.1\r\nHost: gw\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Authorization: Bearer {}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        gateway.key()
+    );
+    stream.write_all(head.as_bytes()).await.expect("sent");
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(
+            wait::within("a head", stream.read_u8())
+                .await
+                .expect("read"),
+        );
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 101"));
+    let mut sent = Vec::new();
+    for length in [0, 100, 5_000, 70_000, 300_000] {
+        let text = format!(
+            r#"{{"type":"input_audio_buffer.append","audio":"{}"}}"#,
+            "Ab/+".repeat(length / 4)
+        );
+        for sizes in [&[][..], &[1, 0, 50], &[300, 66_000, 7]] {
+            frames(text.as_bytes(), sizes, &mut sent);
+        }
+    }
+    let (mut read, mut write) = stream.into_split();
+    let expected = sha::hex(&sent);
+    let mut got = vec![0; sent.len()];
+    let sending = tokio::spawn(async move {
+        for piece in sent.chunks(9_999) {
+            write.write_all(piece).await.expect("sent");
+        }
+        write
+    });
+    wait::within("all of it", read.read_exact(&mut got))
+        .await
+        .expect("read");
+    assert_eq!(sha::hex(&got), expected);
+    drop((sending.await.expect("sent"), read));
+    let line = &gateway.access_lines(1).await[0];
+    assert_eq!(
+        (&line["bytes_in"], &line["cost_nano"]),
+        (&json!(got.len()), &json!(0)),
+        "{line}"
+    );
 }

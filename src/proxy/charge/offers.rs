@@ -110,11 +110,11 @@ impl<'a> Offers<'a> {
                 why: Why::Unknown,
             }));
         }
-        self.asked = Some(Ok(Asked::talk()));
+        self.asked = Some(Ok(Asked::talk(None)));
         let offer = offer(self.live, provider, model)
             .ok_or(Unpaid::Model(Unbounded::NoPrice(Item::Input)))?;
         offer
-            .hold_talk(&self.live.terms.rule)
+            .hold_talk(&self.live.terms.rule, None)
             .map_err(Unpaid::Model)
     }
 

@@ -26,7 +26,7 @@ use tariff::Tariff;
 pub struct Till {
     ledger: Arc<Ledger>,
     tariff: Tariff,
-    /// The next hold.
+    /// The next hold, for a response of the session's longest.
     next: Opening,
     caps: Caps,
     /// The most that the conversation may cost.
@@ -78,15 +78,65 @@ impl Till {
         }))
     }
 
-    /// Settles one response by what the provider reports.
-    pub fn settle(&mut self, report: &Report, heard: Heard) {
-        let Some(hold) = self.holds.pop_front() else {
+    /// Settles one response of so many that are under way, by what the provider reports.
+    pub fn settle(&mut self, report: &Report, heard: Heard, under_way: u32) {
+        let closing = self.tariff.reported(report, heard);
+        let cost = closing.as_ref().map_or(Credits::ZERO, tariff::cost);
+        let Some(hold) = self.pick(cost, under_way) else {
             return;
         };
-        match self.tariff.reported(report, heard) {
+        match closing {
             Some(closing) => self.charge(hold, closing),
             None => hold.void(self.tariff.nothing()),
         }
+    }
+
+    /// The hold for a response that has cost so much. Which of those under way it was is not told by name: the smallest that
+    /// pays for it leaves no other short, whichever it was.
+    fn pick(&mut self, cost: Credits, under_way: u32) -> Option<Hold> {
+        let of = usize::try_from(under_way).unwrap_or(usize::MAX).max(1);
+        let amounts = self.holds.iter().take(of).map(Hold::amount).enumerate();
+        let best = amounts.min_by_key(|(_, amount)| {
+            let short = cost.checked_sub(*amount).filter(|it| *it > Credits::ZERO);
+            (short, *amount)
+        });
+        self.holds.remove(best?.0)
+    }
+
+    /// The `nth` response under way may have so many tokens at the most: its hold is made to fit.
+    ///
+    /// # Errors
+    /// It cannot be had.
+    pub fn fit(&mut self, nth: usize, most: u64) -> Result<(), Stop> {
+        let needed = self.tariff.held(most);
+        let Some(before) = self.holds.get(nth).map(Hold::amount) else {
+            return Ok(());
+        };
+        if before == needed {
+            return Ok(());
+        }
+        if let Some(hold) = self.holds.remove(nth) {
+            hold.void(self.tariff.nothing());
+        }
+        let (hold, short) = match self.hold(needed) {
+            Ok(hold) => (Ok(hold), None),
+            // What there was pays for its beginning.
+            Err(stop) => (self.hold(before), Some(stop)),
+        };
+        if let Ok(hold) = hold {
+            self.holds.insert(nth, hold);
+        }
+        short.map_or(Ok(()), Err)
+    }
+
+    /// From now on responses may have so many tokens at the most; so many are under way.
+    ///
+    /// # Errors
+    /// What that takes cannot be had.
+    pub fn fit_all(&mut self, under_way: u32, most: u64) -> Result<(), Stop> {
+        self.next.hold = self.tariff.held(most);
+        let first = usize::try_from(under_way).unwrap_or(usize::MAX);
+        (first..self.holds.len()).try_for_each(|nth| self.fit(nth, most))
     }
 
     /// So many responses are under way.
@@ -150,13 +200,30 @@ impl Till {
         hold.settle(closing);
     }
 
-    /// Whether one more hold is within what the conversation may cost.
-    fn is_within(&self) -> bool {
+    fn hold(&mut self, amount: Credits) -> Result<Hold, Stop> {
+        if !self.is_within(amount) {
+            return Err(Stop {
+                code: Code::SpendCapReached,
+                words: "One more response could cost more than Tollgate-Max-Cost or the access key allows for this conversation.",
+            });
+        }
+        let opening = Opening {
+            hold: amount,
+            ..self.next.clone()
+        };
+        let hold = self.ledger.obtain_at_once(opening, &self.caps);
+        let hold = hold.map_err(|refused| stop(&refused))?;
+        self.next.attempt = self.next.attempt.saturating_add(1);
+        Ok(hold)
+    }
+
+    /// Whether so much more is within what the conversation may cost.
+    fn is_within(&self, amount: Credits) -> bool {
         let Some(most) = self.most else {
             return true;
         };
         let held = self.holds.iter().map(Hold::amount);
-        let mut all = held.chain([self.next.hold]);
+        let mut all = held.chain([amount]);
         let sum = all.try_fold(self.charged.cost, Credits::checked_add);
         sum.is_some_and(|sum| sum <= most)
     }
@@ -164,16 +231,8 @@ impl Till {
 
 impl Purse for Till {
     fn take(&mut self) -> Result<(), Stop> {
-        if !self.is_within() {
-            return Err(Stop {
-                code: Code::SpendCapReached,
-                words: "One more response could cost more than Tollgate-Max-Cost or the access key allows for this conversation.",
-            });
-        }
-        let hold = self.ledger.obtain_at_once(self.next.clone(), &self.caps);
-        self.holds
-            .push_back(hold.map_err(|refused| stop(&refused))?);
-        self.next.attempt = self.next.attempt.saturating_add(1);
+        let hold = self.hold(self.next.hold)?;
+        self.holds.push_back(hold);
         Ok(())
     }
 }

@@ -137,7 +137,7 @@ impl Message {
             Seen::Transcription => Some(TRANSCRIPTION),
             Seen::Prompt => Some(PROMPT),
             Seen::Model(id) => (id != self.model.as_bytes()).then_some(MODEL),
-            Seen::Status(_) => None,
+            Seen::Status(_) | Seen::MostOfSession(_) | Seen::MostOfResponse(_) => None,
             Seen::Session(name) => (name != b"realtime").then_some(SESSION),
             Seen::ToolBegins => {
                 self.typed = false;

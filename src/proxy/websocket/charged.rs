@@ -64,6 +64,12 @@ impl Charged {
         }
     }
 
+    /// Responses that the server has begun.
+    #[must_use]
+    pub const fn begun(&self) -> u32 {
+        self.begun
+    }
+
     /// Responses that the provider may be making.
     #[must_use]
     pub const fn under_way(&self) -> u32 {

@@ -24,6 +24,10 @@ pub enum Seen<'b> {
     Model(&'b [u8]),
     /// How a response has ended.
     Status(&'b [u8]),
+    /// The most tokens of each response of a session.
+    MostOfSession(u64),
+    /// The most tokens of a response.
+    MostOfResponse(u64),
     /// A transcription is asked for.
     Transcription,
     /// A stored prompt is referred to.
@@ -47,8 +51,8 @@ pub struct Members {
     /// Containers that are open within a member that means nothing.
     beyond: u64,
     string: Option<Text>,
-    /// Whether a number or a word is at hand.
-    word: bool,
+    /// A number or a word.
+    word: Option<Text>,
     /// Whether something came that is no single object.
     broken: bool,
     /// Whether the object is complete.
@@ -135,7 +139,16 @@ impl Members {
 
     /// Takes a byte outside of strings.
     fn byte(&mut self, byte: u8, told: &mut impl FnMut(Seen<'_>)) {
-        let word = std::mem::take(&mut self.word);
+        if !b" \t\n\r:,\"{}[]".contains(&byte) {
+            self.broken |= self.open == 0;
+            if self.beyond == 0 {
+                self.word.get_or_insert(Text::new(false)).add(&[byte]);
+            }
+            return;
+        }
+        if let Some(word) = self.word.take() {
+            self.value(Value::word(word.plain()), told);
+        }
         match byte {
             b' ' | b'\t' | b'\n' | b'\r' | b':' => {}
             b',' => {
@@ -150,19 +163,7 @@ impl Members {
                 self.string = Some(Text::new(key));
             }
             b'{' | b'[' => self.opens(byte == b'{', told),
-            b'}' | b']' => self.closes(told),
-            _ => {
-                self.broken |= self.open == 0;
-                if !word && self.beyond == 0 {
-                    let value = if byte == b'n' {
-                        Value::Null
-                    } else {
-                        Value::Other
-                    };
-                    self.value(value, told);
-                }
-                self.word = true;
-            }
+            _ => self.closes(told),
         }
     }
 
@@ -225,6 +226,8 @@ impl Members {
                 told(Seen::Model(value.text()));
             }
             (Some(Key::Session | Key::Response), Key::Prompt) if says => told(Seen::Prompt),
+            (Some(Key::Session), Key::Most) => told(Seen::MostOfSession(value.count())),
+            (Some(Key::Response), Key::Most) => told(Seen::MostOfResponse(value.count())),
             (Some(Key::Response), Key::Status) => told(Seen::Status(value.text())),
             (Some(Key::Session), Key::Type) => told(Seen::Session(value.text())),
             (Some(Key::Tools), Key::Type) => told(Seen::ToolType(value.text())),

@@ -1,5 +1,5 @@
 //! What a server's message is news of, beside what [`Talk`](crate::usage::Talk) reads in it: whether a response goes on, or
-//! was broken off.
+//! was broken off, and how long one may be.
 
 use super::members::{Members, Seen};
 
@@ -16,31 +16,76 @@ pub struct New {
     pub piece: bool,
     /// Whether it says that a response was not made, or not to its end.
     pub broken: bool,
+    /// If a response has begun: how many tokens it may have at the most.
+    pub response: Option<u64>,
+    /// If it says how the session stands: how many tokens each response may have at the most.
+    pub session: Option<u64>,
 }
 
 /// Reads one server's messages.
 #[derive(Debug, Default)]
 pub struct News {
     members: Members,
-    new: New,
+    message: Message,
+}
+
+#[derive(Debug, Default)]
+struct Message {
+    kind: Kind,
+    broken: bool,
+    response: Option<u64>,
+    session: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Kind {
+    #[default]
+    Other,
+    Piece,
+    Created,
+    Session,
+}
+
+impl Kind {
+    fn named(name: &[u8]) -> Self {
+        match name {
+            b"response.created" => Self::Created,
+            b"session.created" | b"session.updated" => Self::Session,
+            _ if name.starts_with(PIECE.0) && name.ends_with(PIECE.1) => Self::Piece,
+            _ => Self::Other,
+        }
+    }
 }
 
 impl News {
     /// The next bytes of the message at hand.
     pub fn feed(&mut self, bytes: &[u8]) {
-        let Self { members, new } = self;
+        let Self { members, message } = self;
         members.feed(bytes, &mut |seen| match seen {
-            Seen::Kind(name) => {
-                new.piece = name.starts_with(PIECE.0) && name.ends_with(PIECE.1);
-            }
-            Seen::Status(name) => new.broken = BROKEN.contains(&name),
+            Seen::Kind(name) => message.kind = Kind::named(name),
+            Seen::Status(name) => message.broken = BROKEN.contains(&name),
+            // Of two the one that costs more.
+            Seen::MostOfResponse(most) => message.response = message.response.max(Some(most)),
+            Seen::MostOfSession(most) => message.session = message.session.max(Some(most)),
             _ => {}
         });
     }
 
-    /// The message is complete.
+    /// The message is complete. What says nothing of an end has none.
     pub fn end(&mut self) -> New {
-        std::mem::take(self).new
+        let Message {
+            kind,
+            broken,
+            response,
+            session,
+        } = std::mem::take(self).message;
+        let of = |what, most: Option<u64>| (kind == what).then_some(most.unwrap_or(u64::MAX));
+        New {
+            piece: kind == Kind::Piece,
+            broken,
+            response: of(Kind::Created, response),
+            session: of(Kind::Session, session),
+        }
     }
 }
 
@@ -48,8 +93,21 @@ impl News {
 mod tests {
     use super::*;
 
+    fn read(text: &str) -> New {
+        let mut news = News::default();
+        news.feed(text.as_bytes());
+        let whole = news.end();
+        assert_eq!(news.end(), New::default());
+        for size in [1, 2, 5] {
+            let pieces = text.as_bytes().chunks(size);
+            pieces.for_each(|piece| news.feed(piece));
+            assert_eq!(news.end(), whole, "{text}");
+        }
+        whole
+    }
+
     #[test]
-    fn pieces_and_broken_responses_are_seen_however_they_come() {
+    fn pieces_and_broken_responses_are_seen() {
         for (text, piece, broken) in [
             (
                 r#"{"type":"response.output_audio.delta","delta":"AAAA"}"#,
@@ -88,14 +146,47 @@ mod tests {
             ),
             ("no JSON at all", false, false),
         ] {
-            for size in [1, 2, 5, 1000] {
-                let mut news = News::default();
-                text.as_bytes()
-                    .chunks(size)
-                    .for_each(|piece| news.feed(piece));
-                assert_eq!(news.end(), New { piece, broken }, "{text}");
-                assert_eq!(news.end(), New::default());
-            }
+            let new = read(text);
+            assert_eq!((new.piece, new.broken), (piece, broken), "{text}");
+        }
+    }
+
+    #[test]
+    fn how_long_responses_may_be_is_what_the_server_says() {
+        for (text, response, session) in [
+            (
+                r#"{"type":"response.created","response":{"max_output_tokens": 12 }}"#,
+                Some(12),
+                None,
+            ),
+            (
+                r#"{"response":{"max_output_tokens":"inf"},"type":"response.created"}"#,
+                Some(u64::MAX),
+                None,
+            ),
+            (
+                r#"{"type":"response.created","response":{"x":{"max_output_tokens":7}},"session":{"max_output_tokens":7}}"#,
+                Some(u64::MAX),
+                None,
+            ),
+            (
+                r#"{"type":"session.updated","session":{"max_response_output_tokens":9,"max_output_tokens":10}}"#,
+                None,
+                Some(10),
+            ),
+            (
+                r#"{"type":"session.created","session":{"max_output_tokens":-1}}"#,
+                None,
+                Some(u64::MAX),
+            ),
+            (
+                r#"{"type":"response.done","response":{"max_output_tokens":12}}"#,
+                None,
+                None,
+            ),
+        ] {
+            let new = read(text);
+            assert_eq!((new.response, new.session), (response, session), "{text}");
         }
     }
 }

@@ -207,21 +207,21 @@ impl Paid {
 
     /// A message of the server is complete.
     fn server_said(&mut self, said: Said, length: u64) {
-        let New { piece, broken } = self.news.end();
+        let new = self.news.end();
         let done = match said {
-            Said::Created => self.charged.created(&mut *self.till),
-            Said::Done(report) => self.done(&report, broken),
+            Said::Created => self.created(new),
+            Said::Done(report) => self.done(&report, new.broken),
             Said::Error => {
                 self.charged.failed();
                 Ok(())
             }
             Said::Foreign => Err(FOREIGN),
-            Said::Other if piece => {
+            Said::Other if new.piece => {
                 let tokens = length.div_ceil(SPOKEN);
                 self.heard.output = self.heard.output.saturating_add(tokens);
                 Ok(())
             }
-            Said::Other => Ok(()),
+            Said::Other => self.changed(new),
         };
         if said != Said::Other {
             self.till.expect(self.charged.under_way(), self.heard);
@@ -231,6 +231,22 @@ impl Paid {
         }
     }
 
+    /// A response has begun, of which the server says how long it may be.
+    fn created(&mut self, new: New) -> Result<(), Stop> {
+        self.charged.created(&mut *self.till)?;
+        let nth = usize::try_from(self.charged.begun()).unwrap_or(usize::MAX);
+        let most = new.response.unwrap_or(u64::MAX);
+        self.till.fit(nth.saturating_sub(1), most)
+    }
+
+    /// The session may have changed.
+    fn changed(&mut self, new: New) -> Result<(), Stop> {
+        let Some(most) = new.session else {
+            return Ok(());
+        };
+        self.till.fit_all(self.charged.under_way(), most)
+    }
+
     fn done(&mut self, report: &Report, broken: bool) -> Result<(), Stop> {
         self.till.settle(
             report,
@@ -238,6 +254,7 @@ impl Paid {
                 broken,
                 ..self.heard
             },
+            self.charged.under_way(),
         );
         if report.flaw.is_none() {
             let usage = &report.usage;

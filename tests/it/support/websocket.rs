@@ -38,6 +38,10 @@ pub const CACHED: &str = r#"{"type":"response.done","response":{"id":"resp_2","u
 /// What the transcription of the input has used, as one that is charged by the second says it.
 pub const TRANSCRIBED: &str = r#"{"type":"conversation.item.input_audio_transcription.completed","transcript":"x","usage":{"type":"duration","seconds":3}}"#;
 
+/// An answer that opens a WebSocket whose handshake has the key of RFC 6455.
+pub const OPENED: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+
 /// What a message has that has the provider say something else than the message.
 const SAY: &str = "\"say\":\"";
 
@@ -52,6 +56,8 @@ fn events(text: &str) -> Vec<String> {
         "done" => DONE.to_owned(),
         "cached" => CACHED.to_owned(),
         "transcribed" => TRANSCRIBED.to_owned(),
+        "session" => r#"{"type":"session.updated","session":{"max_output_tokens":10}}"#.to_owned(),
+        "short" => r#"{"type":"response.created","response":{"max_output_tokens":10}}"#.to_owned(),
         "failed" => {
             r#"{"type":"response.done","response":{"status":"failed","usage":null}}"#.to_owned()
         }

@@ -37,6 +37,17 @@ pub struct Tariff {
 }
 
 impl Tariff {
+    /// What is held for a response of at most so many tokens.
+    pub fn held(&self, most: u64) -> Credits {
+        let offer = offers::offer(&self.live, self.provider, &self.model);
+        let bound = offer.map(|offer| offer.hold_talk(&self.live.terms.rule, Some(most)));
+        match bound {
+            Some(Ok(bound)) => bound.hold.min(self.bound.hold),
+            // It was had when the conversation began, by the same catalog.
+            _ => self.bound.hold,
+        }
+    }
+
     /// What a response costs of which the provider reports this. None: nothing, for nothing was served.
     pub fn reported(&self, report: &Report, heard: Heard) -> Option<Closing> {
         let estimated = match report.flaw {

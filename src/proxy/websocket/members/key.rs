@@ -15,12 +15,13 @@ pub enum Key {
     Model,
     Prompt,
     Status,
+    Most,
 }
 
 impl Key {
     /// In any letter case: some read it so.
     pub fn named(name: &[u8]) -> Self {
-        const NAMES: [(&[u8], Key); 11] = [
+        const NAMES: [(&[u8], Key); 13] = [
             (b"type", Key::Type),
             (b"session", Key::Session),
             (b"response", Key::Response),
@@ -32,6 +33,8 @@ impl Key {
             (b"model", Key::Model),
             (b"prompt", Key::Prompt),
             (b"status", Key::Status),
+            (b"max_output_tokens", Key::Most),
+            (b"max_response_output_tokens", Key::Most),
         ];
         let mut names = NAMES.iter();
         names

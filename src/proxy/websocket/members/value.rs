@@ -54,17 +54,38 @@ pub enum Value<'b> {
     Null,
     /// A string.
     String(&'b [u8]),
-    /// A number, a word, a list or an object.
+    /// A number, `true` or `false`.
+    Word(&'b [u8]),
+    /// A list or an object.
     Other,
 }
 
 impl<'b> Value<'b> {
+    /// What is no string.
+    #[must_use]
+    pub fn word(text: &'b [u8]) -> Self {
+        match text {
+            b"null" => Self::Null,
+            _ => Self::Word(text),
+        }
+    }
+
+    /// A whole number; without end where it is none (`"inf"`).
+    #[must_use]
+    pub fn count(self) -> u64 {
+        let Self::Word(digits) = self else {
+            return u64::MAX;
+        };
+        let text = std::str::from_utf8(digits).unwrap_or_default();
+        text.parse().unwrap_or(u64::MAX)
+    }
+
     /// What it says as a string, if it is a plain one.
     #[must_use]
     pub const fn text(self) -> &'b [u8] {
         match self {
             Self::String(text) => text,
-            Self::Null | Self::Other => b"",
+            Self::Null | Self::Word(_) | Self::Other => b"",
         }
     }
 }
