@@ -18,6 +18,9 @@ use crate::usage::Report;
 /// Nobody is interested in these, and there are many.
 const HEALTH: &str = "/healthz";
 
+/// Bytes of a text that a client writes.
+const TEXT_MAX: usize = 256;
+
 impl Gateway {
     /// Begins the trace of a request, where it is told.
     pub(super) fn begin_trace(&self, header: &RequestHeader, ctx: &mut RequestContext) {
@@ -64,7 +67,7 @@ impl Gateway {
     pub(super) fn leave_record(
         &self,
         session: &Session,
-        ctx: &mut RequestContext,
+        ctx: &RequestContext,
         status: u16,
         now: Instant,
         used: Option<&Report>,
@@ -75,38 +78,46 @@ impl Gateway {
         if !telemetry.wants(ctx.trace.as_deref()) {
             return;
         }
-        let trace = ctx.trace.clone();
-        let header = session.req_header();
-        let routed = ctx.routed.as_deref();
-        let caller = ctx.caller.as_deref();
-        let attempts = routed.map_or_else(Vec::new, |routed| attempts_of(ctx, routed, now));
-        let has_answer = routed.is_some_and(|routed| routed.overhead.is_some());
-        telemetry.finished(Box::new(Finished {
-            trace,
-            arrived: ctx.arrived_after_epoch(),
-            took: now.saturating_duration_since(ctx.started),
-            method: header.method.as_str().into(),
-            request_id: ctx.id().into(),
-            surface: ctx.surface,
-            account: caller.map(|caller| caller.account.name.as_ref().into()),
-            key_id: caller.map(|caller| caller.key_id.as_str().into()),
-            asked: routed
-                .filter(|routed| !routed.asked.is_empty())
-                .map(|routed| routed.asked.clone()),
-            status,
-            code: ctx.refused.map(super::reject::Code::name),
-            streamed: routed.is_some_and(|routed| routed.streamed),
-            credential: routed.map(|routed| routed.plan.credential().source.name()),
-            usage: used
-                .filter(|report| report.flaw.is_none())
-                .map(|report| report.usage),
-            cost_nano: routed
-                .and_then(|routed| routed.charged)
-                .map(|charged| charged.cost.nanos()),
-            answered: attempts.len().checked_sub(1).filter(|_| has_answer),
-            attempts,
-        }));
+        let mut told = told(session, ctx, now);
+        told.status = status;
+        told.usage = used
+            .filter(|report| report.flaw.is_none())
+            .map(|report| report.usage);
+        telemetry.finished(Box::new(told));
     }
+}
+
+/// What is known of the request, but for its status and what it used.
+fn told(session: &Session, ctx: &RequestContext, now: Instant) -> Finished {
+    let routed = ctx.routed.as_deref();
+    let caller = ctx.caller.as_deref();
+    let attempts = routed.map_or_else(Vec::new, |routed| attempts_of(ctx, routed, now));
+    let has_answer = routed.is_some_and(|routed| routed.overhead.is_some());
+    let asked = routed.map(|routed| &*routed.asked);
+    let charged = routed.and_then(|routed| routed.charged);
+    Finished {
+        trace: ctx.trace.clone(),
+        arrived: ctx.arrived_after_epoch(),
+        took: now.saturating_duration_since(ctx.started),
+        method: cut(session.req_header().method.as_str()),
+        request_id: ctx.id().into(),
+        surface: ctx.surface,
+        account: caller.map(|caller| caller.account.name.as_ref().into()),
+        key_id: caller.map(|caller| caller.key_id.as_str().into()),
+        asked: asked.filter(|asked| !asked.is_empty()).map(cut),
+        code: ctx.refused.map(super::reject::Code::name),
+        streamed: routed.is_some_and(|routed| routed.streamed),
+        credential: routed.map(|routed| routed.plan.credential().source.name()),
+        cost_nano: charged.map(|charged| charged.cost.nanos()),
+        answered: attempts.len().checked_sub(1).filter(|_| has_answer),
+        attempts,
+        ..Finished::default()
+    }
+}
+
+/// What of a text that a client writes is told: records wait in memory.
+fn cut(text: &str) -> Box<str> {
+    text[..text.floor_char_boundary(TEXT_MAX)].into()
 }
 
 fn attempts_of(ctx: &RequestContext, routed: &Routed, now: Instant) -> Vec<Attempt> {
@@ -143,7 +154,7 @@ fn one(ctx: &RequestContext, routed: &Routed, attempt: &attempts::Attempt) -> Op
     let began = attempt.began.unwrap_or(ctx.started);
     Some(Attempt {
         provider: upstream.id.clone(),
-        model: model.into(),
+        model: cut(model),
         known,
         address: endpoint.map(|endpoint| {
             let (host, port) = endpoint.address();
