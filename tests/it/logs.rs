@@ -137,7 +137,7 @@ async fn the_gateways_own_log_can_be_a_file_that_is_turned_over() {
 }
 
 #[tokio::test]
-async fn levels_change_while_it_runs_and_a_restart_forgets_them() {
+async fn levels_change_while_it_runs_and_go_back_to_those_configured() {
     let (gateway, _upstream) = lone(|gateway| {
         gateway
             .config("health.passive", false)
