@@ -11,30 +11,30 @@ pub const LIMIT_MAX: u32 = 1000;
 /// Entries of a page where nobody says how many.
 const LIMIT: u32 = 100;
 
-/// How many entries a page may have: from 1 to [`LIMIT_MAX`].
+/// How many entries a page may have: from 1 to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "u32")]
-pub struct Limit(u32);
+pub struct Limit<const MAX: u32 = LIMIT_MAX>(u32);
 
-impl Default for Limit {
+impl<const MAX: u32> Default for Limit<MAX> {
     fn default() -> Self {
         Self(LIMIT)
     }
 }
 
-impl TryFrom<u32> for Limit {
+impl<const MAX: u32> TryFrom<u32> for Limit<MAX> {
     type Error = String;
 
     fn try_from(limit: u32) -> Result<Self, String> {
-        if (1..=LIMIT_MAX).contains(&limit) {
+        if (1..=MAX).contains(&limit) {
             Ok(Self(limit))
         } else {
-            Err(format!("from 1 to {LIMIT_MAX}"))
+            Err(format!("from 1 to {MAX}"))
         }
     }
 }
 
-impl Limit {
+impl<const MAX: u32> Limit<MAX> {
     /// As a number.
     #[must_use]
     pub fn get(self) -> usize {
@@ -48,9 +48,9 @@ impl Limit {
     }
 }
 
-impl JsonSchema for Limit {
+impl<const MAX: u32> JsonSchema for Limit<MAX> {
     fn schema_name() -> Cow<'static, str> {
-        "Limit".into()
+        format!("Limit{MAX}").into()
     }
 
     fn inline_schema() -> bool {
@@ -58,7 +58,7 @@ impl JsonSchema for Limit {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({"type": "integer", "minimum": 1, "maximum": LIMIT_MAX, "default": LIMIT})
+        json_schema!({"type": "integer", "minimum": 1, "maximum": MAX, "default": LIMIT})
     }
 }
 
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn page(rows: Vec<i64>, limit: u32) -> (Vec<i64>, Option<String>) {
-        let limit = Limit::try_from(limit).expect("a limit");
+        let limit = Limit::<LIMIT_MAX>::try_from(limit).expect("a limit");
         let page = Page::of(rows, limit, i64::to_string, |row| row);
         (page.data, page.next_cursor)
     }
@@ -138,8 +138,9 @@ mod tests {
 
     #[test]
     fn limits_and_cursors_have_bounds() {
-        assert!(Limit::try_from(0).is_err() && Limit::try_from(LIMIT_MAX + 1).is_err());
-        assert!(Limit::try_from(1).is_ok() && Limit::try_from(LIMIT_MAX).is_ok());
+        let limit = Limit::<LIMIT_MAX>::try_from;
+        assert!(limit(0).is_err() && limit(LIMIT_MAX + 1).is_err());
+        assert!(limit(1).is_ok() && limit(LIMIT_MAX).is_ok());
         for text in ["", "-1", "+1", "1 ", "a", "1234567890123456789"] {
             assert!(After::try_from(text.to_owned()).is_err(), "{text}");
         }

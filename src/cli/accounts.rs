@@ -5,11 +5,12 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
+use super::books::Books;
 use super::keys::{CliError, time, write_columns, write_json};
 use super::money::dollars;
 use crate::money::Credits;
 use crate::statement::account::{Account, Pays};
-use crate::store::{AccountDetails, Billing, Store};
+use crate::store::{AccountDetails, Billing};
 
 /// What can be done with accounts.
 #[derive(Clone, Debug, Subcommand)]
@@ -146,22 +147,22 @@ fn in_flight(text: &str) -> Result<InFlight, String> {
 /// When an argument makes no sense, the store refuses or fails, or `out` cannot be written.
 pub async fn run(
     command: AccountsCommand,
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
         AccountsCommand::Create { name, billing } => {
             let billing = billing.billing();
-            store
-                .create_account_billed(&name, billing, now.as_second())
+            books
+                .create_account(&name, billing, now.as_second())
                 .await?;
             writeln!(out, "Account {name} is made ({}).", words(billing))?;
         }
         AccountsCommand::Limit { name, in_flight } => {
             let InFlight(limit) = in_flight;
-            let account = store.account_named(&name).await?;
-            store.limit_account(account.account.id, limit).await?;
+            let account = books.account_named(&name).await?;
+            books.limit_account(account.account.id, limit).await?;
             match limit {
                 Some(limit) => {
                     writeln!(out, "Account {name} may have {limit} requests under way.")?
@@ -172,23 +173,23 @@ pub async fn run(
                 )?,
             }
         }
-        AccountsCommand::List { json } => list(store, json, out).await?,
+        AccountsCommand::List { json } => list(books, json, out).await?,
         AccountsCommand::Show { name, json } => {
-            let account = store.account_named(&name).await?;
+            let account = books.account_named(&name).await?;
             match json {
                 true => write_json(out, &Account::from(&account))?,
                 false => show(&account, out)?,
             }
         }
         AccountsCommand::Set { name, change } => {
-            let account = store.account_named(&name).await?;
+            let account = books.account_named(&name).await?;
             let billing = change.of(account.billing)?;
-            store.set_billing(account.account.id, billing).await?;
+            books.set_billing(account.account.id, billing).await?;
             writeln!(out, "Account {name} is {} now.", words(billing))?;
         }
         AccountsCommand::Close { name } => {
-            let account = store.account_named(&name).await?;
-            store
+            let account = books.account_named(&name).await?;
+            books
                 .close_account(account.account.id, now.as_second())
                 .await?;
             writeln!(out, "Account {name} is closed.")?;
@@ -212,8 +213,8 @@ fn available(account: &AccountDetails) -> String {
         .map_or_else(|| "no limit".to_owned(), dollars)
 }
 
-async fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<(), CliError> {
-    let accounts = store.accounts().await?;
+async fn list(books: &Books, json: bool, out: &mut dyn Write) -> Result<(), CliError> {
+    let accounts = books.accounts().await?;
     if json {
         let listed: Vec<Account> = accounts.iter().map(Account::from).collect();
         return write_json(out, &listed);
@@ -278,6 +279,7 @@ fn show(account: &AccountDetails, out: &mut dyn Write) -> Result<(), CliError> {
 #[allow(clippy::disallowed_methods, reason = "tests read JSON of their own")]
 mod tests {
     use super::*;
+    use crate::store::Store;
     use clap::Parser;
     use serde_json::json;
 
@@ -295,7 +297,13 @@ mod tests {
     async fn say(store: &Store, arguments: &[&str]) -> Result<String, CliError> {
         let mut out = Vec::new();
         let now = Timestamp::from_second(1_800_000_000).unwrap();
-        run(parsed(arguments).unwrap(), store, now, &mut out).await?;
+        run(
+            parsed(arguments).unwrap(),
+            &Books::Store(store.clone()),
+            now,
+            &mut out,
+        )
+        .await?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -4,10 +4,10 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::ConfigFile;
+use crate::cli::{ConfigFile, user};
 use crate::config::{Admin, AdminAddress, Config};
 use crate::secret::{Secret, SecretRef};
 
@@ -61,46 +61,76 @@ impl Gateway {
         }
     }
 
+    /// The one that a configuration describes, at `admin` where that is given.
+    #[must_use]
+    pub fn new(file: &ConfigFile, admin: Option<String>) -> Self {
+        Self {
+            file: file.clone(),
+            admin,
+        }
+    }
+
+    /// Whether this user may ask, and anything listens there, which may be something else. The token of a unit's
+    /// `LoadCredential=` is the unit's alone.
+    #[must_use]
+    pub fn can_be_asked(&self) -> bool {
+        let Ok(admin) = self.address() else {
+            return false;
+        };
+        if admin.token.is_some_and(|token| token.resolve().is_err()) {
+            return false;
+        }
+        match admin.address {
+            AdminAddress::Tcp(address) => connect(address, PATIENCE).is_ok(),
+            AdminAddress::Unix(path) => UnixStream::connect(path).is_ok(),
+        }
+    }
+
     /// Asks for `target`.
     ///
     /// # Errors
     /// Why there was no answer, for people.
     pub fn ask(&self, method: &str, target: &str) -> Result<Answer, Vec<String>> {
-        self.tell(method, target, "")
+        self.send(method, target, None)
     }
 
-    /// As [`Self::ask`], with a body of JSON; none where it is empty.
+    /// Asks for `target` with a body, JSON.
     ///
     /// # Errors
     /// Why there was no answer, for people.
-    pub fn tell(&self, method: &str, target: &str, body: &str) -> Result<Answer, Vec<String>> {
-        self.tell_within(PATIENCE, method, target, body)
+    pub fn send(
+        &self,
+        method: &str,
+        target: &str,
+        body: Option<&str>,
+    ) -> Result<Answer, Vec<String>> {
+        self.send_within(PATIENCE, method, target, body)
     }
 
-    /// As [`Self::tell`], for what may take longer than others.
+    /// As [`Self::send`], for what may take longer than others.
     ///
     /// # Errors
     /// Why there was no answer, for people.
-    pub fn tell_within(
+    pub fn send_within(
         &self,
         patience: Duration,
         method: &str,
         target: &str,
-        body: &str,
+        body: Option<&str>,
     ) -> Result<Answer, Vec<String>> {
-        let request = Request {
+        let admin = self.address()?;
+        let ask = Ask {
             method,
             target,
             body,
         };
-        let admin = self.address()?;
         let token = admin.token.as_ref().map(SecretRef::resolve).transpose();
         let token = token.map_err(|error| vec![error.to_string()])?;
         let asked = match &admin.address {
             AdminAddress::Tcp(address) => exchange(
                 connect(*address, patience),
                 &address.to_string(),
-                &request,
+                &ask,
                 token,
             ),
             AdminAddress::Unix(path) => {
@@ -108,7 +138,7 @@ impl Gateway {
                     socket.set_read_timeout(Some(patience))?;
                     Ok(socket)
                 });
-                exchange(connected, "localhost", &request, token)
+                exchange(connected, "localhost", &ask, token)
             }
         };
         asked.map_err(|error| {
@@ -122,7 +152,10 @@ impl Gateway {
     /// As the configuration says, which may be absent where the address is given.
     fn address(&self) -> Result<Admin, Vec<String>> {
         let given = self.admin.as_deref().map(parse).transpose()?;
-        let configured = Config::load_values(&self.file.config);
+        let configured = Config::load_values(&self.file.config).or_else(|problems| {
+            // Mistakes elsewhere are no reason not to ask the gateway that runs.
+            alone(&self.file.config).ok_or(problems)
+        });
         match (configured, given) {
             (Ok(config), Some(address)) => Ok(Admin {
                 address,
@@ -138,6 +171,24 @@ impl Gateway {
             (Err(problems), _) => Err(problems.iter().map(ToString::to_string).collect()),
         }
     }
+}
+
+/// The section `[admin]` by itself, where it is good, and a word that something else is not.
+fn alone(file: &Path) -> Option<Config> {
+    let whole: toml::Table = std::fs::read_to_string(file).ok()?.parse().ok()?;
+    let admin = whole.get("admin").cloned();
+    let section = admin.map(|section| ("admin".to_owned(), section));
+    let text = toml::to_string(&toml::Table::from_iter(section)).ok()?;
+    let config = Config::parse(&text, file).ok()?;
+    // Once, though several things are asked.
+    static TOLD: std::sync::Once = std::sync::Once::new();
+    TOLD.call_once(|| {
+        let file = file.display();
+        eprintln!(
+            "tollgate: {file} has mistakes (`tollgate check` lists them); its [admin] is gone by"
+        );
+    });
+    Some(config)
 }
 
 /// An address for people.
@@ -175,30 +226,29 @@ fn connect(address: std::net::SocketAddr, patience: Duration) -> io::Result<TcpS
 }
 
 /// What is asked.
-struct Request<'a> {
+struct Ask<'a> {
     method: &'a str,
     target: &'a str,
-    body: &'a str,
+    body: Option<&'a str>,
 }
 
 /// One request and its answer, on a connection that ends with it.
 fn exchange(
     socket: io::Result<impl Read + Write>,
     host: &str,
-    request: &Request<'_>,
+    ask: &Ask<'_>,
     token: Option<Secret>,
 ) -> io::Result<Answer> {
     let mut socket = socket?;
-    let Request {
-        method,
-        target,
-        body,
-    } = request;
+    let body = ask.body.unwrap_or_default();
     let mut request = format!(
-        "{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nConnection: close\r\n",
-        body.len()
+        "{} {} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nConnection: close\r\nTollgate-Actor: {}\r\n",
+        ask.method,
+        ask.target,
+        body.len(),
+        user::actor(),
     );
-    if !body.is_empty() {
+    if ask.body.is_some() {
         request.push_str("Content-Type: application/json\r\n");
     }
     if let Some(token) = token {

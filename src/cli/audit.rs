@@ -4,10 +4,11 @@ use std::io::Write;
 
 use clap::Args;
 
+use super::books::{Books, Where};
 use super::keys::{CliError, write_columns, write_json};
 use crate::statement::audit::Entry;
 use crate::statement::time::When;
-use crate::store::{Audited, Store};
+use crate::store::Audited;
 
 /// Which changes, and how they are shown.
 #[derive(Args, Clone, Debug)]
@@ -20,7 +21,7 @@ Examples:
 Operations are named as in the admin API: createKey, changeAccount, reload, drain …")]
 pub struct Options {
     #[command(flatten)]
-    pub(super) file: super::ConfigFile,
+    pub(super) at: Where,
     /// Changes on this day, or at this moment, or later
     #[arg(long, value_name = "WHEN")]
     from: Option<When>,
@@ -51,7 +52,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When the store fails, or `out` cannot be written.
-pub async fn run(asked: &Options, store: &Store, out: &mut dyn Write) -> Result<(), CliError> {
+pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<(), CliError> {
     let which = Audited {
         from: asked.from.map(|when| when.0.as_second()),
         to: asked.to.map(|when| when.0.as_second()),
@@ -60,8 +61,7 @@ pub async fn run(asked: &Options, store: &Store, out: &mut dyn Write) -> Result<
         object: asked.object.clone(),
         outcome: asked.outcome.clone(),
     };
-    let rows = store.audit_page(&which, None, asked.limit).await?;
-    let entries: Vec<Entry> = rows.into_iter().map(Entry::from).collect();
+    let entries = books.audit(&which, asked.limit).await?;
     if asked.json {
         return write_json(out, &entries);
     }

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{provider_keys, running_catalog, serve};
+use serde_json::json;
+
+use super::{provider_keys, risks, running_catalog, serve};
 use crate::catalog::{Catalog, Origins, origins};
 use crate::config::Config;
 use crate::live;
@@ -20,6 +22,7 @@ const VALUE_SHOWN: usize = 160;
 #[command(after_help = "\
 Example:
   tollgate check --config conf/tollgate.toml && systemctl reload tollgate
+  tollgate check --strict --json
 
 With --against-running the exit code is 2 where something gets worse for users.")]
 pub struct Options {
@@ -33,9 +36,12 @@ pub struct Options {
     /// Ask the running gateway for its catalog, and say what a reload would change for users
     #[arg(long, conflicts_with = "origins")]
     pub against_running: bool,
-    /// The changes as JSON
-    #[arg(long, requires = "against_running")]
+    /// What was found, or the changes, as JSON
+    #[arg(long, conflicts_with = "origins")]
     pub json: bool,
+    /// Exit with 1 for warnings, too
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// Reads everything as `serve` would, and says what is wrong with it.
@@ -44,17 +50,25 @@ pub struct Options {
 /// Every problem found; and a name whose origins are asked for and that means nothing.
 pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
     let path = &options.file.config;
-    let loaded = serve::load(path).map_err(|mut problems| {
-        problems.extend(of_the_catalog(path));
-        problems
-    })?;
-    certificates::read(&loaded.config.listen)?;
-    let catalog = reload::check(&loaded.files, &loaded.overrides)?;
-    let (_, mistakes) = live::sections(&loaded.config, &loaded.path, &catalog);
-    if !mistakes.is_empty() {
-        return Err(mistakes.iter().map(ToString::to_string).collect());
+    let warnings = warnings(path);
+    let is_json = options.json && !options.against_running;
+    if !is_json {
+        for warning in &warnings {
+            eprintln!("tollgate: warning: {warning}");
+        }
     }
-    warn_of_stored_keys(&loaded.config);
+    let found = read(path);
+    if is_json {
+        return as_json(found, &warnings, options.strict);
+    }
+    let (loaded, catalog) = found?;
+    if options.strict && !warnings.is_empty() {
+        return Err(vec![format!(
+            "{} is good, but for {} warning(s): --strict",
+            path.display(),
+            warnings.len()
+        )]);
+    }
     if let Some(name) = &options.origins {
         tell(&loaded, &catalog, name.as_deref())?;
         return Ok(ExitCode::SUCCESS);
@@ -72,13 +86,60 @@ pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says which stored provider keys cannot be opened with the master keys that the configuration names. That is no mistake
-/// that keeps the gateway from starting: all else goes on.
-fn warn_of_stored_keys(config: &Config) {
-    let problems = provider_keys::problems(config);
-    for problem in problems.unwrap_or_else(|problem| vec![problem]) {
-        eprintln!("tollgate: warning: {problem}");
+/// Everything that `serve` would read, if all of it is good.
+fn read(path: &Path) -> Result<(Loaded, Catalog), Vec<String>> {
+    let loaded = serve::load(path).map_err(|mut problems| {
+        problems.extend(of_the_catalog(path));
+        problems
+    })?;
+    certificates::read(&loaded.config.listen)?;
+    let catalog = reload::check(&loaded.files, &loaded.overrides)?;
+    let (_, mistakes) = live::sections(&loaded.config, &loaded.path, &catalog);
+    if !mistakes.is_empty() {
+        return Err(mistakes.iter().map(ToString::to_string).collect());
     }
+    Ok((loaded, catalog))
+}
+
+/// What keeps no gateway from starting: risks, and stored provider keys that no master key of the configuration opens. As
+/// far as the configuration can be read.
+fn warnings(path: &Path) -> Vec<String> {
+    let Ok(config) = Config::load_values(path) else {
+        return Vec::new();
+    };
+    let mut warnings = risks::risks(&config, path);
+    let stored = provider_keys::problems(&config);
+    warnings.extend(stored.unwrap_or_else(|problem| vec![problem]));
+    warnings
+}
+
+/// Problems and warnings for programs.
+fn as_json(
+    found: Result<(Loaded, Catalog), Vec<String>>,
+    warnings: &[String],
+    strict: bool,
+) -> Result<ExitCode, Vec<String>> {
+    let (catalog, problems) = match &found {
+        Ok((_, catalog)) => (Some(catalog), &[][..]),
+        Err(problems) => (None, &problems[..]),
+    };
+    let told = json!({
+        "good": problems.is_empty(),
+        "problems": problems,
+        "warnings": warnings,
+        "catalog": catalog.map(|catalog| json!({
+            "version": catalog.version(),
+            "providers": catalog.providers().len(),
+            "models": catalog.models().len(),
+        })),
+    });
+    println!("{told:#}");
+    let failed = !problems.is_empty() || (strict && !warnings.is_empty());
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// What is wrong with the catalog where the configuration has problems too, as long as it can be read.

@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+use super::books::Books;
 use super::keys::{CliError, expiry, time, write_columns, write_json};
 use super::money::dollars;
 use crate::money::Credits;
@@ -13,10 +14,7 @@ use crate::statement::grant::Grant;
 use crate::statement::history::History;
 use crate::statement::journal::{self, Posting};
 use crate::statement::time::{OnDay, When};
-use crate::store::{Day, GrantId, Moves, NewGrant, Place, Store};
-
-/// Movements that are read from the store at one time.
-const PAGE: u32 = 1000;
+use crate::store::{Day, GrantId, Moves, NewGrant};
 
 /// What can be done with credit.
 #[derive(Clone, Debug, Subcommand)]
@@ -113,45 +111,45 @@ pub enum Format {
 /// When an argument makes no sense, the store refuses or fails, or `out` cannot be written.
 pub async fn run(
     command: CreditCommand,
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<bool, CliError> {
     match command {
-        CreditCommand::Grant(asked) => grant(&asked, store, now, out).await?,
-        CreditCommand::End { grant } => end(GrantId(grant), store, now, out).await?,
+        CreditCommand::Grant(asked) => grant(&asked, books, now, out).await?,
+        CreditCommand::End { grant } => end(GrantId(grant), books, now, out).await?,
         CreditCommand::History {
             account,
             from,
             to,
             json,
         } => {
-            let id = store.account_named(&account).await?.account.id;
+            let id = books.account_named(&account).await?.account.id;
             let day = |on: OnDay| Day(on.days());
-            let history = store.history(id, from.map(day), to.map(day)).await?;
-            show(&history.into(), json, out)?;
+            let history = books.history(id, from.map(day), to.map(day)).await?;
+            show(&history, json, out)?;
         }
-        CreditCommand::Export(asked) => export(&asked, store, out).await?,
-        CreditCommand::Check { json } => return check(store, json, out).await,
+        CreditCommand::Export(asked) => export(&asked, books, out).await?,
+        CreditCommand::Check { json } => return check(books, json, out).await,
     }
     Ok(false)
 }
 
 async fn grant(
     asked: &New,
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     let expires = asked.expires.as_deref();
     let new = NewGrant {
-        account: store.account_named(&asked.account).await?.account.id,
+        account: books.account_named(&asked.account).await?.account.id,
         amount: asked.amount,
         expires: expires.map(|text| expiry(text, now)).transpose()?,
         note: asked.note.clone(),
         idempotency: asked.idempotency_key.clone(),
     };
-    let (row, made) = store.grant(&new, now.as_second()).await?;
+    let (row, made) = books.grant(&new, now.as_second()).await?;
     if asked.json {
         return write_json(out, &Grant::from(row));
     }
@@ -172,19 +170,19 @@ async fn grant(
             "Grant {id} of {amount} was made already, at {when}; nothing more is given."
         )?;
     }
-    let balance = store.account(row.grant.account).await?.balance;
+    let balance = books.account(row.grant.account).await?.balance;
     writeln!(out, "The balance is {} now.", dollars(balance))?;
     Ok(())
 }
 
 async fn end(
     id: GrantId,
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let left = store.grant_numbered(id).await?.remaining;
-    store.end_grant(id, now.as_second()).await?;
+    let left = books.grant_numbered(id).await?.remaining;
+    books.end_grant(id, now.as_second()).await?;
     writeln!(
         out,
         "Grant {} has ended. The running gateway, or the next one, takes back what is neither spent nor held of the {} \
@@ -230,9 +228,9 @@ fn show(history: &History, json: bool, out: &mut dyn Write) -> Result<(), CliErr
     write_columns(out, header, std::iter::once(before).chain(lines).collect())
 }
 
-async fn export(asked: &Export, store: &Store, out: &mut dyn Write) -> Result<(), CliError> {
+async fn export(asked: &Export, books: &Books, out: &mut dyn Write) -> Result<(), CliError> {
     let account = match &asked.account {
-        Some(name) => Some(store.account_named(name).await?.account.id),
+        Some(name) => Some(books.account_named(name).await?.account.id),
         None => None,
     };
     let milliseconds = |when: When| when.0.as_millisecond();
@@ -242,15 +240,8 @@ async fn export(asked: &Export, store: &Store, out: &mut dyn Write) -> Result<()
         account,
     };
     let mut writer = Writer::new(asked.format, out)?;
-    let mut after = Place::default();
-    loop {
-        let page = store.journal(&moves, after, PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.place();
-        for posting in page.iter().flat_map(Posting::of) {
-            writer.write(&posting)?;
-        }
-    }
+    let write = |posting: &Posting| writer.write(posting);
+    books.each_posting(&moves, write).await?;
     writer.end()
 }
 
@@ -307,8 +298,8 @@ struct Checked<'a> {
     faults: &'a [String],
 }
 
-async fn check(store: &Store, json: bool, out: &mut dyn Write) -> Result<bool, CliError> {
-    let checked = store.check().await?;
+async fn check(books: &Books, json: bool, out: &mut dyn Write) -> Result<bool, CliError> {
+    let checked = books.check().await?;
     let ok = checked.faults.is_empty();
     if json {
         let checked = Checked {

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::books::Books;
 use super::limits::LimitFlags;
 use super::table;
 use crate::access::key::{self, KeyId};
@@ -16,7 +17,7 @@ use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
 use crate::access::times::{self, TimesEntry};
 use crate::money::Credits;
 use crate::statement::time::{NotToCome, Time, until};
-use crate::store::{Billing, KeyRow, NewKey, Store, StoreError};
+use crate::store::{Billing, KeyRow, NewKey, StoreError};
 
 /// What can be done with access keys.
 #[derive(Clone, Debug, Subcommand)]
@@ -139,13 +140,13 @@ impl Create {
 /// When an argument makes no sense, the store refuses or fails, or `out` cannot be written.
 pub async fn run(
     command: KeysCommand,
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        KeysCommand::Create(asked) => create(&asked, store, now, out).await?,
-        KeysCommand::List { json } => list(json, store, now, out).await?,
+        KeysCommand::Create(asked) => create(&asked, books, now, out).await?,
+        KeysCommand::List { json } => list(json, books, now, out).await?,
         KeysCommand::Update(asked) => {
             let id = key_id(&asked.id)?;
             if asked.limits.is_empty() {
@@ -154,7 +155,7 @@ pub async fn run(
                 ));
             }
             let change = |policy: &mut PolicyEntry| asked.limits.apply(&mut policy.limits);
-            let policy = store.change_policy(id, change).await?;
+            let policy = books.change_limits(id, change).await?;
             writeln!(
                 out,
                 "Access key {id} is changed; rules: {}.",
@@ -163,17 +164,17 @@ pub async fn run(
         }
         KeysCommand::Disable { id } => {
             let id = key_id(&id)?;
-            store.set_enabled(id, false).await?;
+            books.set_enabled(id, false).await?;
             writeln!(out, "Access key {id} is disabled.")?;
         }
         KeysCommand::Enable { id } => {
             let id = key_id(&id)?;
-            store.set_enabled(id, true).await?;
+            books.set_enabled(id, true).await?;
             writeln!(out, "Access key {id} is enabled.")?;
         }
         KeysCommand::Revoke { id } => {
             let id = key_id(&id)?;
-            store.revoke(id, now.as_second()).await?;
+            books.revoke(id, now.as_second()).await?;
             writeln!(out, "Access key {id} is revoked.")?;
         }
     }
@@ -181,14 +182,14 @@ pub async fn run(
 }
 
 /// Whether the account pays beforehand, and has nothing to pay with.
-async fn is_without_credit(store: &Store, account: &str) -> Result<bool, CliError> {
-    let account = store.account_named(account).await?;
+async fn is_without_credit(books: &Books, account: &str) -> Result<bool, CliError> {
+    let account = books.account_named(account).await?;
     Ok(account.billing == Billing::Prepaid && account.balance <= Credits::ZERO)
 }
 
 async fn create(
     asked: &Create,
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
@@ -204,10 +205,10 @@ async fn create(
     };
     // Before an account is made for it.
     new.check()?;
-    let (account, is_new) = store
+    let (account, is_new) = books
         .ensure_account(&asked.account, now.as_second())
         .await?;
-    let created = store.create_key(account.id, &new, now.as_second()).await?;
+    let created = books.create_key(account.id, &new, now.as_second()).await?;
     let row = KeyRow {
         id: created.id,
         name: new.name,
@@ -231,7 +232,7 @@ async fn create(
     writeln!(out, "account  {}{made}", row.account.name)?;
     writeln!(out, "expires  {}", expires.map_or("never".into(), time))?;
     writeln!(out, "rules    {}", rules(row.policy.as_ref()))?;
-    if is_without_credit(store, &row.account.name).await? {
+    if is_without_credit(books, &row.account.name).await? {
         let name = &row.account.name;
         writeln!(
             out,
@@ -248,11 +249,11 @@ async fn create(
 
 async fn list(
     json: bool,
-    store: &Store,
+    books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let keys = store.list_keys().await?;
+    let keys = books.list_keys().await?;
     if json {
         let listed: Vec<Listed> = keys.iter().map(|key| Listed::new(key, now)).collect();
         return write_json(out, &listed);
@@ -491,6 +492,7 @@ mod tests {
     use super::*;
     use crate::access::policy::Verdict;
     use crate::access::{Keyring, Refusal};
+    use crate::store::Store;
     use clap::Parser;
     use serde_json::{Value, json};
 
@@ -511,7 +513,13 @@ mod tests {
     async fn say(store: &Store, arguments: &[&str]) -> Result<String, CliError> {
         let mut out = Vec::new();
         let now = Timestamp::from_second(NOW).unwrap();
-        run(parsed(arguments).unwrap(), store, now, &mut out).await?;
+        run(
+            parsed(arguments).unwrap(),
+            &Books::Store(store.clone()),
+            now,
+            &mut out,
+        )
+        .await?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -58,7 +58,7 @@ pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<(), Vec<String>>
     let mut answer = good(options.gateway.ask("GET", TARGET)?)?;
     if changes {
         let wanted = wanted(options, &answer.body).to_string();
-        answer = good(options.gateway.tell("PUT", TARGET, &wanted)?)?;
+        answer = good(options.gateway.send("PUT", TARGET, Some(&wanted))?)?;
     }
     show(options, &answer.body, out).map_err(one)
 }

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod admin;
 pub mod audit;
+mod books;
 pub mod catalog;
 pub mod check;
 pub mod credit;
@@ -17,6 +18,7 @@ mod offline;
 pub mod price;
 pub mod provider_keys;
 pub mod reconcile;
+mod risks;
 pub mod running;
 mod running_catalog;
 mod samples;
@@ -108,28 +110,28 @@ enum Command {
     /// Manage access keys
     Keys {
         #[command(flatten)]
-        file: ConfigFile,
+        at: Box<books::Where>,
         #[command(subcommand)]
         command: keys::KeysCommand,
     },
     /// Manage provider keys that accounts have stored
     ProviderKeys {
         #[command(flatten)]
-        file: ConfigFile,
+        at: Box<books::Where>,
         #[command(subcommand)]
         command: provider_keys::ProviderKeysCommand,
     },
     /// Manage accounts
     Accounts {
         #[command(flatten)]
-        file: ConfigFile,
+        at: Box<books::Where>,
         #[command(subcommand)]
         command: accounts::AccountsCommand,
     },
     /// Give credit to accounts, and show what became of it
     Credit {
         #[command(flatten)]
-        file: ConfigFile,
+        at: Box<books::Where>,
         #[command(subcommand)]
         command: credit::CreditCommand,
     },
@@ -171,35 +173,31 @@ pub fn run() -> ExitCode {
         Command::Models(options) => models::run(&options, out).map(good),
         Command::Price(options) => price::run(&options, out).map(good),
         Command::Catalog { command } => catalog::run(&command, out),
-        Command::Keys { file, command } => serve::with_store(&file.config, async |store, out| {
-            keys::run(command, store, Timestamp::now(), out).await
+        Command::Keys { at, command } => books::with_books(&at, async |books, out| {
+            keys::run(command, books, Timestamp::now(), out).await
         })
         .map(good),
-        Command::ProviderKeys { file, command } => provider_keys::start(&file, command).map(good),
-        Command::Accounts { file, command } => {
-            serve::with_store(&file.config, async |store, out| {
-                accounts::run(command, store, Timestamp::now(), out).await
-            })
-            .map(good)
-        }
-        Command::Credit { file, command } => serve::with_store(&file.config, async |store, out| {
-            credit::run(command, store, Timestamp::now(), out).await
+        Command::ProviderKeys { at, command } => provider_keys::start(&at, command).map(good),
+        Command::Accounts { at, command } => books::with_books(&at, async |books, out| {
+            accounts::run(command, books, Timestamp::now(), out).await
+        })
+        .map(good),
+        Command::Credit { at, command } => books::with_books(&at, async |books, out| {
+            credit::run(command, books, Timestamp::now(), out).await
         })
         .map(worse),
-        Command::Usage(options) => serve::with_store(&options.file.config, async |store, out| {
-            usage::run(&options, store, out).await
+        Command::Usage(options) => books::with_books(&options.at, async |books, out| {
+            usage::run(&options, books, out).await
         })
         .map(good),
-        Command::Audit(options) => serve::with_store(&options.file.config, async |store, out| {
-            audit::run(&options, store, out).await
+        Command::Audit(options) => books::with_books(&options.at, async |books, out| {
+            audit::run(&options, books, out).await
         })
         .map(good),
-        Command::Reconcile(options) => {
-            serve::with_store(&options.file.config, async |store, out| {
-                reconcile::run(&options, store, out).await
-            })
-            .map(worse)
-        }
+        Command::Reconcile(options) => books::with_books(&options.at, async |books, out| {
+            reconcile::run(&options, books, out).await
+        })
+        .map(worse),
     };
     logger::flush(LAST_LINES);
     match done {

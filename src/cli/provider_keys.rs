@@ -3,14 +3,14 @@
 //! arguments are seen by everybody on the machine.
 
 use std::io::{IsTerminal as _, Read, Write};
-use std::path::Path;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::books::{Books, Where, with_books};
 use super::keys::{CliError, time, write_columns, write_json};
-use super::{ConfigFile, offline, serve};
+use super::offline;
 use crate::access::Account;
 use crate::byok::master::MasterKeys;
 use crate::byok::{Stored, StoredId};
@@ -157,8 +157,8 @@ fn switch(text: &str) -> Result<bool, String> {
 
 /// What a command needs beside its arguments.
 pub struct Context<'a> {
-    /// The store.
-    pub store: &'a Store,
+    /// Where the keys are.
+    pub books: &'a Books,
     /// The master keys, and what is wrong with those that cannot be read.
     pub masters: (MasterKeys, Vec<String>),
     /// The providers there are.
@@ -171,13 +171,13 @@ pub struct Context<'a> {
 ///
 /// # Errors
 /// What went wrong, for people.
-pub fn start(file: &ConfigFile, command: ProviderKeysCommand) -> Result<(), Vec<String>> {
-    let config = configured(&file.config)?;
+pub fn start(at: &Where, command: ProviderKeysCommand) -> Result<(), Vec<String>> {
+    let config = at.config()?;
     let catalog = offline::catalog(&config)?;
     let masters = MasterKeys::read(&config.byok.master_keys);
-    serve::on_store(config.store.path, async |store, out| {
+    with_books(at, async |books, out| {
         let context = Context {
-            store,
+            books,
             masters,
             catalog: &catalog,
             now: Timestamp::now(),
@@ -228,10 +228,6 @@ pub fn problems(config: &Config) -> Result<Vec<String>, String> {
     Ok(problems)
 }
 
-fn configured(path: &Path) -> Result<Config, Vec<String>> {
-    Config::load_values(path).map_err(|problems| problems.iter().map(ToString::to_string).collect())
-}
-
 impl ProviderKeysCommand {
     fn reads_input(&self) -> bool {
         match self {
@@ -253,7 +249,7 @@ pub async fn run(
     input: &mut dyn Read,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let (store, now) = (context.store, context.now.as_second());
+    let (books, now) = (context.books, context.now.as_second());
     match command {
         ProviderKeysCommand::Add(asked) => add(&asked, context, input, out).await?,
         ProviderKeysCommand::List {
@@ -265,16 +261,16 @@ pub async fn run(
             list(filter, json, context, out).await?;
         }
         ProviderKeysCommand::Rotate(Rotate { key, from }) => {
-            let row = find(store, &key.key).await?;
+            let row = find(books, &key.key).await?;
             let masters = masters(context)?;
             let secret = secret(&from, input)?;
-            store
+            books
                 .rotate_provider_key(&row.id, &secret, masters, now)
                 .await?;
             told(out, &row, "is rotated")?;
         }
         ProviderKeysCommand::Update(Update { key, changes }) => {
-            let row = find(store, &key.key).await?;
+            let row = find(books, &key.key).await?;
             let change = ProviderKeyChange {
                 name: changes.name,
                 position: changes.position.map(i64::from),
@@ -282,14 +278,14 @@ pub async fn run(
                 enabled: None,
                 fallback: changes.fallback,
             };
-            store.change_provider_key(&row.id, &change, now).await?;
+            books.change_provider_key(&row.id, &change, now).await?;
             told(out, &row, "is changed")?;
         }
         ProviderKeysCommand::Disable(key) => enable(false, &key, context, out).await?,
         ProviderKeysCommand::Enable(key) => enable(true, &key, context, out).await?,
         ProviderKeysCommand::Remove(key) => {
-            let row = find(store, &key.key).await?;
-            store.remove_provider_key(&row.id).await?;
+            let row = find(books, &key.key).await?;
+            books.remove_provider_key(&row.id).await?;
             told(out, &row, "is removed")?;
         }
         ProviderKeysCommand::Reseal => reseal(context, out).await?,
@@ -312,8 +308,8 @@ async fn add(
     input: &mut dyn Read,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let store = context.store;
-    let account = account(store, &asked.account).await?;
+    let books = context.books;
+    let account = account(books, &asked.account).await?;
     let provider = provider(context.catalog, &asked.provider)?;
     let masters = masters(context)?;
     let secret = secret(&asked.from, input)?;
@@ -326,8 +322,8 @@ async fn add(
         fallback: !asked.no_fallback,
     };
     let now = context.now.as_second();
-    let id = store.add_provider_key(&new, &secret, masters, now).await?;
-    let row = find(store, id.as_str()).await?;
+    let id = books.add_provider_key(&new, &secret, masters, now).await?;
+    let row = find(books, id.as_str()).await?;
     if asked.json {
         return write_json(out, &Listed::new(&row));
     }
@@ -344,7 +340,7 @@ async fn list(
         account.is_none_or(|name| *row.account.name == *name)
             && provider.is_none_or(|name| *row.provider == *name)
     };
-    let mut rows = context.store.list_provider_keys().await?;
+    let mut rows = context.books.list_provider_keys().await?;
     rows.retain(wanted);
     if json {
         let listed: Vec<Listed> = rows.iter().map(Listed::new).collect();
@@ -378,14 +374,14 @@ async fn enable(
     context: &Context<'_>,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let row = find(context.store, &key.key).await?;
+    let row = find(context.books, &key.key).await?;
     let change = ProviderKeyChange {
         enabled: Some(enabled),
         ..ProviderKeyChange::default()
     };
     let now = context.now.as_second();
     context
-        .store
+        .books
         .change_provider_key(&row.id, &change, now)
         .await?;
     let what = if enabled { "is enabled" } else { "is disabled" };
@@ -393,23 +389,23 @@ async fn enable(
 }
 
 async fn reseal(context: &Context<'_>, out: &mut dyn Write) -> Result<(), CliError> {
-    let done = context
-        .store
+    let (moved, already, unusable) = context
+        .books
         .reseal_provider_keys(masters(context)?)
         .await?;
     writeln!(
         out,
         "{} key(s) sealed anew, {} were sealed under the first master key already.",
-        done.moved, done.already
+        moved, already
     )?;
-    if done.unusable.is_empty() {
+    if unusable.is_empty() {
         return Ok(());
     }
     let mut words = format!(
         "{} key(s) could not be opened and stay as they are",
-        done.unusable.len()
+        unusable.len()
     );
-    for (id, why) in &done.unusable {
+    for (id, why) in &unusable {
         words.push_str(&format!("\n  {id}: {why}"));
     }
     Err(CliError::Argument(words))
@@ -418,14 +414,15 @@ async fn reseal(context: &Context<'_>, out: &mut dyn Write) -> Result<(), CliErr
 /// Master keys that can seal.
 fn masters<'a>(context: &'a Context<'_>) -> Result<&'a MasterKeys, CliError> {
     let (keys, problems) = &context.masters;
-    if keys.sealing().is_none() && !problems.is_empty() {
+    // The gateway has its own.
+    if !context.books.is_remote() && keys.sealing().is_none() && !problems.is_empty() {
         return Err(CliError::Argument(problems.join("\n")));
     }
     Ok(keys)
 }
 
-async fn account(store: &Store, name: &str) -> Result<Account, CliError> {
-    let accounts = store.list_accounts().await?;
+async fn account(books: &Books, name: &str) -> Result<Account, CliError> {
+    let accounts = books.accounts().await?;
     let mut named = accounts.into_iter().map(|row| row.account);
     named.find(|account| *account.name == *name).ok_or_else(|| {
         CliError::Argument(format!(
@@ -445,8 +442,8 @@ fn provider(catalog: &Catalog, name: &str) -> Result<String, CliError> {
 }
 
 /// The key of that id, or of those names.
-async fn find(store: &Store, key: &str) -> Result<Stored, CliError> {
-    let rows = store.list_provider_keys().await?;
+async fn find(books: &Books, key: &str) -> Result<Stored, CliError> {
+    let rows = books.list_provider_keys().await?;
     let id = key.parse::<StoredId>();
     let path: Vec<&str> = key.rsplitn(3, '/').collect();
     let is_it = |row: &Stored| match (&id, &path[..]) {
@@ -525,6 +522,7 @@ impl<'a> Listed<'a> {
 mod tests {
     use super::*;
     use crate::byok::master::MasterKey;
+    use crate::store::Store;
     use clap::Parser;
     use serde_json::Value;
 
@@ -569,7 +567,7 @@ mod tests {
             let words = std::iter::once(&"provider-keys").chain(arguments);
             let command = Arguments::try_parse_from(words).unwrap().command;
             let context = Context {
-                store: &self.store,
+                books: &Books::Store(self.store.clone()),
                 masters,
                 catalog: &self.catalog,
                 now: Timestamp::from_second(NOW).unwrap(),
@@ -818,7 +816,7 @@ mod tests {
         let both = [next, bench.master];
         let done = {
             let context = Context {
-                store: &bench.store,
+                books: &Books::Store(bench.store.clone()),
                 masters: (MasterKeys::new(&both), Vec::new()),
                 catalog: &bench.catalog,
                 now: Timestamp::from_second(NOW).unwrap(),

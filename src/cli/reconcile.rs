@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde_json::json;
 
+use super::books::{Books, Where};
 use super::keys::{CliError, write_columns, write_json};
 use super::usage::Format;
 use crate::money::Credits;
@@ -13,7 +15,10 @@ use crate::statement::reconcile::{
     LINES_MAX, Measure, Outcome, Pair, Percent, Question, REPORT_BYTES_MAX, Report, Tolerance,
 };
 use crate::statement::usage::PaidWith;
-use crate::store::{By, Store};
+use crate::store::By;
+
+/// Bytes of reports that the admin API takes, as JSON writes them, with some room.
+const REMOTE_BYTES_MAX: usize = 3 << 20;
 
 /// Which report, and how closely it has to agree.
 #[derive(Args, Clone, Debug)]
@@ -27,7 +32,7 @@ Examples:
   tollgate reconcile groq.csv --provider groq --all")]
 pub struct Options {
     #[command(flatten)]
-    pub(super) file: super::ConfigFile,
+    pub(super) at: Where,
     /// Files of the provider's, CSV or JSON; - is standard input
     #[arg(required = true, value_name = "FILE")]
     reports: Vec<PathBuf>,
@@ -55,21 +60,35 @@ pub struct Options {
 ///
 /// # Errors
 /// When a report cannot be read, the store fails, or `out` cannot be written.
-pub async fn run(asked: &Options, store: &Store, out: &mut dyn Write) -> Result<bool, CliError> {
+pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<bool, CliError> {
     let texts: Result<Vec<String>, CliError> =
         asked.reports.iter().map(|path| text(path)).collect();
-    let report = Report::of_all(&texts?).map_err(CliError::Argument)?;
+    let texts = texts?;
+    let report = Report::of_all(&texts).map_err(CliError::Argument)?;
     let question = Question::new(&report, asked.provider.clone(), Some(asked.credential));
     let question = question
         .map_err(|problem| CliError::Argument(problem.replace("say so", "say --provider")))?;
-    let rows = store
-        .usage_sums(&question.used(), By::DayAndModel, LINES_MAX)
-        .await?;
-    let tolerance = Tolerance {
-        ppm: asked.tolerance.ppm(),
-        dollars: asked.tolerance_dollars,
+    let mut outcome = match books {
+        Books::Store(store) => {
+            let used = question.used();
+            let rows = store.usage_sums(&used, By::DayAndModel, LINES_MAX).await?;
+            let tolerance = Tolerance {
+                ppm: asked.tolerance.ppm(),
+                dollars: asked.tolerance_dollars,
+            };
+            question.compare(&rows, tolerance)
+        }
+        Books::Gateway(remote) => {
+            if texts.iter().map(String::len).sum::<usize>() > REMOTE_BYTES_MAX {
+                let problem = "these reports are too large for the admin API; say --direct";
+                return Err(CliError::Argument(problem.to_owned()));
+            }
+            remote.reconcile(&json!({
+                "reports": texts, "provider": asked.provider, "credential": asked.credential.as_str(),
+                "tolerance_percent": asked.tolerance.to_string(), "tolerance_dollars": asked.tolerance_dollars,
+            }))?
+        }
     };
-    let mut outcome = question.compare(&rows, tolerance);
     if !asked.all {
         outcome.pairs.retain(|pair| pair.differs);
     }

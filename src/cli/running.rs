@@ -56,7 +56,7 @@ pub fn reload(gateway: &Gateway) -> Result<(), Vec<String>> {
 /// # Errors
 /// Why none could; the one that runs goes on then.
 pub fn upgrade(gateway: &Gateway) -> Result<(), Vec<String>> {
-    let answer = gateway.tell_within(UPGRADE_PATIENCE, "POST", "/upgrade", "")?;
+    let answer = gateway.send_within(UPGRADE_PATIENCE, "POST", "/upgrade", None)?;
     let process = good(answer)?.body["process"].clone();
     println!("Upgraded: process {process} serves, and the one before ends with its last request.");
     Ok(())

@@ -105,19 +105,6 @@ pub fn overrides(config: &Config) -> Overrides {
     }
 }
 
-/// Runs a command on the store that the configuration names.
-///
-/// # Errors
-/// What went wrong, for people.
-pub fn with_store<T>(
-    path: &Path,
-    command: impl AsyncFnOnce(&Store, &mut dyn Write) -> Result<T, CliError>,
-) -> Result<T, Vec<String>> {
-    let config = Config::load_values(path)
-        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-    on_store(config.store.path, command)
-}
-
 /// Runs a command on the store in `file`.
 ///
 /// # Errors

@@ -4,16 +4,14 @@ use std::io::Write;
 
 use clap::{Args, ValueEnum};
 
+use super::books::{Books, Where};
 use super::keys::{CliError, key_id, write_columns, write_json};
 use super::money::dollars;
 use crate::money::Credits;
 use crate::statement::csv::{self, Field};
 use crate::statement::time::When;
 use crate::statement::usage::{FIELDS, Line, PaidWith};
-use crate::store::{By, Store, Used};
-
-/// Lines that are shown at the most.
-const LINES_MAX: u32 = 1_000_000;
+use crate::store::{By, Used};
 
 /// Which usage, and how it is shown.
 #[derive(Args, Clone, Debug)]
@@ -23,7 +21,7 @@ Examples:
   tollgate usage --by day --account acme --format csv > acme.csv")]
 pub struct Options {
     #[command(flatten)]
-    pub(super) file: super::ConfigFile,
+    pub(super) at: Where,
     /// By what it is added up
     #[arg(long, value_enum, default_value_t = Group::Account)]
     by: Group,
@@ -105,9 +103,9 @@ impl Group {
 ///
 /// # Errors
 /// When an argument makes no sense, the store fails, or `out` cannot be written.
-pub async fn run(asked: &Options, store: &Store, out: &mut dyn Write) -> Result<(), CliError> {
+pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<(), CliError> {
     let account = match &asked.account {
-        Some(name) => Some(store.account_named(name).await?.account.id),
+        Some(name) => Some(books.account_named(name).await?.account.id),
         None => None,
     };
     let used = Used {
@@ -119,9 +117,7 @@ pub async fn run(asked: &Options, store: &Store, out: &mut dyn Write) -> Result<
         model: asked.model.clone(),
         credential: asked.credential.map(PaidWith::as_str),
     };
-    let by = asked.by.by();
-    let sums = store.usage_sums(&used, by, LINES_MAX).await?;
-    let lines: Vec<Line> = sums.into_iter().map(|sum| Line::new(sum, by)).collect();
+    let lines = books.usage(&used, asked.by.by()).await?;
     match asked.format {
         Format::Table => table(asked.by, &lines, out),
         Format::Json => write_json(out, &lines),

@@ -29,12 +29,15 @@ use crate::store::{self, NewGrant, NewKey, Store};
 use crate::surface::Surface;
 use local::Found;
 
+/// Its data folder where nobody names another.
+pub const DATA: &str = "data/dev";
+
 /// The access key's name and file.
 const KEY_NAME: &str = "dev";
 const KEY_FILE: &str = "dev-key";
 
 /// The file of the master key for stored provider keys.
-const MASTER_FILE: &str = "master-key";
+pub const MASTER_FILE: &str = "master-key";
 
 /// The account it belongs to.
 const ACCOUNT: &str = "default";
@@ -55,7 +58,7 @@ pub struct Options {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081")]
     admin: SocketAddr,
     /// Where the store is; the access key stays the same as long as this does
-    #[arg(long, value_name = "DIR", default_value = "data/dev")]
+    #[arg(long, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
 }
 

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::time::Time;
+use crate::access::{self, AccountId};
 use crate::money::Credits;
 use crate::store::{AccountDetails, Billing};
 
@@ -38,7 +39,7 @@ impl Pays {
 }
 
 /// Who pays.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     /// Its number, which no other account ever has.
     pub id: i64,
@@ -49,10 +50,12 @@ pub struct Account {
     /// How far below zero its balance may go; null: it is prepaid, or has no limit.
     pub limit: Option<Credits>,
     /// What it has; below zero is what it owes.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub balance: Credits,
     /// What is held of it for requests under way.
     pub held: Credits,
     /// What can be used still; null: without end.
+    #[serde(deserialize_with = "super::amount::signed_or_null")]
     pub available: Option<Credits>,
     /// How many requests may be under way at one time, over all its access keys; null: any number.
     pub in_flight: Option<u32>,
@@ -82,6 +85,28 @@ impl From<&AccountDetails> for Account {
             keys: details.keys,
             created: Time(details.created),
             closed: details.closed.map(Time),
+        }
+    }
+}
+
+impl From<Account> for AccountDetails {
+    fn from(told: Account) -> Self {
+        Self {
+            account: access::Account {
+                id: AccountId(told.id),
+                name: told.name.into(),
+            },
+            created: told.created.0,
+            closed: told.closed.map(|closed| closed.0),
+            billing: match told.billing {
+                Pays::Prepaid => Billing::Prepaid,
+                Pays::Postpaid => Billing::Postpaid { limit: told.limit },
+            },
+            in_flight: told.in_flight,
+            balance: told.balance,
+            held: told.held,
+            expires: told.next_expiry.map(|expires| expires.0),
+            keys: told.keys,
         }
     }
 }

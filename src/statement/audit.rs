@@ -1,13 +1,13 @@
 //! What operators changed, as it is shown.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::time::Time;
 use crate::store::AuditRow;
 
 /// A change that was made, or refused.
-#[derive(Serialize, JsonSchema)]
+#[derive(Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "AuditEntry")]
 pub struct Entry {
     /// Its number; later ones have higher numbers.

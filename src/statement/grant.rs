@@ -1,14 +1,15 @@
 //! Credit that was given.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::time::Time;
+use crate::access::AccountId;
 use crate::money::Credits;
-use crate::store::GrantRow;
+use crate::store::{GrantId, GrantRow, NewGrant};
 
 /// A grant.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Grant {
     /// Its number.
     pub id: i64,
@@ -39,6 +40,23 @@ impl From<GrantRow> for Grant {
             expires: row.grant.expires.map(Time),
             note: row.grant.note,
             idempotency_key: row.grant.idempotency,
+        }
+    }
+}
+
+impl From<Grant> for GrantRow {
+    fn from(told: Grant) -> Self {
+        Self {
+            id: GrantId(told.id),
+            grant: NewGrant {
+                account: AccountId(told.account),
+                amount: told.amount,
+                expires: told.expires.map(|expires| expires.0),
+                note: told.note,
+                idempotency: told.idempotency_key,
+            },
+            remaining: told.remaining,
+            created: told.created.0,
         }
     }
 }

@@ -1,25 +1,27 @@
 //! The history of an account: grants, what expired, and what each day cost, with the balance after each.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::time::{Time, day};
 use crate::money::Credits;
 use crate::store;
 
 /// An account over some time.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct History {
     /// The balance before the first line.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub opening: Credits,
     /// What happened, oldest first. Usage is added up by day, and stands at the day's end.
     pub lines: Vec<Line>,
     /// The balance after the last line.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub closing: Credits,
 }
 
 /// What changed a balance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum What {
     /// Credit was given.
@@ -43,15 +45,17 @@ impl What {
 }
 
 /// A change of a balance.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// When; of usage the day.
     pub at: String,
     /// What it was.
     pub what: What,
     /// By how much the balance changed.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub change: Credits,
     /// The balance after it.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub balance: Credits,
     /// The number of the grant.
     pub grant: Option<i64>,

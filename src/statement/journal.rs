@@ -1,7 +1,7 @@
 //! The journal: every movement of money, as bookkeepers want it.
 
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::csv::Field;
 use super::time::Moment;
@@ -9,7 +9,7 @@ use crate::money::Credits;
 use crate::store::{Book, Moved, Movement};
 
 /// Money that went from one book to another.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Posting {
     /// When.
     pub at: Moment,

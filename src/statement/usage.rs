@@ -11,7 +11,7 @@ use crate::money::Credits;
 use crate::store::{self, By, Sum};
 
 /// Tokens by kind. `input` and `output` are totals, the others parts of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tokens {
     /// Read.
     pub input: i64,
@@ -91,7 +91,7 @@ impl FromStr for PaidWith {
 }
 
 /// What one key, account, model, provider or day used.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Line {
     /// Which: an access key's id, an account's number, `provider:model`, a provider's id, or a day.
     pub group: String,
@@ -106,12 +106,16 @@ pub struct Line {
     /// What was used.
     pub tokens: Tokens,
     /// What accounts paid for models.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub model: Credits,
     /// What they paid as processing fees.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub fee: Credits,
     /// Both.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub total: Credits,
     /// What the operator paid in their place.
+    #[serde(deserialize_with = "super::amount::signed")]
     pub paid_by_operator: Credits,
 }
 

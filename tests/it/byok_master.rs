@@ -56,6 +56,15 @@ async fn unusable(gateway: &Gateway) -> Option<u64> {
     ready.json()["provider_keys_unusable"].as_u64()
 }
 
+/// What `check` says of stored keys and of master keys that cannot be read; where they lie here is no matter.
+fn warnings_of_keys(pair: &Pair) -> String {
+    let said = pair.gateway.run(&["check"]).stderr;
+    let of_keys = said
+        .lines()
+        .filter(|line| line.contains("provider key pk-") || line.contains("cannot read"));
+    of_keys.collect()
+}
+
 #[tokio::test]
 async fn with_a_wrong_master_key_the_stored_keys_are_out_of_use_and_all_else_goes_on() {
     let wrong = |it: Builder| {
@@ -107,7 +116,7 @@ async fn with_a_wrong_master_key_the_stored_keys_are_out_of_use_and_all_else_goe
             "{checked:?}"
         );
         assert_eq!(
-            checked.stderr.contains("byok.master_keys: "),
+            checked.stderr.contains("cannot read the secret"),
             what == "lost",
             "{checked:?}"
         );
@@ -117,7 +126,7 @@ async fn with_a_wrong_master_key_the_stored_keys_are_out_of_use_and_all_else_goe
         until_status(&pair, 200).await;
         assert_eq!(credentials(&pair.first, 1), [own("main")]);
         assert_eq!(unusable(&pair.gateway).await, None);
-        assert_eq!(pair.gateway.run(&["check"]).stderr, "");
+        assert_eq!(warnings_of_keys(&pair), "");
     }
 }
 
@@ -140,7 +149,7 @@ async fn the_master_key_is_changed_while_requests_run() {
     assert_eq!(status(&pair).await, 200);
     // The old one can go.
     configure(&pair.gateway, "master_key = \"file:new\"").await;
-    assert_eq!(pair.gateway.run(&["check"]).stderr, "");
+    assert_eq!(warnings_of_keys(&pair), "");
     for _ in 0..10 {
         assert_eq!(status(&pair).await, 200);
         tokio::time::sleep(Duration::from_millis(50)).await;

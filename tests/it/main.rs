@@ -17,6 +17,7 @@ mod attempts_seen;
 mod azure;
 mod balance;
 mod bodies;
+mod books;
 mod byok;
 mod byok_changes;
 mod byok_master;

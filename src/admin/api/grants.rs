@@ -8,6 +8,7 @@ use crate::admin::AdminApp;
 use crate::admin::fault::{Code, Fault};
 use crate::admin::operation::{Asked, Nothing, Operation};
 use crate::admin::page::{After, Limit, Page};
+use crate::admin::route::Params;
 use crate::money::Credits;
 use crate::statement::grant::Grant;
 use crate::store::{self, GRANT_TEXT_CHARS_MAX, GrantId, GrantRow};
@@ -114,6 +115,29 @@ impl Operation for Create {
     }
 }
 
+/// What the path names as `{grant}`.
+fn id_of(params: &Params) -> Result<GrantId, Fault> {
+    let id = params.get("grant").parse().ok().filter(|id| *id > 0);
+    id.map(GrantId)
+        .ok_or_else(|| Fault::new(Code::UnknownGrant, "grants have numbers, from 1 on"))
+}
+
+/// Shows a grant.
+pub struct Get;
+
+impl Operation for Get {
+    type Query = Nothing;
+    type Body = Nothing;
+    type Answer = Grant;
+
+    const FAULTS: &'static [Code] = &[Code::UnknownGrant];
+
+    async fn run(app: &AdminApp, asked: Asked<Nothing, Nothing>) -> Result<Grant, Fault> {
+        let id = id_of(&asked.params)?;
+        Ok(app.store.grant_numbered(id).await?.into())
+    }
+}
+
 /// What a grant can become.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -143,10 +167,7 @@ impl Operation for End {
     const FAULTS: &'static [Code] = &[Code::UnknownGrant];
 
     async fn run(app: &AdminApp, asked: Asked<Nothing, GrantChange>) -> Result<Grant, Fault> {
-        let id = asked.params.get("grant").parse().ok().filter(|id| *id > 0);
-        let id = id
-            .map(GrantId)
-            .ok_or_else(|| Fault::new(Code::UnknownGrant, "grants have numbers, from 1 on"))?;
+        let id = id_of(&asked.params)?;
         asked.store.end_grant(id, asked.now.as_second()).await?;
         Ok(app.store.grant_numbered(id).await?.into())
     }

@@ -6,6 +6,7 @@ mod books;
 mod grants;
 mod keys;
 mod provider_keys;
+mod store;
 mod usage;
 
 use jiff::Timestamp;
@@ -54,6 +55,7 @@ pub(super) const ROWS: &[Row] = &[
         "createGrant",
         "Give credit to an account",
     ),
+    row::<grants::Get>(Verb::Get, "/api/v1/grants/{grant}", "getGrant", "A grant"),
     row::<grants::End>(
         Verb::Patch,
         "/api/v1/grants/{grant}",
@@ -151,6 +153,7 @@ pub(super) const ROWS: &[Row] = &[
         "listJournal",
         "Every movement of money, in order",
     ),
+    row::<store::Get>(Verb::Get, "/api/v1/store", "getStore", "Where the store is"),
     row::<audit::List>(
         Verb::Get,
         "/api/v1/audit",

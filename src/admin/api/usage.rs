@@ -16,6 +16,9 @@ use crate::statement::time::When;
 use crate::statement::usage::{Line, PaidWith};
 use crate::store::{By, RowId, UsageRow, Used};
 
+/// Lines of sums at the most: there is no next page of them.
+const SUMS_MAX: u32 = 100_000;
+
 /// By what usage is added up.
 #[derive(Clone, Copy, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -52,7 +55,7 @@ pub struct Sums {
     by: Group,
     /// How many lines at the most.
     #[serde(default)]
-    limit: Limit,
+    limit: Limit<SUMS_MAX>,
     /// Attempts that began at this moment or later.
     from: Option<When>,
     /// Attempts that began before this moment.

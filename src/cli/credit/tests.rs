@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::Store;
 use clap::Parser;
 use serde_json::{Value, json};
 
@@ -19,7 +20,13 @@ fn parsed(arguments: &[&str]) -> Result<CreditCommand, clap::Error> {
 async fn say(store: &Store, arguments: &[&str]) -> Result<String, CliError> {
     let mut out = Vec::new();
     let now = Timestamp::from_second(NOW).unwrap();
-    let wrong = run(parsed(arguments).unwrap(), store, now, &mut out).await?;
+    let wrong = run(
+        parsed(arguments).unwrap(),
+        &Books::Store(store.clone()),
+        now,
+        &mut out,
+    )
+    .await?;
     assert!(!wrong, "{arguments:?}");
     Ok(String::from_utf8(out).unwrap())
 }

@@ -19,7 +19,7 @@ async fn say(text: &str, arguments: &[&str]) -> Result<(String, bool), CliError>
         .chain(arguments.iter().copied());
     let arguments = Arguments::try_parse_from(all).unwrap();
     let mut out = Vec::new();
-    let differs = run(&arguments.options, &store, &mut out).await?;
+    let differs = run(&arguments.options, &Books::Store(store.clone()), &mut out).await?;
     Ok((String::from_utf8(out).unwrap(), differs))
 }
 

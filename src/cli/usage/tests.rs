@@ -4,6 +4,7 @@ use crate::access::key::KeyId;
 use crate::access::policy::PolicyEntry;
 use crate::credentials::Source;
 use crate::ledger::{Clock, Closing, Ledger, Opening, Settings};
+use crate::store::Store;
 use crate::store::{FILE, NewKey};
 use crate::usage::Usage;
 use clap::Parser;
@@ -96,7 +97,7 @@ async fn record(file: &Path, account: AccountId, attempts: &[Attempt<'_>]) {
 async fn say(store: &Store, arguments: &[&str]) -> Result<String, CliError> {
     let arguments = Arguments::try_parse_from(std::iter::once(&"usage").chain(arguments)).unwrap();
     let mut out = Vec::new();
-    run(&arguments.options, store, &mut out).await?;
+    run(&arguments.options, &Books::Store(store.clone()), &mut out).await?;
     Ok(String::from_utf8(out).unwrap())
 }
 

@@ -1,6 +1,7 @@
 //! Which of our rows a report is about, and how closely the two have to agree.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::str::FromStr;
 
 use jiff::civil::Date;
@@ -82,6 +83,12 @@ impl Percent {
     #[must_use]
     pub fn ppm(self) -> u64 {
         self.0
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}.{:04}", self.0 / 10_000, self.0 % 10_000)
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use jiff::civil::Date;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::money::Credits;
 use crate::store::Sum;
@@ -40,7 +40,9 @@ pub fn read(text: &str) -> Result<Report, String> {
 }
 
 /// What is compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
     /// Tokens that were read, cached ones included.
@@ -70,7 +72,7 @@ impl Measure {
 }
 
 /// A pair of values that was compared.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Pair {
     /// The day, UTC.
     pub day: String,
@@ -91,7 +93,7 @@ pub struct Pair {
 }
 
 /// What a comparison came to.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Outcome {
     /// Whose report it is.
     pub provider: String,
