@@ -12,6 +12,7 @@
 
 mod leaving;
 mod predecessors;
+mod taking;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -23,12 +24,11 @@ use std::time::{Duration, Instant};
 use leaving::Stage;
 use predecessors::Predecessors;
 
-use super::alive::{self, Alive};
+use super::alive::Alive;
 use super::books::State;
 use super::lock::Lock;
-use super::spend::month_of;
 use super::{Clock, Ledger, Settings};
-use crate::store::{Batch, Day, LedgerStore, POLL, StoreError};
+use crate::store::{Batch, LedgerStore, POLL, StoreError};
 
 /// The least time from the beginning of a transaction to that of the next. A hold that comes after a longer quiet is
 /// written at once; under load, one waits 4 ms at the mean, while its request is at the provider.
@@ -36,13 +36,6 @@ const PACE: Duration = Duration::from_millis(8);
 
 /// The same for one that nobody waits for: settled holds, and rows without one.
 const LAZY: Duration = Duration::from_millis(25);
-
-/// Pause between two tries to become the owner of the ledger.
-const TAKE_POLL: Duration = Duration::from_secs(1);
-
-/// The same while it is about to be handed over, and how long that may take at the most.
-const SUCCEED_POLL: Duration = Duration::from_millis(10);
-const SUCCEED_MAX: Duration = Duration::from_secs(120);
 
 /// Pauses between two tries to write what could not be written.
 const RETRY_MIN: Duration = Duration::from_millis(250);
@@ -229,86 +222,6 @@ impl Task {
         others.into_iter().flatten().fold(look, Instant::min)
     }
 
-    /// Pause between two tries to become the owner.
-    fn take_poll(&self) -> Duration {
-        if !self.ledger.awaited.load(Ordering::Acquire) {
-            return TAKE_POLL;
-        }
-        if self.awaited_since.elapsed() > SUCCEED_MAX {
-            self.ledger.stop_waiting();
-        }
-        SUCCEED_POLL
-    }
-
-    /// Tries to become the owner of the ledger. True: it is ours now.
-    fn take(&mut self) -> bool {
-        match self.lock.try_take() {
-            Ok(true) => {}
-            Ok(false) => {
-                if !self.ledger.awaited.load(Ordering::Acquire) {
-                    self.complain("the ledger is another process's; waiting for it");
-                }
-                return false;
-            }
-            Err(error) => {
-                self.complain(&format!("the ledger cannot be locked: {error}"));
-                return false;
-            }
-        }
-        match self.begin() {
-            Ok(()) => true,
-            Err(error) => {
-                self.owned = None;
-                self.alive = None;
-                self.lock.release();
-                self.complain(&format!("the ledger cannot be read: {error}"));
-                false
-            }
-        }
-    }
-
-    fn begin(&mut self) -> Result<(), StoreError> {
-        let now = self.ledger.now();
-        let since = month_of(Day::of(now.div_euclid(1_000)));
-        let owner = getrandom::u64().map_err(StoreError::Random)?.cast_signed();
-        self.alive = Some(self.begin_to_live(owner)?);
-        let (owned, mut from) = LedgerStore::claim(&self.file, owner, since)?;
-        if from.sum != 0 {
-            log::error!(
-                "the books of the store do not balance: together they are {} nano-dollars and not 0; \
-                 see `tollgate credit check`",
-                from.sum
-            );
-        }
-        self.owned = Some(owned);
-        let (held, before) = (
-            std::mem::take(&mut from.held),
-            std::mem::take(&mut from.generations),
-        );
-        // Before what they told is read.
-        let living = self.living(&before);
-        let settled = self.ledger.begin(from, held, &before, now);
-        told_settled(settled);
-        self.succeed(&before, &living)?;
-        self.complained = None;
-        // An empty batch too: it shows that the store can be written.
-        self.pending = Some(self.ledger.books().take());
-        self.write();
-        // Nothing more is kept since the state has changed.
-        self.ledger.record_early();
-        self.ledger.stop_waiting();
-        Ok(())
-    }
-
-    fn begin_to_live(&self, owner: i64) -> Result<Alive, StoreError> {
-        let failed = |source| StoreError::Folder {
-            path: self.file.to_path_buf(),
-            source,
-        };
-        alive::tidy(&self.file).map_err(failed)?;
-        Alive::begin(&self.file, owner).map_err(failed)
-    }
-
     fn is_due(&self) -> bool {
         self.pending.is_some() || self.due().is_some_and(|due| due <= Instant::now())
     }
@@ -463,13 +376,5 @@ impl Task {
             log::error!("{what}");
             self.complained = Some(Instant::now());
         }
-    }
-}
-
-fn told_settled(holds: usize) {
-    if holds > 0 {
-        log::warn!(
-            "{holds} hold(s) were left open by a process that was ended by force, and are settled"
-        );
     }
 }

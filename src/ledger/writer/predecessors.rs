@@ -181,6 +181,6 @@ impl Task {
     }
 
     fn depart(&self, id: i64) {
-        super::told_settled(self.ledger.depart(id));
+        super::taking::told_settled(self.ledger.depart(id));
     }
 }
