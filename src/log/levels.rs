@@ -121,6 +121,7 @@ const MODULES: &[&str] = &[
     "echo",
     "explain",
     "give_way",
+    "kept",
     "ledger",
     "live",
     "log",

@@ -192,6 +192,19 @@ async fn levels_change_while_it_runs_and_go_back_to_those_configured() {
         set.stdout,
         "a refusal changes nothing"
     );
+    let audit = gateway
+        .ask_admin("/api/v1/audit?operation=setLogLevels")
+        .await
+        .json();
+    assert_eq!(audit["data"][0]["outcome"], "status_400", "{audit}");
+    assert!(
+        audit["data"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|row| row["outcome"] == "done"),
+        "{audit}"
+    );
 
     assert_eq!(
         ran(&["--reset"]).stdout,

@@ -93,6 +93,20 @@ impl Lab {
         response.json()
     }
 
+    /// As [`Self::credit`], once nothing is held: a request is settled when its answer has been read.
+    async fn settled(&self, key: &str) -> Value {
+        let settled = async {
+            loop {
+                let credit = self.credit(key).await;
+                if credit["held"] == "0" {
+                    return credit;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        wait::within("a hold that has ended", settled).await
+    }
+
     /// Makes a change as the operator does.
     pub fn operate(&self, arguments: &[&str]) {
         let finished = self.gateway.run(arguments);
@@ -135,7 +149,7 @@ async fn an_account_is_told_what_it_has_and_what_its_key_may_use() {
     assert_eq!(rich, expected);
     lab.one.push(served());
     assert_eq!(lab.chat("capped").await.0.status, 200);
-    let capped = lab.credit("capped").await;
+    let capped = lab.settled("capped").await;
     assert_eq!(sums(&capped), ["99.99995", "0", "99.99995"]);
     let day = &capped["key"]["spend_day"];
     assert_eq!(
@@ -157,7 +171,7 @@ async fn who_pays_afterwards_is_told_what_it_owes() {
     let lab = Lab::new().await;
     lab.one.push(served());
     assert_eq!(lab.chat("other").await.0.status, 200);
-    let credit = lab.credit("other").await;
+    let credit = lab.settled("other").await;
     assert_eq!(
         [&credit["account"], &credit["billing"]],
         ["zeta", "postpaid"]
@@ -209,16 +223,7 @@ async fn what_is_held_is_told_while_a_request_is_under_way_and_given_back_after(
     assert_eq!(sums(&credit), ["100", HELD, "99.998998"]);
     let day = &credit["key"]["spend_day"];
     assert_eq!([&day["used"], &day["left"]], [HELD, "9.998998"]);
-    let settled = async {
-        loop {
-            let credit = lab.credit("rich").await;
-            if credit["held"] == "0" {
-                return credit;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    let credit = wait::within("a hold that has ended", settled).await;
+    let credit = lab.settled("rich").await;
     assert_eq!(sums(&credit), ["99.99995", "0", "99.99995"]);
 }
 

@@ -1,5 +1,7 @@
 //! How conversations on the gateway's key end that it ends itself, or that nobody does.
 
+use std::time::Duration;
+
 use futures_util::{SinkExt as _, StreamExt as _};
 use rusqlite::Connection;
 use tokio::io::AsyncWriteExt as _;
@@ -20,6 +22,13 @@ const REFUSED: &str = "not_on_gateway_credential";
 /// Nothing comes any more, and nothing more than this was heard.
 async fn is_over(mut client: Client, lab: &Lab, heard: &[&str]) {
     while let Some(Ok(_)) = ws::next(&mut client).await {}
+    // What was sent on may still be on its way to the fake.
+    let arrived = async {
+        while lab.fake.heard().len() < heard.len() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    wait::within("what was sent on", arrived).await;
     assert_eq!(lab.fake.heard(), heard);
 }
 

@@ -72,6 +72,7 @@ fn changes() -> Vec<(&'static str, &'static str, String, Value)> {
         of("rollBackCatalog", "POST", "/catalog/rollback", json!({})),
         of("drain", "POST", "/drain", json!({})),
         of("endDrain", "DELETE", "/drain", json!({})),
+        of("upgrade", "POST", "/upgrade", json!({})),
     ]
 }
 
@@ -97,8 +98,9 @@ async fn every_operation_that_changes_something_is_told() {
             "{text}"
         );
     }
-    // A row a key that is sealed anew: see the store's own tests; and a look that is no GET.
-    let others = ["resealProviderKeys", "reconcile"];
+    // A row a key that is sealed anew: see the store's own tests; a look that is no GET; and what a process has one of, as
+    // tests/it/logs.rs asks for it.
+    let others = ["resealProviderKeys", "reconcile", "setLogLevels"];
     let known = changes().into_iter().map(|(name, ..)| name).chain(others);
     let changing = rows()
         .filter(|row| row.verb != Verb::Get)

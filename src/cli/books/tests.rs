@@ -29,6 +29,7 @@ const SAME: &[(&str, &[&str])] = &[
     ("keys list", &["listKeys"]),
     ("keys revoke", &["changeKey"]),
     ("keys update", &["changeKey"]),
+    ("log levels", &["getLogLevels", "setLogLevels"]),
     ("provider-keys add", &["createProviderKey"]),
     ("provider-keys disable", &["changeProviderKey"]),
     ("provider-keys enable", &["changeProviderKey"]),
@@ -43,6 +44,7 @@ const SAME: &[(&str, &[&str])] = &[
         "status",
         &["getReadiness", "getMetrics", "listCatalogVersions"],
     ),
+    ("upgrade", &["upgrade"]),
     ("usage", &["sumUsage"]),
 ];
 
