@@ -62,7 +62,7 @@ pub use clock::Clock;
 pub use counts::Counts;
 pub use hold::Hold;
 pub use spend::{Spent, Window};
-pub use succession::HAND_OVER_MAX;
+pub use succession::{HAND_OVER_MAX, HELD_UP_MAX};
 pub use writer::{Commit, Writer};
 
 use books::{Books, Early, Held, Row, Speaker};

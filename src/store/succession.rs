@@ -140,10 +140,10 @@ pub struct Answered {
     pub answer: Answer,
 }
 
-/// What a [`Batch`] has of others' rows.
+/// What a [`Batch`](super::Batch) has of others' rows.
 #[derive(Clone, Debug, Default)]
 pub struct Between {
-    /// What is asked of the owner. Written by [`LedgerStore::tell`] only; the rest by [`LedgerStore::write`].
+    /// What is asked of the owner. Written by [`LedgerStore::tell`](super::LedgerStore::tell) only; the rest by [`LedgerStore::write`](super::LedgerStore::write).
     pub asked: Vec<Asked>,
     /// Rows that have ended elsewhere.
     pub settled: Vec<Settled>,
