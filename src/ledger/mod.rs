@@ -39,6 +39,7 @@ mod spend;
 mod succession;
 mod writer;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -419,13 +420,14 @@ impl Ledger {
     }
 
     /// Ends what a process has left open that is gone. Returns how many rows that were.
-    fn depart(&self, generation: i64) -> usize {
+    fn depart(&self, generation: i64, estimates: &HashMap<RowId, i64>) -> usize {
         let open = self.books().adopted_of(generation);
         for rows in open.chunks(AT_ONCE) {
             let mut books = self.books();
             let now = self.now();
             for row in rows {
-                let ended = books.end_adopted(*row, self.settings.recovered, now);
+                let estimate = estimates.get(row).copied();
+                let ended = books.end_adopted(*row, estimate, self.settings.recovered, now);
                 self.count(ended, Some(Estimated::Recovered));
             }
         }

@@ -41,6 +41,9 @@ const LAZY: Duration = Duration::from_millis(25);
 const RETRY_MIN: Duration = Duration::from_millis(250);
 const RETRY_MAX: Duration = Duration::from_secs(2);
 
+/// How long the end waits for a store that fails. Less than whoever waits for the end.
+const END_TIME: Duration = Duration::from_secs(3);
+
 /// Something that goes on failing is logged once in this time.
 const COMPLAINT: Duration = Duration::from_secs(60);
 
@@ -359,7 +362,7 @@ impl Task {
         if self.stopped() != END || self.owned.is_none() {
             return;
         }
-        if !self.go_on_leaving() || !self.write() {
+        if !self.write_to_the_end() {
             log::error!(
                 "the ledger could not be written to its end; holds that are open in the store are settled at the next \
                  start"
@@ -367,6 +370,24 @@ impl Task {
         }
         if let Some(alive) = self.alive.take() {
             alive.end();
+        }
+    }
+
+    /// What has failed, and what was queued behind it. False: it has not succeeded in time.
+    fn write_to_the_end(&mut self) -> bool {
+        let until = Instant::now() + END_TIME;
+        loop {
+            let written = self.go_on_leaving() && self.write();
+            let is_all = self.pending.is_none() && self.ledger.books().wanted((), ()).is_none();
+            if written && is_all {
+                return true;
+            }
+            if self.owned.is_none() || Instant::now() >= until {
+                return false;
+            }
+            if !written {
+                thread::park_timeout(RETRY_MIN);
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! The Realtime API on the gateway's key: held for before each response, and charged by what each says.
 
+use std::time::Duration;
+
 use futures_util::SinkExt as _;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -398,4 +400,47 @@ async fn every_byte_of_the_frames_passes_both_ways() {
         (&json!(got.len()), &json!(0)),
         "{line}"
     );
+}
+
+/// One beside the conversation may be as small as its client likes.
+#[tokio::test]
+async fn what_has_come_of_a_response_is_charged_though_another_is_done_meanwhile() {
+    let lab = lab(3 * HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    let pieces = vec!["output_text.delta"; 50].join(",");
+    send(&mut client, &create(&format!("created,{pieces}"))).await;
+    for _ in 0..51 {
+        next(&mut client).await;
+    }
+    send(&mut client, &create("created,done")).await;
+    for _ in 0..2 {
+        next(&mut client).await;
+    }
+    drop(client);
+    let rows = lab.rows(2).await;
+    let left = rows.iter().find(|row| row.estimated.is_some());
+    let left = left.expect("one that nobody saw the end of");
+    // Fifty less the twenty that the other says it was.
+    assert_eq!(left.counts.output, 30, "{left:?}");
+    assert!(left.counts.input >= 30, "{left:?}");
+    lab.is_charged(3 * HOLD, rows.iter().map(charged).sum())
+        .await;
+}
+
+/// What nobody looked at in the meantime has been written long since.
+#[tokio::test]
+async fn after_a_pause_a_response_goes_on_as_before() {
+    let lab = lab(4 * HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    for _ in 0..2 {
+        for events in ["created", "failed"] {
+            send(&mut client, &speak(events)).await;
+            let told = next(&mut client).await.into_text().expect("text");
+            assert!(told.contains("response."), "{told}");
+        }
+        tokio::time::sleep(Duration::from_millis(1_200)).await;
+    }
+    drop(client);
+    lab.rows(3).await;
+    lab.is_charged(4 * HOLD, 0).await;
 }

@@ -89,9 +89,16 @@ impl Books {
         open
     }
 
-    /// Ends what a process has left open that is gone.
-    pub fn end_adopted(&mut self, row: RowId, rule: Recovered, now: i64) -> Option<Row> {
-        let row = self.release(row)?;
+    /// Ends what a process has left open that is gone, and that was last taken to cost `estimate`.
+    pub fn end_adopted(
+        &mut self,
+        row: RowId,
+        estimate: Option<i64>,
+        rule: Recovered,
+        now: i64,
+    ) -> Option<Row> {
+        let mut row = self.release(row)?;
+        row.estimate = estimate.unwrap_or(row.estimate);
         Some(self.recover(&row, rule, now))
     }
 

@@ -136,10 +136,13 @@ impl Task {
                 Err(_) => return true,
             };
             match heard {
-                Ok(true) if predecessor.gone => {
-                    self.depart(predecessor.id);
-                    false
-                }
+                Ok(true) if predecessor.gone => match self.depart(predecessor.id) {
+                    Ok(()) => false,
+                    Err(error) => {
+                        result = Err(error);
+                        true
+                    }
+                },
                 Ok(all) => {
                     self.predecessors.unheard |= !all;
                     true
@@ -180,7 +183,13 @@ impl Task {
         }
     }
 
-    fn depart(&self, id: i64) {
-        super::taking::told_settled(self.ledger.depart(id));
+    fn depart(&mut self, id: i64) -> Result<(), StoreError> {
+        let Some(owned) = &mut self.owned else {
+            return Ok(());
+        };
+        // What a row is taken to cost may have changed since it was adopted.
+        let estimates = owned.estimates()?;
+        super::taking::told_settled(self.ledger.depart(id, &estimates));
+        Ok(())
     }
 }

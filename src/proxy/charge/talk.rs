@@ -21,6 +21,9 @@ use crate::usage::Report;
 pub use tariff::Heard;
 use tariff::Tariff;
 
+/// How often the holds of a conversation are made to fit: each time costs a row.
+const FITTED_MAX: u32 = 256;
+
 /// The holds of one conversation. Those of responses that are under way come first, and are expected to cost something;
 /// the others are not, so that a crash charges nothing that did not happen.
 pub struct Till {
@@ -34,6 +37,8 @@ pub struct Till {
     holds: VecDeque<Hold>,
     /// Since when something of them is not on the disk that should be.
     unwritten: Option<Instant>,
+    /// How often a hold was made to fit.
+    fitted: u32,
     /// What it has cost.
     charged: Charged,
 }
@@ -75,6 +80,7 @@ impl Till {
             },
             holds: VecDeque::from([hold]),
             unwritten: None,
+            fitted: 0,
         }))
     }
 
@@ -112,9 +118,37 @@ impl Till {
         let Some(before) = self.holds.get(nth).map(Hold::amount) else {
             return Ok(());
         };
-        if before == needed {
+        if before == needed || (needed < before && self.fitted >= FITTED_MAX) {
             return Ok(());
         }
+        self.fitted = self.fitted.saturating_add(1);
+        // Past that there is one more at the most: it is never made smaller again.
+        let needed = match self.fitted > FITTED_MAX {
+            true => self.tariff.bound.hold.max(needed),
+            false => needed,
+        };
+        // The new one first: what pays for a response that is under way is not let go for one that may not be had.
+        match self.hold(needed) {
+            Ok(hold) => {
+                let old = self
+                    .holds
+                    .get_mut(nth)
+                    .map(|old| std::mem::replace(old, hold));
+                if let Some(old) = old {
+                    old.void(self.tariff.nothing());
+                }
+                Ok(())
+            }
+            Err(stop) if stop == Stop::STORE => match needed < before {
+                true => Ok(()),
+                false => Err(stop),
+            },
+            Err(_) => self.exchange(nth, before, needed),
+        }
+    }
+
+    /// There is not enough for both at one time: the old hold is given back for the new one.
+    fn exchange(&mut self, nth: usize, before: Credits, needed: Credits) -> Result<(), Stop> {
         if let Some(hold) = self.holds.remove(nth) {
             hold.void(self.tariff.nothing());
         }
@@ -156,12 +190,14 @@ impl Till {
     /// Ends the conversation: of its responses so many are under way, which are charged as estimates. What else is held is
     /// given back.
     pub fn end(&mut self, under_way: u32, heard: Heard, reason: Estimated) -> Charged {
-        for nth in 0..under_way {
+        // Which of them what has come is of, nobody knows: the first are taken to be whole.
+        let mut left = heard.output;
+        for _ in 0..under_way {
             let Some(hold) = self.holds.pop_front() else {
                 break;
             };
-            // What has come is of the first, as far as anybody knows.
-            let output = if nth == 0 { heard.output } else { 0 };
+            let output = left.min(self.tariff.bound.output_most);
+            left -= output;
             let closing = self.tariff.unseen(Heard { output, ..heard }, reason);
             self.charge(hold, closing);
         }

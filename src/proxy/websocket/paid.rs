@@ -145,6 +145,8 @@ impl Paid {
             return None;
         }
         let bytes = body.as_ref()?;
+        // What has been written meanwhile is not late, however long nothing was said.
+        let _ = self.till.unwritten();
         let mut passed = 0;
         while passed < bytes.len() && !self.is_due_at(tap) {
             let news = &mut self.news;
@@ -217,6 +219,7 @@ impl Paid {
             }
             Said::Foreign => Err(FOREIGN),
             Said::Other if new.piece => {
+                self.heard.spoken |= new.sound;
                 let tokens = length.div_ceil(SPOKEN);
                 self.heard.output = self.heard.output.saturating_add(tokens);
                 Ok(())
@@ -258,11 +261,17 @@ impl Paid {
         );
         if report.flaw.is_none() {
             let usage = &report.usage;
-            self.heard.input = usage.input.saturating_add(usage.output);
-            self.heard.spoken = usage.audio_output > 0 || usage.audio_input > 0;
+            // One beside the conversation may have been small: what others begin with is not less for it.
+            let input = usage.input.saturating_add(usage.output);
+            self.heard.input = self.heard.input.max(input);
         }
-        self.heard.output = 0;
-        self.charged.done(&mut *self.till)
+        let next = self.charged.done(&mut *self.till);
+        // What has come may be of those that are under way still.
+        self.heard.output = match self.charged.under_way() {
+            0 => 0,
+            _ => self.heard.output.saturating_sub(report.usage.output),
+        };
+        next
     }
 
     /// Settles what is under way, and gives back what is held besides.

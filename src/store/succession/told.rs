@@ -1,6 +1,7 @@
 //! What is told, heard and answered, as statements.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
+use std::collections::HashMap;
 
 use super::{Answer, AskedCaps, Between, Generation, HEARD_MAX, Told, ToldRow, Word};
 use crate::access::AccountId;
@@ -120,6 +121,20 @@ impl LedgerStore {
             .collect::<rusqlite::Result<Vec<_>>>()?;
         self.keep(connection);
         Ok(told)
+    }
+
+    /// What every row that is held is taken to cost, in nano-dollars.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn estimates(&mut self) -> Result<HashMap<RowId, i64>, StoreError> {
+        let connection = self.connect()?;
+        let estimates = connection
+            .prepare_cached("SELECT id, estimate FROM usage WHERE state = 0")?
+            .query_map([], |row| Ok((RowId(row.get(0)?), row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        self.keep(connection);
+        Ok(estimates)
     }
 
     /// Whether another process has written since this was last asked, as far as is known. Reads nothing from the disk.
