@@ -112,7 +112,7 @@ impl Operation for Put {
     type Answer = InUse;
 
     const HAS_BODY: bool = true;
-    const FAULTS: &'static [Code] = &[Code::NotReady];
+    const FAULTS: &'static [Code] = &[Code::NotReady, Code::Unprocessable];
 
     async fn run(_: &AdminApp, asked: Asked<Nothing, Wanted>) -> Result<InUse, Fault> {
         let (_, configured) = known()?;
@@ -123,7 +123,7 @@ impl Operation for Put {
             modules: modules.into_iter().map(level).collect(),
         };
         let levels = levels.checked();
-        let levels = levels.map_err(|words| Fault::new(Code::InvalidRequest, words))?;
+        let levels = levels.map_err(|words| Fault::new(Code::Unprocessable, words))?;
         logger::set_levels(levels);
         in_use()
     }

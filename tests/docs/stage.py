@@ -121,7 +121,24 @@ class Stage:
         if self.gateway and self.gateway.poll() is None:
             self.gateway.kill()
             self.gateway.wait()
+        end = time.monotonic() + PATIENCE
+        while (left := self.successors()) and time.monotonic() < end:
+            for process in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+            time.sleep(0.02)
         shutil.rmtree(self.folder)
+
+    def successors(self):
+        """Those that have taken over from the gateway, as `tollgate upgrade` has them do: they are no children of ours."""
+        mine = str(self.etc / "serve.toml").encode()
+
+        def words(folder):
+            with contextlib.suppress(OSError):
+                return (folder / "cmdline").read_bytes().split(b"\0")
+            return []
+
+        return [int(it.name) for it in pathlib.Path("/proc").glob("[0-9]*") if mine in words(it)]
 
     def write(self, name, content):
         path = self.folder / name

@@ -46,12 +46,15 @@ MODEL = {"kind": "chat", "context": 100_000, "max_output": 1000, "price": {"inpu
 
 # Where the tool looks for what it cannot make itself, and what it is to take for granted. 422 is for requests that are
 # well formed and make no sense: an expiry that is over, a limit of a prepaid account, a report that is none.
+# Whoever tries wrong tokens, as `ignored_auth` does, is not listened to for a while; what is answered without a token is
+# tested below.
 SETTINGS = """
 seed = 7
 continue-on-failure = true
 headers = {{ Authorization = "Bearer {token}" }}
 generation.max-examples = 15
 generation.deterministic = true
+checks.ignored_auth.enabled = false
 checks.positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "422"]
 
 [parameters]
@@ -173,8 +176,9 @@ def test_the_api_does_as_its_document_says(running, api):
         running.make(f"accounts/{account}/grants", amount=amount)
     key = running.make("keys", account=account, name="ci")["access_key"]
     requests = [running.chat(key) for _ in range(5)]
-    # Drained, /readyz says 503, as it should; what it says is tested in test_drained_it_is_not_ready.
-    done = schemathesis(running, requests[0], "--max-time", "60", "--exclude-operation-id", "drain")
+    # Drained, /readyz says 503, as it should; what it says is tested in test_drained_it_is_not_ready. An upgrade leaves a
+    # process that nobody here would end; tests/it/upgrade.rs has them.
+    done = schemathesis(running, requests[0], "--max-time", "60", "--exclude-operation-id", "drain", "--exclude-operation-id", "upgrade")
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2_000:]
     assert api.get("/healthz").status_code == 200
     checked = api.get("/api/v1/check").json()
