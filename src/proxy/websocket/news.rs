@@ -6,9 +6,6 @@ use super::members::{Members, Seen};
 /// How the types of those events begin and end that bring some of a response.
 const PIECE: (&[u8], &[u8]) = (b"response.", b".delta");
 
-/// Those of them that bring sound, in the present form and in the one before.
-const SOUND: [&[u8]; 2] = [b"response.output_audio.delta", b"response.audio.delta"];
-
 /// Statuses of responses that were not made, or not to their end.
 const BROKEN: [&[u8]; 2] = [b"failed", b"cancelled"];
 
@@ -17,8 +14,6 @@ const BROKEN: [&[u8]; 2] = [b"failed", b"cancelled"];
 pub struct New {
     /// Whether it brings some of a response.
     pub piece: bool,
-    /// Whether that is sound.
-    pub sound: bool,
     /// Whether it says that a response was not made, or not to its end.
     pub broken: bool,
     /// If a response has begun: how many tokens it may have at the most.
@@ -47,7 +42,6 @@ enum Kind {
     #[default]
     Other,
     Piece,
-    Sound,
     Created,
     Session,
 }
@@ -57,13 +51,7 @@ impl Kind {
         match name {
             b"response.created" => Self::Created,
             b"session.created" | b"session.updated" => Self::Session,
-            _ if name.starts_with(PIECE.0) && name.ends_with(PIECE.1) => {
-                if SOUND.contains(&name) {
-                    Self::Sound
-                } else {
-                    Self::Piece
-                }
-            }
+            _ if name.starts_with(PIECE.0) && name.ends_with(PIECE.1) => Self::Piece,
             _ => Self::Other,
         }
     }
@@ -93,8 +81,7 @@ impl News {
         } = std::mem::take(self).message;
         let of = |what, most: Option<u64>| (kind == what).then_some(most.unwrap_or(u64::MAX));
         New {
-            piece: matches!(kind, Kind::Piece | Kind::Sound),
-            sound: kind == Kind::Sound,
+            piece: kind == Kind::Piece,
             broken,
             response: of(Kind::Created, response),
             session: of(Kind::Session, session),

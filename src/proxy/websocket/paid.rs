@@ -62,6 +62,7 @@ impl Paid {
             client: Client::new(model),
             news: News::default(),
             heard: Heard {
+                // What nobody saw the end of is taken for what costs more.
                 spoken: true,
                 ..Heard::default()
             },
@@ -219,7 +220,6 @@ impl Paid {
             }
             Said::Foreign => Err(FOREIGN),
             Said::Other if new.piece => {
-                self.heard.spoken |= new.sound;
                 let tokens = length.div_ceil(SPOKEN);
                 self.heard.output = self.heard.output.saturating_add(tokens);
                 Ok(())
