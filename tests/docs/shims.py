@@ -16,6 +16,8 @@ NOT_RUN = {
     "codex": "an agent of another's making; tests/sdk/agents runs it",
     "tests/run": "runs this test",
     "conf/debian/sbom": "asks cargo about the source; tests/sdk/python/test_sbom.py does it",
+    "conf/debian/program": "builds the release",
+    "tests/reproducible": "builds the release twice",
     "conf/debian/build": "packs what is built; tests/systemd/package.py does it",
 }
 
