@@ -1,7 +1,7 @@
 //! From a request's first byte to its plan: who asks, for what, and what can be tried.
 
 use std::borrow::Cow;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::Method;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -409,7 +409,8 @@ pub(super) fn assemble(
         rejected,
         asked: shape,
     } = found;
-    let probe = order::by_health(&mut candidates, live, caller, std::time::Instant::now());
+    let now = Instant::now();
+    let probe = order::by_health(&mut candidates, live, caller, now);
     let total = times::narrowed(
         live.total(candidates[0].provider),
         caller.policy.times().total_ms,
@@ -441,7 +442,7 @@ pub(super) fn assemble(
         plan,
         passed,
         tunnel: None,
-        replay: Shared::new(tail, deadlines),
+        replay: Shared::new(tail, deadlines, now),
         rules: controls.rules,
         deadline,
         attempts: attempts::Attempts::default(),

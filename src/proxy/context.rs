@@ -1,5 +1,6 @@
 //! What a request has learned, and the snapshots it pinned. Dropping it releases all it held.
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -175,6 +176,8 @@ pub struct Current {
     pub began: Option<Instant>,
     /// Whether its connection came about.
     pub connected: bool,
+    /// The number of its socket, once connected.
+    pub socket: Option<RawFd>,
     /// Whether the request could be written as the upstream takes it.
     pub written: bool,
     /// Whether its response header has come.

@@ -70,13 +70,11 @@ impl Flow {
     /// The piece, counted until Pingora lets go of it: it has been written, or given up.
     pub fn count(self: &Arc<Self>, piece: Bytes) -> Bytes {
         self.unwritten.fetch_add(1, Ordering::AcqRel);
-        Bytes::from_owner(Held {
-            piece,
-            _until: Until {
-                flow: Arc::clone(self),
-                since: Instant::now(),
-            },
-        })
+        let until = Until {
+            flow: Arc::clone(self),
+            since: Instant::now(),
+        };
+        held(piece, until)
     }
 }
 
@@ -91,11 +89,15 @@ pub async fn written(flow: Option<&Flow>) {
 /// The piece, and what ends when the connection has taken it.
 pub fn watched(piece: Bytes) -> (Bytes, oneshot::Receiver<()>) {
     let (until, taken) = oneshot::channel();
-    let held = Held {
+    (held(piece, until), taken)
+}
+
+/// The piece, and what is dropped when Pingora lets go of it: it has been written, or given up.
+pub fn held<U: Send + 'static>(piece: Bytes, until: U) -> Bytes {
+    Bytes::from_owner(Held {
         piece,
         _until: until,
-    };
-    (Bytes::from_owner(held), taken)
+    })
 }
 
 /// A piece on its way, and what its end is told to by being dropped.

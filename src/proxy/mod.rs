@@ -201,13 +201,14 @@ impl ProxyHttp for Gateway {
         session: &mut Session,
         reused: bool,
         _peer: &HttpPeer,
-        _fd: std::os::unix::io::RawFd,
+        fd: std::os::unix::io::RawFd,
         _digest: Option<&Digest>,
         ctx: &mut RequestContext,
     ) -> Result<()> {
         fault::injected(session, "connected_to_upstream");
         if let Some(routed) = ctx.routed.as_deref_mut() {
             routed.current.connected = true;
+            routed.current.socket = Some(fd);
             routed.current.reused = reused;
             routed.way.note(&ctx.live, routed, true);
         }
@@ -238,6 +239,9 @@ impl ProxyHttp for Gateway {
             .and_then(|()| self.put_trace(request, &session.req_header().headers, ctx));
         if let Some(routed) = ctx.routed.as_deref_mut() {
             attempt::note_written(routed, &ctx.live, written.is_ok());
+            if let Some(socket) = routed.current.socket.filter(|_| written.is_ok() && !http2) {
+                routed.replay.cork(socket);
+            }
         }
         written
     }

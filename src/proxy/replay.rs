@@ -13,6 +13,7 @@
 
 mod absence;
 mod clock;
+mod cork;
 mod masked;
 mod session;
 mod shared;

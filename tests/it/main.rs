@@ -87,6 +87,7 @@ mod rollback;
 mod routing;
 mod safe_mode;
 mod secrets;
+mod segments;
 mod series;
 mod sessions;
 mod setup;

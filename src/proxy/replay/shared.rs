@@ -1,6 +1,7 @@
 //! What the request's context and its replay session share: where the body is, the clocks, and the answers that are kept
 //! from the client.
 
+use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 
 use super::absence::Absence;
 use super::clock::{Cause, Deadlines};
+use super::cork::{self, Corked};
 use super::upgrade::Upgrade;
 use crate::model::splice::Pieces;
 use crate::proxy::body::Tail;
@@ -50,6 +52,8 @@ pub(super) struct State {
     /// For an upstream that is slow or not known yet, and for one that has taken the last piece quickly.
     pub(super) piece_max: [usize; 2],
     pub(super) flow: Option<Arc<Flow>>,
+    /// The upstream's socket, while it is corked and no piece is under way.
+    pub(super) corked: Option<RawFd>,
     /// Whether a piece had to wait for room.
     pub(super) stalled: bool,
     pub(super) tail: Option<Box<Tail>>,
@@ -71,7 +75,7 @@ pub(super) struct State {
 impl Shared {
     /// The state before the first attempt. `tail` is what is left of the body on the wire.
     #[must_use]
-    pub fn new(tail: Option<Box<Tail>>, deadlines: Deadlines) -> Arc<Self> {
+    pub fn new(tail: Option<Box<Tail>>, deadlines: Deadlines, now: Instant) -> Arc<Self> {
         Arc::new(Self {
             state: Mutex::new(State {
                 pieces: Pieces::default(),
@@ -79,10 +83,11 @@ impl Shared {
                 offset: 0,
                 piece_max: [usize::MAX; 2],
                 flow: None,
+                corked: None,
                 stalled: false,
                 tail,
                 deadlines,
-                last_activity: Instant::now(),
+                last_activity: now,
                 answering: false,
                 withhold_until: None,
                 withheld: None,
@@ -109,6 +114,7 @@ impl Shared {
         state.next = 0;
         state.offset = 0;
         state.flow = None;
+        state.corked = None;
         state.deadlines = deadlines;
         state.last_activity = now;
         state.answering = false;
@@ -130,6 +136,15 @@ impl Shared {
         state.last_activity = Instant::now();
         let many = state.tail.is_some() || state.pieces.total_len() > flow::UNCOUNTED_MAX;
         state.flow = many.then(Arc::default);
+    }
+
+    /// Corks the socket of an HTTP/1.1 upstream, over which the header is about to be written, until the body's first piece is
+    /// written, too. The piece must be there.
+    pub fn cork(&self, upstream: RawFd) {
+        let mut state = self.lock();
+        if state.next < state.pieces.as_slice().len() && cork::cork(upstream) {
+            state.corked = Some(upstream);
+        }
     }
 
     /// From here on the response is on its way to the client, and only silence ends it.
@@ -266,7 +281,11 @@ impl State {
         }
     }
 
-    pub(super) fn counted(&self, piece: Bytes) -> Bytes {
+    pub(super) fn counted(&mut self, piece: Bytes) -> Bytes {
+        let piece = match self.corked.take() {
+            Some(socket) => flow::held(piece, Corked::new(socket)),
+            None => piece,
+        };
         match &self.flow {
             Some(flow) => flow.count(piece),
             None => piece,
