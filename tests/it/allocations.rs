@@ -281,3 +281,18 @@ fn choosing_an_endpoint_allocates_nothing() {
     // What is counted: the counter itself works.
     assert!(fewest(|| drop(std::hint::black_box(vec![0_u8; 64]))) > 0);
 }
+
+/// The program's own setting of its allocator, which it tells when asked.
+#[test]
+fn freed_blocks_of_a_large_buffer_stay_with_their_thread() {
+    let told = std::process::Command::new(env!("CARGO_BIN_EXE_tollgate"))
+        .arg("--version")
+        .env("_RJEM_MALLOC_CONF", "stats_print:true")
+        .output()
+        .expect("the program runs");
+    let told = String::from_utf8_lossy(&told.stderr).into_owned();
+    let kept = told
+        .lines()
+        .any(|line| line.trim() == "opt.tcache_max: 262144");
+    assert!(kept, "{told}");
+}
