@@ -54,8 +54,8 @@ pub struct Bounds {
 pub struct Body {
     /// The bytes read so far; of one that came compressed, its text; of a form, what stands for it.
     pub bytes: Bytes,
-    /// What the scanner found in them.
-    pub scanner: Scanner,
+    /// What the scanner found in them: a kilobyte and more, which is not to move with the rest.
+    pub scanner: Box<Scanner>,
     /// The length that the client declared, in bytes.
     pub declared: Option<u64>,
     /// Whether `bytes` is all of it.
@@ -107,7 +107,7 @@ impl Body {
         Ok(Self {
             declared: Some(bytes.len() as u64),
             bytes,
-            scanner,
+            scanner: Box::new(scanner),
             ..Self::none()
         })
     }
@@ -116,7 +116,7 @@ impl Body {
     fn none() -> Self {
         Self {
             bytes: Bytes::new(),
-            scanner: Scanner::new(),
+            scanner: Box::default(),
             declared: None,
             whole: true,
             share: None,
@@ -161,7 +161,7 @@ pub async fn read(
         ))
         .await;
     }
-    let scanner = Scanner::new();
+    let scanner = Box::<Scanner>::default();
     let got = gather(session, expects, memory, bounds, declared, scanner).await?;
     Ok(Body {
         bytes: got.bytes,
@@ -187,14 +187,14 @@ pub(super) trait Reading {
     fn names_model(&self) -> bool;
 }
 
-impl Reading for Scanner {
+impl Reading for Box<Scanner> {
     fn feed(&mut self, bytes: &[u8]) -> Result<(), Rejection> {
-        let scanned = Self::feed(self, bytes).map(drop);
+        let scanned = Scanner::feed(self, bytes).map(drop);
         scanned.map_err(|fault| malformed(&fault))
     }
 
     fn finish(&self) -> Result<(), Rejection> {
-        Self::finish(self).map_err(|fault| malformed(&fault))
+        Scanner::finish(self).map_err(|fault| malformed(&fault))
     }
 
     fn names_model(&self) -> bool {
@@ -603,7 +603,7 @@ impl Tail {
     pub fn of(body: &Body, bounds: &Bounds, charged: bool) -> Self {
         Self {
             known: charged.then(|| Box::new(body.scanner.members().clone())),
-            scanner: body.upload.is_none().then(|| body.scanner.clone()),
+            scanner: body.upload.is_none().then(|| Scanner::clone(&body.scanner)),
             form: (body.upload.as_ref()).map(|upload| Box::new(upload.form.clone())),
             declared: body.declared,
             length: body.sent().len() as u64,

@@ -78,11 +78,12 @@ impl Upstream {
     pub async fn find(&self, walk: &mut Walk, draw: &Draw) -> Result<Picked<'_>, Nowhere> {
         let stays = walk.take_stay();
         loop {
+            let now = Instant::now();
             let at = match walk.at() {
                 Some(place) => place.endpoint,
                 None => match walk.take_first().filter(|at| self.has_room(*at)) {
                     Some(first) => first,
-                    None => self.choose(walk, draw)?,
+                    None => self.choose(walk, draw, now)?,
                 },
             };
             let endpoint = &self.endpoints[at];
@@ -91,7 +92,7 @@ impl Upstream {
                 let same = stays.filter(|place| place.endpoint == at);
                 let address = match same.filter(|place| place.address < addresses.len()) {
                     Some(place) => place.address,
-                    None => self.address(walk, draw, &addresses)?,
+                    None => self.address(walk, draw, &addresses, now)?,
                 };
                 Some((address, addresses.get(address)?))
             });
@@ -107,7 +108,7 @@ impl Upstream {
                 endpoint,
                 index: at,
                 address: socket,
-                peer: endpoint.peer(socket),
+                peer: endpoint.peer(socket, now),
             });
         }
     }
@@ -116,8 +117,7 @@ impl Upstream {
         self.endpoints.get(at).is_some_and(|it| !it.is_full())
     }
 
-    fn choose(&self, walk: &Walk, draw: &Draw) -> Result<usize, Nowhere> {
-        let now = Instant::now();
+    fn choose(&self, walk: &Walk, draw: &Draw, now: Instant) -> Result<usize, Nowhere> {
         let chosen = self
             .to_probe(walk, draw, now)
             .or_else(|| self.best(walk, draw, now, Rank::Ejected));
@@ -165,8 +165,14 @@ impl Upstream {
         })
     }
 
-    fn address(&self, walk: &Walk, draw: &Draw, addresses: &Addresses) -> Option<usize> {
-        addresses.choose(&walk.tried, self.balance, draw, Instant::now())
+    fn address(
+        &self,
+        walk: &Walk,
+        draw: &Draw,
+        addresses: &Addresses,
+        now: Instant,
+    ) -> Option<usize> {
+        addresses.choose(&walk.tried, self.balance, draw, now)
     }
 
     /// Whether another address of the endpoint at hand is left.
@@ -222,7 +228,7 @@ impl Endpoint {
         }
     }
 
-    fn peer(&self, address: SocketAddr) -> Box<HttpPeer> {
+    fn peer(&self, address: SocketAddr, now: Instant) -> Box<HttpPeer> {
         let mut peer = peer::template(
             address,
             self.tls,
@@ -230,7 +236,7 @@ impl Endpoint {
             self.ca.as_ref(),
             &self.transport,
         );
-        peer.group_key = self.seen.number(Instant::now());
+        peer.group_key = self.seen.number(now);
         peer
     }
 }

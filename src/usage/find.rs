@@ -13,6 +13,9 @@ const KEPT_USUAL: usize = 512;
 /// Bytes of the longest key that is looked for.
 const KEY_MAX: usize = 16;
 
+/// Bytes of a short string.
+const SHORT: usize = 24;
+
 /// Bytes of the longest name of a tier that is told from others.
 const TIER_MAX: usize = 16;
 
@@ -162,7 +165,7 @@ impl Finder {
         match end.map(|end| bytes[end]) {
             Some(b'"') => {
                 self.string = None;
-                self.end_of(&string, found);
+                self.end_of(string.role, string.text(), found);
             }
             Some(_) => {
                 string.escaped = true;
@@ -173,18 +176,20 @@ impl Finder {
         taken
     }
 
-    fn end_of(&mut self, string: &InString, found: &mut impl FnMut(Found<'_>)) {
-        match string.role {
-            Role::Key => self.key = Key::named(string.text()),
-            Role::Tier => found(Found::Tier(string.text())),
-            Role::Kind => found(Found::Kind(string.text())),
+    fn end_of(&mut self, role: Role, text: &[u8], found: &mut impl FnMut(Found<'_>)) {
+        match role {
+            Role::Key => self.key = Key::named(text),
+            Role::Tier => found(Found::Tier(text)),
+            Role::Kind => found(Found::Kind(text)),
             Role::None => {}
         }
     }
 
-    /// Takes bytes outside of strings, up to the next one, at least one.
+    /// Takes bytes up to a string that is cut off here or has escapes, at least one.
     fn plain(&mut self, bytes: &[u8], found: &mut impl FnMut(Found<'_>)) -> usize {
         let mut at = 0;
+        // Where what is not kept yet begins.
+        let mut unkept = 0;
         while at < bytes.len() {
             if self.in_numbers && self.keeping.is_none() {
                 at += numbers(&bytes[at..]);
@@ -197,24 +202,38 @@ impl Finder {
             match byte {
                 b'"' => {
                     self.in_numbers = false;
-                    self.string = Some(InString::new(self.role()));
-                    self.keep(&bytes[at - 1..at]);
-                    return at;
+                    let role = self.role();
+                    let Some(length) = simple_string(&bytes[at..]) else {
+                        self.string = Some(InString::new(role));
+                        break;
+                    };
+                    let text = &bytes[at..at + length];
+                    let text = if length > KEY_MAX { &[] } else { text };
+                    self.end_of(role, text, found);
+                    at += length + 1;
                 }
-                b'{' => self.open_object(),
+                b'{' => {
+                    let kept = self.keeping.is_some();
+                    self.open_object();
+                    if !kept {
+                        unkept = at - 1;
+                    }
+                }
                 b'[' => self.open_array(),
                 b',' => {
                     self.before_key = true;
                     self.key = Key::Other;
                 }
                 b':' => self.before_key = false,
+                b'}' | b']' => {
+                    self.keep(&bytes[unkept..at]);
+                    unkept = at;
+                    self.close(found);
+                }
                 _ => {}
             }
-            self.keep(&bytes[at - 1..at]);
-            if matches!(byte, b'}' | b']') {
-                self.close(found);
-            }
         }
+        self.keep(&bytes[unkept..at]);
         at
     }
 
@@ -290,6 +309,17 @@ impl Finder {
             self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }
+}
+
+/// The length of a string without escapes that ends within `bytes`. Most are short: for those a call is dearer than a look.
+fn simple_string(bytes: &[u8]) -> Option<usize> {
+    let first = &bytes[..bytes.len().min(SHORT)];
+    let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let end = match first.iter().position(ends) {
+        Some(end) => end,
+        None => first.len() + memchr2(b'"', b'\\', &bytes[first.len()..])?,
+    };
+    (bytes[end] == b'"').then_some(end)
 }
 
 /// The length of what an array holds before its end, or before something that is neither number nor word.

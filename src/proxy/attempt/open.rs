@@ -41,16 +41,18 @@ pub async fn open(
         surface,
         request: ctx.id.as_str(),
     };
+    let mut began = Instant::now();
     if let Some(wait) = routed.current.wait.take() {
-        let began = Instant::now();
-        pause(session, routed, wait).await?;
-        routed.queued += began.elapsed();
+        pause(session, routed, wait, began).await?;
+        let now = Instant::now();
+        routed.queued += now.saturating_duration_since(began);
+        began = now;
     }
-    if routed.deadline <= Instant::now() {
+    if routed.deadline <= began {
         return Err(routed.replay.out_of_time());
     }
     routed.current = Current {
-        began: Some(Instant::now()),
+        began: Some(began),
         ..Current::default()
     };
     let (upstream, picked) = loop {
@@ -113,14 +115,16 @@ pub async fn open(
     }
     let own = caller.policy.times();
     let waits = Waits::of(&upstream.times, Some(own), routed.streamed);
-    let left = routed.deadline.saturating_duration_since(Instant::now());
-    let limit = waits.connect.min(left);
     let asked = Instant::now();
+    let limit = waits
+        .connect
+        .min(routed.deadline.saturating_duration_since(asked));
     routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
-    routed.queued += asked.elapsed();
-    let left = routed.deadline.saturating_duration_since(Instant::now());
+    let now = Instant::now();
+    routed.queued += now.saturating_duration_since(asked);
+    let left = routed.deadline.saturating_duration_since(now);
     routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
-    set_out(routed, &waits, laid.pieces, &mut peer);
+    set_out(routed, &waits, laid.pieces, &mut peer, now);
     if routed.tunnel.is_some() {
         peer::for_websocket(&mut peer, waits.first_byte.max(waits.idle));
     }
@@ -135,8 +139,7 @@ fn failed(message: &'static str) -> Box<Error> {
 }
 
 /// Waits before the next attempt, unless the client goes away meanwhile.
-async fn pause(session: &mut Session, routed: &Routed, wait: Duration) -> Result<()> {
-    let now = Instant::now();
+async fn pause(session: &mut Session, routed: &Routed, wait: Duration, now: Instant) -> Result<()> {
     let left = routed.deadline.saturating_duration_since(now);
     let deadlines = Deadlines {
         first_byte: left,
@@ -186,8 +189,7 @@ impl Waits {
 }
 
 /// Starts the attempt's clock.
-fn set_out(routed: &mut Routed, times: &Waits, pieces: Pieces, peer: &mut HttpPeer) {
-    let now = Instant::now();
+fn set_out(routed: &mut Routed, times: &Waits, pieces: Pieces, peer: &mut HttpPeer, now: Instant) {
     let left = routed
         .deadline
         .saturating_duration_since(now)

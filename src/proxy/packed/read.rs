@@ -60,7 +60,7 @@ struct Reader<'a> {
     bytes: Vec<u8>,
     text: Vec<u8>,
     room: Box<[u8]>,
-    scanner: Scanner,
+    scanner: Box<Scanner>,
 }
 
 impl<'a> Reader<'a> {
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
             bytes: Vec::new(),
             text: Vec::new(),
             room: vec![0; STEP].into_boxed_slice(),
-            scanner: Scanner::new(),
+            scanner: Box::default(),
         };
         let declared = declared.map_or(FIRST_ROOM, |length| {
             usize::try_from(length).unwrap_or(usize::MAX)
