@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// What is added to the name of the store's file.
 const SUFFIX: &str = ".ledger";
 
+/// And to that, for the file whose lock is taken first.
+const TURN: &str = "-turn";
+
 /// The file, locked or not.
 #[derive(Debug)]
 pub struct Lock {
@@ -22,6 +25,15 @@ impl Lock {
     pub fn of(file: &Path) -> Self {
         Self {
             path: beside(file, ""),
+            file: None,
+        }
+    }
+
+    /// That of the turn to take the ledger: one has it for the moment of a try, but who is to succeed the owner until it has
+    /// the ledger. So nobody who merely waits comes in between when the owner lets go.
+    pub fn of_turn(file: &Path) -> Self {
+        Self {
+            path: beside(file, TURN),
             file: None,
         }
     }

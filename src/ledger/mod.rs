@@ -166,6 +166,8 @@ pub struct Ledger {
     look: AtomicBool,
     /// Whether the ledger is about to come from the process before.
     awaited: AtomicBool,
+    /// Whether requests come that may wait for it.
+    serves: AtomicBool,
     /// Whether it is to be handed over.
     leave: AtomicBool,
     /// Processes before this one that live still.
@@ -239,6 +241,7 @@ impl Ledger {
             counts: Counts::default(),
             look: AtomicBool::new(false),
             awaited: AtomicBool::new(settings.successor),
+            serves: AtomicBool::new(!settings.successor),
             leave: AtomicBool::new(false),
             predecessors: AtomicU64::new(0),
             writer: OnceLock::new(),
@@ -526,6 +529,12 @@ impl Ledger {
             written.events = events;
             written.up = true;
         });
+    }
+
+    /// The store can be written.
+    fn mended(&self) {
+        self.written
+            .send_if_modified(|written| !std::mem::replace(&mut written.up, true));
     }
 
     /// Nothing more comes to the disk for now.

@@ -86,6 +86,12 @@ impl Ledger {
         }
     }
 
+    /// This process serves from now on, and the ledger is to come from the process before. How long that may take is counted
+    /// from here on, however long the process has taken to be ready.
+    pub fn expect_soon(&self) {
+        self.serves.store(true, Ordering::Release);
+    }
+
     /// Waits, for [`WAIT_MAX`] at the most, while the ledger is about to come from the process before.
     pub async fn ready(&self) {
         if self.awaited.load(Ordering::Acquire) {

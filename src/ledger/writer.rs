@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 
 use leaving::Stage;
 use predecessors::Predecessors;
+#[cfg(test)]
+pub use taking::SUCCEED_MAX;
 
 use super::alive::Alive;
 use super::books::State;
@@ -116,6 +118,7 @@ pub(super) fn start(
     let mut task = Task {
         ledger: Arc::clone(&ledger),
         lock: Lock::of(file),
+        turn: Lock::of_turn(file),
         file: file.into(),
         owned: None,
         stage: Stage::Own,
@@ -170,6 +173,8 @@ struct Task {
     ledger: Arc<Ledger>,
     file: Box<Path>,
     lock: Lock,
+    /// Who has it may try to take the lock.
+    turn: Lock,
     /// The connection, while the ledger is ours.
     owned: Option<LedgerStore>,
     stage: Stage,
@@ -193,7 +198,8 @@ impl Task {
         while self.stopped() == GO_ON {
             if self.owned.is_none() {
                 if self.stage == Stage::Forgotten || !self.take() {
-                    self.rest(self.take_poll());
+                    let pause = self.take_poll();
+                    self.rest(pause);
                 }
                 continue;
             }
@@ -274,8 +280,14 @@ impl Task {
     }
 
     fn succeeded(&mut self, events: u64) {
-        let before = self.ledger.books().replace_state(State::Up);
         self.ledger.succeeded(events);
+        self.mended();
+    }
+
+    /// The store can be written.
+    fn mended(&mut self) {
+        let before = self.ledger.books().replace_state(State::Up);
+        self.ledger.mended();
         self.pause = RETRY_MIN;
         if before == State::Down {
             log::info!("the ledger is written again");

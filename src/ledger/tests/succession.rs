@@ -5,6 +5,7 @@ mod random;
 
 use tempfile::TempDir;
 
+use super::super::writer::SUCCEED_MAX;
 use super::kept::{grant, until};
 use super::*;
 use crate::store::{Book, Store};
@@ -452,6 +453,70 @@ async fn a_ledger_that_cannot_be_written_is_handed_over_when_it_can() {
     second.ledger.ready().await;
     second.stands("9", "0").await;
     line.check(0).await;
+}
+
+#[tokio::test]
+async fn who_has_left_is_well_again_once_the_store_is_although_nothing_is_told() {
+    let line = Line::with("10").await;
+    let first = line.owner();
+    let second = line.next(SUCCESSOR);
+    let broken = rusqlite::Connection::open(line.store.file()).unwrap();
+    let fail = "CREATE TRIGGER broken BEFORE UPDATE ON ledger_generations BEGIN SELECT RAISE(FAIL, 'broken'); END";
+    broken.execute_batch(fail).unwrap();
+    assert!(!first.ledger.hand_over().await);
+    assert_eq!(first.ledger.state(), State::Down);
+    broken.execute_batch("DROP TRIGGER broken").unwrap();
+    second.ledger.ready().await;
+    until(|| first.ledger.state() == State::Up).await;
+    let held = first.hold("4").await;
+    second.stands("10", "4").await;
+    held.settle(cost("1"));
+    second.stands("9", "0").await;
+    second.written().await;
+    line.check(0).await;
+}
+
+#[tokio::test]
+async fn a_successor_has_the_ledger_before_anybody_who_waits_for_it() {
+    let line = Line::with("10").await;
+    let mut owner = line.owner();
+    for _ in 0..10 {
+        let next = line.next(SUCCESSOR);
+        // Each tries as soon as it is there, and no later than the successor.
+        let waiting: Vec<_> = (0..3).map(|_| line.next(Settings::default())).collect();
+        owner.hand_over().await;
+        let more = line.next(Settings::default());
+        next.ledger.ready().await;
+        assert_eq!(next.ledger.state(), State::Up);
+        for other in waiting.iter().chain([&more]) {
+            assert_eq!(other.ledger.state(), State::Waiting);
+        }
+        waiting.into_iter().chain([more]).for_each(Process::kill);
+        std::mem::replace(&mut owner, next).finish();
+    }
+    // Who waits has it when nobody is to succeed.
+    let waits = line.next(Settings::default());
+    assert_eq!(waits.ledger.state(), State::Waiting);
+    owner.kill();
+    until(|| waits.ledger.state() == State::Up).await;
+    line.check(0).await;
+}
+
+#[tokio::test]
+async fn a_successor_may_take_its_time_to_be_ready_but_not_once_it_serves() {
+    let line = Line::with("10").await;
+    let first = line.owner();
+    let second = line.next(SUCCESSOR);
+    tokio::time::sleep(SUCCEED_MAX * 2).await;
+    second.ledger.expect_soon();
+    let (held, ()) = tokio::join!(second.obtain("9"), first.hand_over());
+    assert_eq!(held.err(), None, "it has waited");
+
+    let third = line.next(SUCCESSOR);
+    third.ledger.expect_soon();
+    third.ledger.ready().await;
+    assert_eq!(third.obtain("1").await.err(), Some(Refused::StoreDown));
+    assert_eq!(third.ledger.state(), State::Waiting);
 }
 
 #[tokio::test]

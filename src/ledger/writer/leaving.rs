@@ -58,6 +58,8 @@ impl Task {
             }
         }
         self.stage = Stage::Left;
+        // Nothing need be queued whose writing would show it.
+        self.mended();
         self.predecessors = super::Predecessors::default();
         self.ledger.set_predecessors(0);
         self.lock.release();

@@ -1,7 +1,7 @@
 //! How a process becomes the owner of the ledger.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Task;
 use crate::ledger::alive::{self, Alive};
@@ -11,17 +11,22 @@ use crate::store::{Day, LedgerStore, StoreError};
 /// Pause between two tries to become the owner of the ledger.
 const TAKE_POLL: Duration = Duration::from_secs(1);
 
-/// The same while it is about to be handed over, and how long that may take at the most.
+/// The same while it is about to be handed over, and how long that may take at the most once this process serves.
 const SUCCEED_POLL: Duration = Duration::from_millis(10);
+#[cfg(not(test))]
 const SUCCEED_MAX: Duration = Duration::from_secs(120);
+#[cfg(test)]
+pub const SUCCEED_MAX: Duration = Duration::from_millis(200);
 
 impl Task {
     /// Pause between two tries to become the owner.
-    pub(super) fn take_poll(&self) -> Duration {
-        if !self.ledger.awaited.load(Ordering::Acquire) {
+    pub(super) fn take_poll(&mut self) -> Duration {
+        if !self.is_awaited() {
             return TAKE_POLL;
         }
-        if self.awaited_since.elapsed() > SUCCEED_MAX {
+        if !self.ledger.serves.load(Ordering::Acquire) {
+            self.awaited_since = Instant::now();
+        } else if self.awaited_since.elapsed() > SUCCEED_MAX {
             self.ledger.stop_waiting();
         }
         SUCCEED_POLL
@@ -29,10 +34,23 @@ impl Task {
 
     /// Tries to become the owner of the ledger. True: it is ours now.
     pub(super) fn take(&mut self) -> bool {
-        match self.lock.try_take() {
+        let taken = self.take_in_turn();
+        // Who is to succeed keeps its turn, whoever else waits.
+        if taken || !self.is_awaited() {
+            self.turn.release();
+        }
+        taken
+    }
+
+    fn take_in_turn(&mut self) -> bool {
+        match self
+            .turn
+            .try_take()
+            .and_then(|ours| Ok(ours && self.lock.try_take()?))
+        {
             Ok(true) => {}
             Ok(false) => {
-                if !self.ledger.awaited.load(Ordering::Acquire) {
+                if !self.is_awaited() {
                     self.complain("the ledger is another process's; waiting for it");
                 }
                 return false;
@@ -52,6 +70,10 @@ impl Task {
                 false
             }
         }
+    }
+
+    fn is_awaited(&self) -> bool {
+        self.ledger.awaited.load(Ordering::Acquire)
     }
 
     fn begin(&mut self) -> Result<(), StoreError> {
