@@ -18,6 +18,8 @@ enum Step {
     Void(usize),
     /// A hold is dropped: it costs its estimate.
     Drop(usize),
+    /// What a hold is expected to cost is said anew.
+    Expect(usize, i64),
     /// A process has a row without a hold.
     Fee(usize, i64),
     /// Everything so far is on the disk.
@@ -36,14 +38,22 @@ fn step() -> impl Strategy<Value = Step> {
     let settle = (any::<usize>(), 0..50_i64).prop_map(|(place, cost)| Step::Settle(place, cost));
     let fee = (any::<usize>(), 0..5_i64).prop_map(|(place, fee)| Step::Fee(place, fee));
     let void = any::<usize>().prop_map(Step::Void);
+    let expect = (any::<usize>(), 0..50_i64).prop_map(|(place, cost)| Step::Expect(place, cost));
     let kill = any::<usize>().prop_map(Step::Kill);
-    let without = prop_oneof![settle.clone(), void.clone(), kill.clone(), fee.clone()];
+    let without = prop_oneof![
+        settle.clone(),
+        void.clone(),
+        kill.clone(),
+        fee.clone(),
+        expect.clone()
+    ];
     prop_oneof![
         8 => (any::<usize>(), 0..40_i64).prop_map(|(place, held)| Step::Hold(place, held)),
         6 => settle,
         2 => void,
         1 => any::<usize>().prop_map(Step::Drop),
         2 => fee,
+        3 => expect,
         2 => Just(Step::Written),
         3 => Just(Step::Succeed),
         1 => kill,
@@ -53,10 +63,12 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// What is expected of a row.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Expected {
     held: i64,
     estimate: i64,
+    /// What else it may be by the disk: what it was before, as long as the last is not there for certain.
+    earlier: Vec<i64>,
     /// Void or not, and what is charged.
     end: Option<(bool, i64)>,
     /// Whether its beginning, and its end, are on the disk for certain.
@@ -145,6 +157,7 @@ impl Play {
                 (false, row.estimate)
             }),
             Step::Fee(place, fee) => self.fee(place, fee),
+            Step::Expect(place, cost) => self.expect(place, cost),
             Step::Kill(place) => drop(self.kill(place)),
             _ => unreachable!("{step:?}"),
         }
@@ -168,6 +181,7 @@ impl Play {
                 let expected = Expected {
                     held,
                     estimate: held / 2,
+                    earlier: Vec::new(),
                     end: None,
                     // What the owner has answered is on the disk.
                     certain: [!owner, false],
@@ -200,6 +214,7 @@ impl Play {
         let expected = Expected {
             held: 0,
             estimate: 0,
+            earlier: Vec::new(),
             end: Some((false, fee)),
             certain: [false; 2],
             killed: false,
@@ -214,19 +229,36 @@ impl Play {
 
     /// Ends a hold of any process.
     fn end(&mut self, place: usize, how: impl FnOnce(Hold, &Expected) -> (bool, i64)) {
-        let all = self.running.iter().flat_map(|it| &it.holds).count();
-        let Some(mut place) = place.checked_rem(all) else {
+        let Some((process, place)) = self.find(place) else {
             return;
         };
-        for running in &mut self.running {
-            if place < running.holds.len() {
-                let (row, hold) = running.holds.swap_remove(place);
-                let row = self.rows.get_mut(&row).unwrap();
-                row.end = Some(how(hold, row));
-                return;
+        let (row, hold) = self.running[process].holds.swap_remove(place);
+        let row = self.rows.get_mut(&row).unwrap();
+        row.end = Some(how(hold, row));
+    }
+
+    fn expect(&mut self, place: usize, cost: i64) {
+        let Some((process, place)) = self.find(place) else {
+            return;
+        };
+        let (row, hold) = &mut self.running[process].holds[place];
+        hold.expect(Credits::from_nanos(cost));
+        let row = self.rows.get_mut(row).unwrap();
+        row.earlier.push(row.estimate);
+        row.estimate = cost.min(row.held);
+    }
+
+    /// The process and the place in it of a hold of any process.
+    fn find(&self, place: usize) -> Option<(usize, usize)> {
+        let counts = self.running.iter().map(|it| it.holds.len());
+        let mut place = place.checked_rem(counts.clone().sum())?;
+        for (process, count) in counts.enumerate() {
+            if place < count {
+                return Some((process, place));
             }
-            place -= running.holds.len();
+            place -= count;
         }
+        None
     }
 
     /// True: it was the owner.
@@ -271,6 +303,7 @@ impl Play {
         for row in rows {
             let row = self.rows.get_mut(row).unwrap();
             row.certain = [true, row.end.is_some()];
+            row.earlier.clear();
         }
     }
 
@@ -313,7 +346,9 @@ impl Expected {
             assert!(self.killed && !self.certain[0], "{name} is lost");
             return;
         };
-        let by_rule = self.killed && !self.certain[1] && found == (false, self.estimate);
+        let (void, charged) = found;
+        let expected = charged == self.estimate || self.earlier.contains(&charged);
+        let by_rule = self.killed && !self.certain[1] && !void && expected;
         assert!(
             self.end == Some(found) || by_rule,
             "{name}: {found:?}, {self:?}"
