@@ -84,6 +84,8 @@ pub struct Running {
     access_log: Arc<AccessLog>,
     /// True from when connections are accepted.
     opened: channel::Sender<bool>,
+    /// True from when this is the service's main process.
+    main: channel::Sender<bool>,
     stop: channel::Sender<bool>,
     /// Whether `/readyz` is to say 503.
     drained: Arc<AtomicBool>,
@@ -145,6 +147,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
 
     let (stop, stopping) = channel::channel(false);
     let (opened, opening) = channel::channel(before.is_none());
+    let (main, becoming) = channel::channel(before.is_none());
     let (asking, asked) = asking();
     let drained = Arc::default();
     let mut assembly = Assembly {
@@ -195,7 +198,6 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         workers,
         sockets,
         operators,
-        opening,
         ..
     } = assembly;
     let kept = config.store.audit_kept;
@@ -209,7 +211,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     ));
     control.spawn(checks::run(live, stopped(&stop)));
     let watched = watchdog::run(watchdog::threads(&workers));
-    let watchdog = control.spawn(when_open(opening, watched));
+    let watchdog = control.spawn(when_open(becoming, watched));
     control.spawn(tidy::run(Arc::clone(&reloader), stopped(&stop)));
     {
         let _entered = control.enter();
@@ -224,6 +226,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         sockets.into_kept(),
         config.server.upgrade,
         Arc::clone(&reloader),
+        Arc::clone(&drained),
         Arc::clone(&metrics),
     );
     let running = Running {
@@ -233,6 +236,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         metrics,
         access_log,
         opened,
+        main,
         stop,
         drained,
         connections,

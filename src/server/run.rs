@@ -8,8 +8,7 @@ use log::{error, info, warn};
 use super::Running;
 use super::reload::{self, Cause};
 use super::signals::{self, End, Signals};
-use super::upgrade::Ready;
-use super::upgrade::channel::Go;
+use super::upgrade::Serving;
 use super::upgrade::predecessor::Predecessor;
 use crate::kept::LINGER;
 use crate::metrics::Upgrade;
@@ -46,7 +45,7 @@ impl Running {
         drop(upgrades);
         match end {
             End::Stop => self.stop(),
-            End::Upgraded(ready) => self.leave(signals, ready),
+            End::Upgraded(successor) => self.leave(signals, successor),
         }
     }
 
@@ -61,17 +60,28 @@ impl Running {
                 () = signals.stop() => None,
             }
         });
-        let Some((go, granted)) = go else {
+        let Some((mut word, mut granted)) = go else {
             info!("stopped before it took over");
             return;
         };
-        self.drained.store(go.drained, Ordering::Relaxed);
+        self.drained.store(word.drained, Ordering::Relaxed);
+        if let Some(books) = &self.books {
+            books.ledger.expect_soon();
+        }
         let _ = self.opened.send(true);
         self.metrics.upgrade(Upgrade::Done);
         info!("has taken over as process {}", std::process::id());
         self.tell_addresses();
         granted.serving();
-        if go.reload {
+        if word.main_follows
+            && let Some(last) = control.block_on(granted.main())
+        {
+            self.drained.store(last.drained, Ordering::Relaxed);
+            word = last;
+        }
+        // From here on systemd listens to this process.
+        let _ = self.main.send(true);
+        if word.reload {
             let reloader = self.reloader.clone();
             // What is wrong is logged and counted.
             control.spawn(async move { reload::reload(&reloader, Cause::Signal).await });
@@ -91,28 +101,28 @@ impl Running {
         self.control = Some(control);
     }
 
-    /// Hands over to one that is ready, and waits for the requests under way and for the connections that are kept.
-    fn leave(mut self, mut signals: Signals, mut ready: Ready) {
+    /// Hands over to one that serves, and waits for the requests under way and for the connections that are kept.
+    fn leave(mut self, mut signals: Signals, mut serving: Serving) {
         let Some(control) = self.control.take() else {
             return;
         };
-        let process = ready.successor.id();
+        let process = serving.successor.id();
         control.block_on(async {
             // From here on systemd takes nothing from this process.
             self.watchdog.abort();
             signals::hand_over(process);
+            serving.is_main().await;
             self.connections.leave();
             self.operators.leave();
             let _ = self.stop.send(true);
             self.hand_books_over().await;
-            ready.successor.go(self.word(ready.reload)).await;
-            ready.tell();
+            serving.tell();
             info!("process {process} has taken over; waiting for the requests under way");
             // An answer of this moment is to be read by whoever asked, however short the time is.
             let ended = self.drained(self.drain_time().max(LINGER));
             tokio::select! {
                 () = ended => {}
-                () = signals.serve_leaving(&ready.successor, &self.access_log) => {}
+                () = signals.serve_leaving(&serving.successor, &self.access_log) => {}
             }
         });
         info!("stopped; process {process} serves");
@@ -130,19 +140,12 @@ impl Running {
         }
     }
 
-    fn word(&self, reload: bool) -> Go {
-        Go {
-            reload,
-            drained: self.drained.load(Ordering::Relaxed),
-        }
-    }
-
-    /// Ready when everything has ended, after `at_most` at the latest.
     /// As the configuration in use says.
     fn drain_time(&self) -> Duration {
         self.reloader.configuration().server.drain
     }
 
+    /// Ready when everything has ended, after `at_most` at the latest.
     async fn drained(&self, at_most: Duration) {
         if tokio::time::timeout(at_most, self.ended()).await.is_err()
             && self.metrics.in_flight() > 0

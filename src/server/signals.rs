@@ -10,7 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::{self, Cause, Reloader};
 use super::upgrade::successor::Successor;
-use super::upgrade::{Ready, Upgrades};
+use super::upgrade::{Serving, Upgrades};
 use crate::log::access::AccessLog;
 use crate::log::logger;
 
@@ -39,7 +39,7 @@ impl Signals {
         })
     }
 
-    /// Says that the gateway is ready, and serves signals until one says to stop, or another process can take over.
+    /// Says that the gateway is ready, and serves signals until one says to stop, or another process serves.
     pub async fn serve(
         &mut self,
         reloader: &Arc<Reloader>,
@@ -52,7 +52,7 @@ impl Signals {
                 _ = self.hangup.recv() => again(reloader, access_log).await,
                 _ = self.user1.recv() => reopen(access_log),
                 _ = self.user2.recv() => upgrades.begin(),
-                ready = upgrades.ready() => return End::Upgraded(ready),
+                serving = upgrades.serving() => return End::Upgraded(serving),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
             }
@@ -97,8 +97,8 @@ fn stopping() {
 pub enum End {
     /// One says to stop.
     Stop,
-    /// Another process can take over.
-    Upgraded(Ready),
+    /// Another process serves as well.
+    Upgraded(Serving),
 }
 
 /// Opens both logs anew, for whoever has moved them away.

@@ -17,6 +17,16 @@ const HANGS: &str = "#!/bin/sh\necho $$ >hung.new; mv hung.new hung; exec sleep 
 const WAITS: &str =
     "#!/bin/sh\n: >waiting; while [ ! -e go ]; do sleep 0.01; done; exec PROGRAM \"$@\"\n";
 
+/// Says that it is ready, and ends when it is told to go, with a note of that in the file `told`.
+const DIES_WHEN_TOLD: &str = "#!/bin/sh
+read -r sockets; echo '\"ready\"' >&0; read -r word; echo \"$word\" >told; exit 3
+";
+
+/// Says that it is ready, and does nothing when it is told to go.
+const IS_DEAF: &str = "#!/bin/sh
+echo $$ >hung.new; mv hung.new hung; echo '\"ready\"' >&0; exec sleep 1000
+";
+
 async fn started(patience: &str) -> (Gateway, Upstream) {
     let upstream = upstream::h1().otherwise(pair::good()).start().await;
     let builder = before(&upstream).config("server.upgrade", patience);
@@ -101,6 +111,33 @@ async fn one_that_hangs_is_ended_and_a_second_meanwhile_is_refused() {
     let metrics = gateway.metrics().await;
     assert_eq!(metrics.sum("tollgate_upgrades_total", &refused), 1.0);
     assert_eq!(gateway.stop().await, Some(0));
+}
+
+#[tokio::test]
+async fn one_that_ends_or_hangs_between_ready_and_serving_changes_nothing() {
+    let (gateway, _upstream) = started("30s").await;
+    let program = gateway.folder().join("tollgate");
+    let link = std::fs::read_link(&program).expect("a link");
+    let (told, hung) = (gateway.folder().join("told"), gateway.folder().join("hung"));
+    for count in [1.0, 2.0, 3.0] {
+        put(&gateway, DIES_WHEN_TOLD);
+        let why = refused(&gateway, count).await;
+        assert!(why.contains("ended before it served"), "{why}");
+        let word = std::fs::read_to_string(&told).expect("it was told");
+        assert!(word.starts_with(r#"{"go":"#), "{word}");
+        std::fs::remove_file(&told).expect("removed");
+    }
+    put(&gateway, IS_DEAF);
+    let why = refused(&gateway, 4.0).await;
+    assert!(why.contains("did not serve within"), "{why}");
+    let hung = process_in(&hung);
+    wait::until("the end of what hangs", || !lives(hung)).await;
+
+    std::fs::remove_file(&program).expect("removed");
+    symlink(link, &program).expect("a link");
+    upgrade(&gateway).await;
+    assert_eq!(gateway.ended().await, Some(0));
+    assert!(serves(&gateway).await);
 }
 
 #[tokio::test]

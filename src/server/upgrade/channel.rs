@@ -7,8 +7,11 @@
 //!  │<────────────────── Started, Failed ┤   by the launcher: the process there is, or why there is none
 //!  │<─────────────────── Ready, Failed ─┤   everything is read and opened; nothing is accepted yet
 //!  ├── Go, or Stop ────────────────────>│
-//!  │<────────────────────────── Serving ┤
+//!  │<────────────────────────── Serving ┤   connections are accepted, by both
+//!  ├── Main ───────────────────────────>│   the old one accepts no more, and lets go of the ledger
 //! ```
+//!
+//! Until `Serving` has come the old process has given nothing up, so it goes on where that does not come.
 //!
 //! Programs of different versions talk to one another here: members may be added, and what is not known is passed over.
 #![allow(
@@ -61,8 +64,10 @@ pub struct Name {
 pub enum Old {
     /// The listening sockets that go with this line, in this order.
     Sockets(Vec<Name>),
-    /// Accept connections: they are yours.
+    /// Accept connections.
     Go(Go),
+    /// You are the service's main process, as systemd was told; and what was said with [`Old::Go`], as it is now.
+    Main(Go),
     /// End.
     Stop,
 }
@@ -75,6 +80,8 @@ pub struct Go {
     pub reload: bool,
     /// `/readyz` is to say 503.
     pub drained: bool,
+    /// [`Old::Main`] follows.
+    pub main_follows: bool,
 }
 
 /// Said by the one that is to take over, or by who starts it.
@@ -242,7 +249,7 @@ mod tests {
         let go = read::<Old>(br#"{"go":{"reload":true,"later":1}}"#).unwrap();
         let reload = Go {
             reload: true,
-            drained: false,
+            ..Go::default()
         };
         assert_eq!(go, Old::Go(reload));
         assert!(read::<New>(br#""sung""#).is_err());

@@ -1,5 +1,5 @@
 //! Another program takes over from this one while it runs, and no connection is refused or cut. The one that serves starts
-//! the other, gives it the listening sockets, and leaves once that one says that it is ready: until then nothing has
+//! the other, gives it the listening sockets, and leaves once that one says that it serves: until then nothing has
 //! changed, so one that fails costs nothing. docs/upgrade.md says why it is done this way.
 
 pub mod channel;
@@ -10,6 +10,7 @@ pub mod successor;
 use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use log::{error, warn};
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::reload::Reloader;
 use crate::admin::NoUpgrade;
 use crate::metrics::{Metrics, Upgrade};
-use channel::Name;
+use channel::{Go, Name};
 use program::Program;
 use successor::Successor;
 
@@ -55,6 +56,7 @@ pub struct Upgrades {
     sockets: Vec<(Name, OwnedFd)>,
     patience: Duration,
     reloader: Arc<Reloader>,
+    drained: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
     starting: Option<Starting>,
 }
@@ -63,20 +65,42 @@ pub struct Upgrades {
 struct Starting {
     outcome: Pin<Box<dyn Future<Output = Result<Successor, Vec<String>>> + Send>>,
     reply: Option<oneshot::Sender<Outcome>>,
-    /// Reloads that had been asked for before.
-    reloads: u64,
+    word: Word,
 }
 
-/// One that is ready.
-pub struct Ready {
+/// What one that takes over has to know, as it is when that is asked for.
+#[derive(Clone)]
+struct Word {
+    reloader: Arc<Reloader>,
+    /// Reloads that had been asked for before it was started.
+    reloads: u64,
+    drained: Arc<AtomicBool>,
+}
+
+impl Word {
+    fn now(&self) -> Go {
+        Go {
+            reload: self.reloader.asked() != self.reloads,
+            drained: self.drained.load(Ordering::Relaxed),
+            main_follows: true,
+        }
+    }
+}
+
+/// One that serves.
+pub struct Serving {
     /// The process.
     pub successor: Successor,
-    /// Whether a reload was asked for after it was started.
-    pub reload: bool,
+    word: Word,
     reply: Option<oneshot::Sender<Outcome>>,
 }
 
-impl Ready {
+impl Serving {
+    /// Tells it that it is the service's main process.
+    pub async fn is_main(&mut self) {
+        self.successor.main(self.word.now()).await;
+    }
+
     /// Tells who asked that it has taken over.
     pub fn tell(&mut self) {
         if let Some(reply) = self.reply.take() {
@@ -99,6 +123,7 @@ impl Upgrades {
         sockets: Vec<(Name, OwnedFd)>,
         patience: Duration,
         reloader: Arc<Reloader>,
+        drained: Arc<AtomicBool>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -107,6 +132,7 @@ impl Upgrades {
             sockets,
             patience,
             reloader,
+            drained,
             metrics,
             starting: None,
         }
@@ -117,8 +143,8 @@ impl Upgrades {
         self.begin_for(None);
     }
 
-    /// Serves those who ask, until one that was started is ready. What is under way goes on when this is asked anew.
-    pub async fn ready(&mut self) -> Ready {
+    /// Serves those who ask, until one that was started serves. What is under way goes on when this is asked anew.
+    pub async fn serving(&mut self) -> Serving {
         loop {
             let outcome = tokio::select! {
                 Some(reply) = self.asked.recv() => {
@@ -132,9 +158,9 @@ impl Upgrades {
             };
             match outcome {
                 Ok(successor) => {
-                    return Ready {
+                    return Serving {
                         successor,
-                        reload: self.reloader.asked() != starting.reloads,
+                        word: starting.word,
                         reply: starting.reply,
                     };
                 }
@@ -154,11 +180,15 @@ impl Upgrades {
         }
         match self.prepared() {
             Ok((program, sockets)) => {
-                let outcome = Successor::start(program, sockets, self.patience);
-                self.starting = Some(Starting {
-                    outcome: Box::pin(outcome),
-                    reply,
+                let word = Word {
+                    reloader: Arc::clone(&self.reloader),
                     reloads: self.reloader.asked(),
+                    drained: Arc::clone(&self.drained),
+                };
+                self.starting = Some(Starting {
+                    outcome: Box::pin(started(program, sockets, self.patience, word.clone())),
+                    reply,
+                    word,
                 });
             }
             Err(problem) => self.failed(reply, vec![problem]),
@@ -188,6 +218,18 @@ impl Upgrades {
             let _ = reply.send(Err(NoUpgrade::Problems(problems)));
         }
     }
+}
+
+/// Starts one, and has it serve when it is ready.
+async fn started(
+    program: Program,
+    sockets: Vec<(Name, OwnedFd)>,
+    patience: Duration,
+    word: Word,
+) -> Result<Successor, Vec<String>> {
+    let mut successor = Successor::start(program, sockets, patience).await?;
+    successor.go(word.now()).await?;
+    Ok(successor)
 }
 
 /// What comes of the one that starts, where one does.

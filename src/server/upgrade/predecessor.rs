@@ -4,12 +4,16 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use log::warn;
 use tokio::sync::oneshot;
 
 use super::channel::{self, Go, Name, New, Old, Purpose};
 use super::program;
+
+/// How long the process before may take to say that this one is the service's main process.
+const MAIN_TIME: Duration = Duration::from_secs(5);
 
 /// The channel to the process before, and what it has handed over.
 #[derive(Debug)]
@@ -51,14 +55,7 @@ impl Predecessor {
     pub async fn go(mut self) -> Option<(Go, Granted)> {
         self.sockets.clear();
         self.say(&New::Ready);
-        let (tell, told) = oneshot::channel();
-        let mut channel = self.channel;
-        // Not a task: should this process be told to end meanwhile, nothing waits for the thread.
-        std::thread::spawn(move || {
-            let said = channel::read_line(&mut channel);
-            let _ = tell.send((said, channel));
-        });
-        match told.await {
+        match next(self.channel).await {
             Ok((Ok(Old::Go(go)), channel)) => Some((go, Granted(channel))),
             Ok((Err(error), channel)) if channel::is_gone(&error) => {
                 warn!("the process before has ended before it handed over");
@@ -76,15 +73,38 @@ impl Predecessor {
     }
 }
 
+/// The next that the process before says, and the channel.
+fn next(mut channel: UnixStream) -> oneshot::Receiver<(io::Result<Old>, UnixStream)> {
+    let (tell, told) = oneshot::channel();
+    // Not a task: should this process be told to end meanwhile, nothing waits for the thread.
+    std::thread::spawn(move || {
+        let said = channel::read_line(&mut channel);
+        let _ = tell.send((said, channel));
+    });
+    told
+}
+
 /// That connections may be accepted.
 #[derive(Debug)]
 pub struct Granted(UnixStream);
 
 impl Granted {
     /// Says that they are.
-    pub fn serving(mut self) {
+    pub fn serving(&mut self) {
         // Should the one before be gone, it need not know.
         let line = channel::line(&New::Serving);
         let _ = line.and_then(|line| self.0.write_all(&line));
+    }
+
+    /// Waits until the process before says that this one is the main process, and what it has to know by then. Nothing:
+    /// that one is gone, or says nothing.
+    pub async fn main(self) -> Option<Go> {
+        match tokio::time::timeout(MAIN_TIME, next(self.0)).await {
+            Ok(Ok((Ok(Old::Main(word)), _))) => Some(word),
+            _ => {
+                warn!("the process before does not say that this one is the main process");
+                None
+            }
+        }
     }
 }

@@ -18,12 +18,14 @@ use super::program::Program;
 /// How long one that was told to go may take to say that it does.
 const SERVING_TIME: Duration = Duration::from_secs(5);
 
-/// A process that is to take over. Dropped before it was told to go, it is ended.
+/// A process that is to take over. Dropped before it has said that it serves, it is ended.
 #[derive(Debug)]
 pub struct Successor {
+    /// The program's.
+    file: String,
     channel: UnixStream,
     process: Process,
-    went: bool,
+    serves: bool,
 }
 
 /// Its process.
@@ -81,7 +83,7 @@ impl Successor {
         let launched = Self::launched(&program, &sockets);
         let mut successor =
             launched.map_err(|error| vec![format!("{file} cannot be started: {error}")])?;
-        match tokio::time::timeout(patience, successor.until_ready(&file)).await {
+        match tokio::time::timeout(patience, successor.until_ready()).await {
             Ok(outcome) => outcome.map(|()| successor),
             Err(_) => Err(vec![format!(
                 "{file} was not ready within {patience:?} (server.upgrade) and was ended"
@@ -94,23 +96,27 @@ impl Successor {
         channel::send_sockets(&ours, sockets)?;
         ours.set_nonblocking(true)?;
         Ok(Self {
+            file: program.file().display().to_string(),
             channel: UnixStream::from_std(ours)?,
             process: Process::Launched(program.launch(theirs.into())?),
-            went: false,
+            serves: false,
         })
     }
 
-    async fn until_ready(&mut self, file: &str) -> Result<(), Vec<String>> {
-        loop {
+    async fn until_ready(&mut self) -> Result<(), Vec<String>> {
+        let mut ready = false;
+        while !ready || matches!(self.process, Process::Launched(_)) {
             match self.hear().await {
                 // Should it have ended already, it says why next, or is gone.
                 Ok(New::Started(id)) => self.is(Process::started(id)),
-                Ok(New::Ready) if self.id() != 0 => return Ok(()),
+                // It may be quicker than who has started it.
+                Ok(New::Ready) => ready = true,
                 Ok(New::Failed(problems)) => return Err(problems),
-                Ok(said) => return Err(vec![format!("{file} said {said:?} before it was ready")]),
-                Err(error) => return Err(ended(file, &error)),
+                Ok(said) => return Err(self.out_of_turn(&said)),
+                Err(error) => return Err(self.ended(&error, "it was ready")),
             }
         }
+        Ok(())
     }
 
     fn is(&mut self, process: Process) {
@@ -129,20 +135,50 @@ impl Successor {
     }
 
     /// Tells it to accept connections, and waits until it says that it does.
-    pub async fn go(&mut self, go: Go) {
-        self.went = true;
+    ///
+    /// # Errors
+    /// Why it does not, as lines for people. It is to be dropped then.
+    pub async fn go(&mut self, go: Go) -> Result<(), Vec<String>> {
         let told = async {
-            self.channel
-                .write_all(&channel::line(&Old::Go(go))?)
-                .await?;
+            self.say(&Old::Go(go)).await?;
             self.hear().await
         };
         match tokio::time::timeout(SERVING_TIME, told).await {
-            Ok(Ok(New::Serving)) => {}
-            Ok(Ok(said)) => warn!("upgrade: process {} said {said:?}", self.id()),
-            Ok(Err(error)) => warn!("upgrade: process {} is gone: {error}", self.id()),
-            Err(_) => warn!("upgrade: process {} does not say that it serves", self.id()),
+            Ok(Ok(New::Serving)) => {
+                self.serves = true;
+                Ok(())
+            }
+            Ok(Ok(said)) => Err(self.out_of_turn(&said)),
+            Ok(Err(error)) => Err(self.ended(&error, "it served")),
+            Err(_) => Err(vec![format!(
+                "{} was ready, but did not serve within {SERVING_TIME:?}, and was ended",
+                self.file
+            )]),
         }
+    }
+
+    /// Tells it that it is the service's main process.
+    pub async fn main(&mut self, word: Go) {
+        if let Err(error) = self.say(&Old::Main(word)).await {
+            warn!("upgrade: process {} is gone: {error}", self.id());
+        }
+    }
+
+    async fn say(&mut self, said: &Old) -> io::Result<()> {
+        self.channel.write_all(&channel::line(said)?).await
+    }
+
+    fn out_of_turn(&self, said: &New) -> Vec<String> {
+        vec![format!("{} said {said:?} out of turn", self.file)]
+    }
+
+    fn ended(&self, error: &io::Error, before: &str) -> Vec<String> {
+        let file = &self.file;
+        vec![if channel::is_gone(error) {
+            format!("{file} ended before {before}; what it wrote is in the log")
+        } else {
+            format!("{file} is not one that can take over: {error}")
+        }]
     }
 
     /// Has it read everything again, as a signal says that came here.
@@ -167,19 +203,11 @@ impl Successor {
 
 impl Drop for Successor {
     fn drop(&mut self) {
-        if !self.went {
+        if !self.serves {
             // Should it not be there yet, it finds this, and does not take the end of the channel for that of this process.
             let _ = channel::line(&Old::Stop).and_then(|line| self.channel.try_write(&line));
             self.process.signal(Signal::KILL);
         }
         self.is(Process::Gone);
     }
-}
-
-fn ended(file: &str, error: &io::Error) -> Vec<String> {
-    vec![if channel::is_gone(error) {
-        format!("{file} ended before it was ready; what it wrote is in the log")
-    } else {
-        format!("{file} is not one that can take over: {error}")
-    }]
 }
