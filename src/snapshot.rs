@@ -9,7 +9,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, Guard};
 
 /// The current value, for many readers that never wait.
 #[derive(Debug, Default)]
@@ -38,11 +38,21 @@ impl<T> Snapshot<T> {
         self.current.load_full()
     }
 
+    /// The value of this moment, for as long as a look takes: cheaper than [`Snapshot::pin`].
+    pub fn peek(&self) -> Guard<Arc<T>> {
+        self.current.load()
+    }
+
     /// Replaces the whole value at once; it has already passed every check.
     pub fn publish(&self, next: impl Into<Arc<T>>) {
+        self.replace(next);
+        self.tidy();
+    }
+
+    /// As [`Snapshot::publish`], and what was replaced is left to the next [`Snapshot::tidy`].
+    pub fn replace(&self, next: impl Into<Arc<T>>) {
         let before = self.current.swap(next.into());
         self.lock().push(before);
-        self.tidy();
     }
 
     /// Drops what was replaced and is seen by nobody any more. To be called now and then, where it may take its time.
@@ -92,6 +102,20 @@ mod tests {
         let pinned = snapshot.pin();
         snapshot.publish(Large(Arc::default()));
         drop(pinned);
+        assert!(!gone.load(Ordering::Relaxed));
+        snapshot.tidy();
+        assert!(gone.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn what_is_only_replaced_is_taken_apart_by_who_tidies() {
+        let gone = Arc::new(AtomicBool::new(false));
+        let snapshot = Snapshot::new(Large(Arc::clone(&gone)));
+        let seen = snapshot.peek();
+        snapshot.replace(Large(Arc::default()));
+        snapshot.tidy();
+        assert!(!gone.load(Ordering::Relaxed), "somebody looks at it");
+        drop(seen);
         assert!(!gone.load(Ordering::Relaxed));
         snapshot.tidy();
         assert!(gone.load(Ordering::Relaxed));

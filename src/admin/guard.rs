@@ -3,11 +3,14 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{AUTHORIZATION, HOST, ORIGIN};
 use pingora::http::RequestHeader;
 
+use super::told;
 use crate::secret::{Secret, same_bytes};
+use crate::snapshot::Snapshot;
 
 /// What a request must show.
 pub enum Guard {
@@ -18,6 +21,42 @@ pub enum Guard {
     Loopback,
     /// Nothing, on a Unix socket: its permissions decide, and no browser reaches it.
     Socket,
+}
+
+/// The guard of the admin listener, which a reload replaces.
+pub struct Door(Snapshot<Posted>);
+
+/// A guard at its door.
+pub(super) struct Posted {
+    pub(super) guard: Guard,
+    /// Whom it lets in, as the audit calls it.
+    pub(super) let_in: String,
+}
+
+impl Door {
+    /// With this guard.
+    #[must_use]
+    pub fn new(guard: Guard) -> Self {
+        Self(Snapshot::new(Posted::of(guard)))
+    }
+
+    /// From now on with this one. Who was let in before stays until what it asked for is answered.
+    pub fn post(&self, guard: Guard) {
+        self.0.publish(Posted::of(guard));
+    }
+
+    pub(super) fn posted(&self) -> Arc<Posted> {
+        self.0.pin()
+    }
+}
+
+impl Posted {
+    fn of(guard: Guard) -> Self {
+        Self {
+            let_in: told::let_in_by(&guard),
+            guard,
+        }
+    }
 }
 
 /// Why a request is refused.

@@ -40,7 +40,7 @@ use crate::kept;
 use crate::metrics::Metrics;
 use crate::store::Store;
 
-pub use guard::Guard;
+pub use guard::{Door, Guard};
 pub use openapi::document as openapi;
 pub use upgrade::NoUpgrade;
 pub use versions::{NoRollback, Version};
@@ -143,31 +143,28 @@ pub struct AdminApp {
     metrics: Arc<Metrics>,
     control: Arc<dyn Control>,
     store: Arc<Store>,
-    guard: Guard,
-    /// Whom the guard lets in, as the audit calls it.
-    let_in: String,
+    door: Arc<Door>,
     tries: Tries,
     calls: Semaphore,
     heavy: Semaphore,
 }
 
 impl AdminApp {
-    /// Serves `metrics`, `control` and `store` to whom `guard` lets in. `/healthz`, and of `/readyz` the bare answer, are
+    /// Serves `metrics`, `control` and `store` to whom the guard at `door` lets in. `/healthz`, and of `/readyz` the bare answer, are
     /// for everybody who can connect: load balancers have no token.
     #[must_use]
     pub fn new(
         metrics: Arc<Metrics>,
         control: Arc<dyn Control>,
         store: Arc<Store>,
-        guard: Guard,
+        door: Arc<Door>,
     ) -> Self {
         Self {
             metrics,
             control,
             store,
-            let_in: told::let_in_by(&guard),
             tries: Tries::default(),
-            guard,
+            door,
             calls: Semaphore::new(CALLS_MAX),
             heavy: Semaphore::new(HEAVY_MAX),
         }
@@ -183,19 +180,21 @@ impl AdminApp {
             Ok(found) => found,
             Err(fault) => return fault.answer(),
         };
+        let posted = self.door.posted();
+        let guard = &posted.guard;
         let allowed = match row.access {
-            Access::Guarded => self.check(session),
+            Access::Guarded => self.check(guard, session),
             // Load balancers have no token.
             Access::Open if !header.headers.contains_key(AUTHORIZATION) => {
-                self.guard.check(header).map_err(refused)
+                guard.check(header).map_err(refused)
             }
-            Access::Open => self.check(session),
+            Access::Open => self.check(guard, session),
         };
         let is_allowed = allowed.is_ok();
         if let (Access::Guarded, Err(fault)) = (row.access, allowed) {
             return fault.answer();
         }
-        let who = told::who(&self.let_in, session.req_header());
+        let who = told::who(&posted.let_in, session.req_header());
         let call = Call {
             session,
             params,
@@ -208,14 +207,14 @@ impl AdminApp {
     }
 
     /// Whether the guard lets it in, if it has not come with too many wrong tokens.
-    fn check(&self, session: &ServerSession) -> Result<(), Fault> {
+    fn check(&self, guard: &Guard, session: &ServerSession) -> Result<(), Fault> {
         let peer = session.client_addr().and_then(SocketAddr::as_inet);
         let peer = peer.map(std::net::SocketAddr::ip);
         let now = Instant::now();
         if let Some(wait) = self.tries.barred(peer, now) {
             return Err(Fault::barred(wait));
         }
-        self.guard.check(session.req_header()).map_err(|refusal| {
+        guard.check(session.req_header()).map_err(|refusal| {
             let header = session.req_header();
             // None at all is no guess.
             let is_guess = refusal == Refusal::Token && header.headers.contains_key(AUTHORIZATION);

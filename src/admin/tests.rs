@@ -16,7 +16,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
 use super::{
-    AdminApp, Control, Guard, LedgerState, NoRollback, NoUpgrade, Readiness, Reloaded, Version,
+    AdminApp, Control, Door, Guard, LedgerState, NoRollback, NoUpgrade, Readiness, Reloaded,
+    Version,
 };
 use crate::byok::master::{MasterKey, MasterKeys, Masters};
 use crate::metrics::Metrics;
@@ -131,7 +132,12 @@ impl Admin {
         let folder = tempfile::tempdir().expect("a folder");
         let store = Store::open(folder.path()).await.expect("a store");
         Self {
-            app: Arc::new(AdminApp::new(metrics, control, Arc::new(store), guard)),
+            app: Arc::new(AdminApp::new(
+                metrics,
+                control,
+                Arc::new(store),
+                Arc::new(Door::new(guard)),
+            )),
             process,
             _folder: folder,
         }

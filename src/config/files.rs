@@ -7,7 +7,6 @@ use super::{Config, Listen};
 
 impl Config {
     /// The files that hold secrets, certificates and certificate authorities, as far as they are known by path; each once.
-    /// The admin token is not one: it is read at the start only.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let of_listener = |listener: &Listen| {
@@ -18,11 +17,15 @@ impl Config {
         let providers = self.providers.values();
         let keys = providers.clone().flat_map(|provider| &provider.keys);
         let secrets = keys.map(|key| &key.secret).chain(&self.byok.master_keys);
+        let of_collector = self.otel.headers.iter().map(|(_, secret)| secret);
+        let of_admin = self.admin.iter().filter_map(|admin| admin.token.as_ref());
+        let secrets = secrets.chain(of_collector).chain(of_admin);
         let authorities = providers.filter_map(|provider| provider.ca_file.clone());
         let mut files: Vec<_> = certificates
             .chain(secrets.filter_map(|secret| secret.file()))
             .chain(authorities)
             .chain(self.upstream.ca_file.clone())
+            .chain(self.otel.ca_file.clone())
             .collect();
         files.sort_unstable();
         files.dedup();

@@ -160,7 +160,8 @@ pub struct Standing {
 pub struct Ledger {
     books: Mutex<Books>,
     clock: Clock,
-    settings: Settings,
+    /// What becomes of what nobody saw the end of. No request asks.
+    recovered: Mutex<Recovered>,
     counts: Counts,
     /// Whether the writer is to look for changes.
     look: AtomicBool,
@@ -237,7 +238,7 @@ impl Ledger {
         Self {
             books: Mutex::default(),
             clock,
-            settings,
+            recovered: Mutex::new(settings.recovered),
             counts: Counts::default(),
             look: AtomicBool::new(false),
             awaited: AtomicBool::new(settings.successor),
@@ -399,7 +400,7 @@ impl Ledger {
             if let Some(whose) = whose {
                 books.adopt(row, whose.id, now);
             } else {
-                let row = books.recover(&row, self.settings.recovered, now);
+                let row = books.recover(&row, self.recovered(), now);
                 self.count(Some(row), Some(Estimated::Recovered));
                 ended += 1;
             }
@@ -430,12 +431,27 @@ impl Ledger {
             let now = self.now();
             for row in rows {
                 let estimate = estimates.get(row).copied();
-                let ended = books.end_adopted(*row, estimate, self.settings.recovered, now);
+                let ended = books.end_adopted(*row, estimate, self.recovered(), now);
                 self.count(ended, Some(Estimated::Recovered));
             }
         }
         self.books().depart(generation);
         open.len()
+    }
+
+    /// What becomes from now on of what nobody saw the end of.
+    pub fn recover_as(&self, rule: Recovered) {
+        *self.rule() = rule;
+    }
+
+    fn recovered(&self) -> Recovered {
+        *self.rule()
+    }
+
+    fn rule(&self) -> MutexGuard<'_, Recovered> {
+        self.recovered
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn set_predecessors(&self, count: usize) {

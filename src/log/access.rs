@@ -6,12 +6,16 @@ use std::cell::RefCell;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::format::Format;
 use super::line;
+use super::output::Output;
 use super::spool::{Log, PENDING_MAX, Sink, Spool};
+use crate::snapshot::Snapshot;
 use crate::usage::Usage;
 
 /// Where the lines go.
@@ -117,8 +121,8 @@ thread_local! {
 
 /// The access log. Dropping it writes what is left, for two seconds at the most.
 pub struct AccessLog {
-    spool: Option<Spool>,
-    format: Format,
+    output: Snapshot<Output>,
+    dropped: Arc<AtomicU64>,
 }
 
 impl AccessLog {
@@ -127,12 +131,30 @@ impl AccessLog {
     /// # Errors
     /// The file cannot be opened, or the thread not be started.
     pub fn open(target: &Target, format: Format, queue: usize) -> io::Result<Self> {
-        let sink = Sink::open(target)?;
-        let spool = sink.map(|sink| Spool::start(Log::Access, sink, queue));
+        let dropped = Arc::default();
+        let output = Output::open(Log::Access, target, format, queue, &dropped)?;
         Ok(Self {
-            spool: spool.transpose()?,
-            format,
+            output: Snapshot::new(output),
+            dropped,
         })
+    }
+
+    /// Opens something else that the lines may go to, for [`AccessLog::take_up`].
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the thread not be started.
+    pub fn prepare(&self, target: &Target, format: Format, queue: usize) -> io::Result<Output> {
+        Output::open(Log::Access, target, format, queue, &self.dropped)
+    }
+
+    /// From now on lines go there; those before are written to where they were to go.
+    pub fn take_up(&self, next: Output) {
+        self.output.replace(next);
+    }
+
+    /// Closes what lines go to no longer. Waits for it, for two seconds at the most.
+    pub fn tidy(&self) {
+        self.output.tidy();
     }
 
     /// Writes to `writer`.
@@ -140,23 +162,24 @@ impl AccessLog {
     /// # Errors
     /// The thread cannot be started.
     pub fn to_writer(writer: impl io::Write + Send + 'static, format: Format) -> io::Result<Self> {
+        let dropped = Arc::default();
+        let sink = Sink::writer(writer);
+        let spool = Spool::start(Log::Access, sink, PENDING_MAX, Arc::clone(&dropped))?;
+        let spool = Some(spool);
         Ok(Self {
-            spool: Some(Spool::start(
-                Log::Access,
-                Sink::writer(writer),
-                PENDING_MAX,
-            )?),
-            format,
+            output: Snapshot::new(Output { spool, format }),
+            dropped,
         })
     }
 
     /// Records one request. Never waits for the target.
     pub fn record(&self, entry: &Entry<'_>) {
-        let Some(spool) = &self.spool else { return };
+        let output = self.output.peek();
+        let Some(spool) = &output.spool else { return };
         let recorded = SCRATCH.try_with(|scratch| {
             let Scratch { line, clock } = &mut *scratch.borrow_mut();
             line.clear();
-            line::write(line, self.format, clock, entry);
+            line::write(line, output.format, clock, entry);
             spool.push(line);
         });
         if recorded.is_err() {
@@ -167,28 +190,26 @@ impl AccessLog {
     /// Whether lines are written at all: an entry need not be put together when not.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.spool.is_some()
+        self.output.peek().spool.is_some()
     }
 
     /// Lines that were not written, since the start: the target was too slow, or refused them.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        self.spool.as_ref().map_or(0, Spool::dropped_lines)
+        self.dropped.load(Ordering::Relaxed)
     }
 
     /// Writes what was recorded so far to the file as it is open, then opens it by its name again: for rotation.
     /// Returns at once. If the name cannot be opened, the file as it is stays in use.
     pub fn reopen(&self) {
-        if let Some(spool) = &self.spool {
-            spool.reopen();
-        }
+        self.output.peek().reopen();
     }
 
     /// Waits until everything recorded before is written, for `limit` at the most; returns whether it is. Blocks: not
     /// for the request path.
     #[must_use]
     pub fn flush(&self, limit: Duration) -> bool {
-        self.spool.as_ref().is_none_or(|spool| spool.flush(limit))
+        self.output.pin().flush(limit)
     }
 }
 
@@ -304,6 +325,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_that_nobody_reads_is_not_waited_for() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.expect("mkfifo").success());
+        let target = Target::File(path.clone());
+        let log = AccessLog::open(&target, Format::Json, PENDING_MAX).expect("opens");
+        log.record(&entry("before"));
+        assert!(log.flush(LONG));
+        let mut reader = fs::File::open(path).expect("opens");
+        log.record(&entry("read"));
+        drop(log);
+        let mut text = String::new();
+        io::Read::read_to_string(&mut reader, &mut text).expect("text");
+        assert_eq!(ids(&text), ["before", "read"]);
+    }
+
+    #[test]
     fn an_existing_file_is_appended_to() {
         let folder = tempfile::tempdir().expect("a folder");
         let target = Target::File(folder.path().join("access.log"));
@@ -314,6 +353,30 @@ mod tests {
         }
         let text = fs::read_to_string(folder.path().join("access.log")).expect("there");
         assert_eq!(ids(&text), ["first", "second"]);
+    }
+
+    #[test]
+    fn lines_go_to_where_the_log_goes_now_and_none_is_lost() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        let target = |name: &str| Target::File(path(name));
+        let log = AccessLog::open(&target("first"), Format::Json, PENDING_MAX).expect("opens");
+        log.record(&entry("before"));
+        let next = log.prepare(&target("second"), Format::Logfmt, PENDING_MAX);
+        log.record(&entry("still"));
+        log.take_up(next.expect("opens"));
+        log.record(&entry("after"));
+        log.tidy();
+        let first = fs::read_to_string(path("first")).expect("written");
+        assert_eq!(ids(&first), ["before", "still"]);
+        let nowhere = log.prepare(&target("none/third"), Format::Json, PENDING_MAX);
+        assert!(nowhere.is_err());
+        let off = log.prepare(&Target::Off, Format::Json, PENDING_MAX);
+        log.take_up(off.expect("opens"));
+        log.tidy();
+        assert!(!log.is_on());
+        let second = fs::read_to_string(path("second")).expect("written");
+        assert_eq!(second.matches("request_id=after").count(), 1, "{second}");
     }
 
     /// Blocks in its first write until the test lets it go on.

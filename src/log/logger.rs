@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::panic;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -19,7 +20,9 @@ use super::access::Target;
 use super::clock::Clock;
 use super::format::{Format, Line};
 use super::levels::Levels;
-use super::spool::{self, Sink, Spool};
+use super::output::Output;
+use super::spool;
+use crate::snapshot::Snapshot;
 
 /// What panics are told as.
 const PANIC: &str = "tollgate::panic";
@@ -57,8 +60,8 @@ impl Default for Settings {
 struct Logger {
     configured: ArcSwap<Levels>,
     levels: ArcSwap<Levels>,
-    format: Format,
-    spool: Option<Spool>,
+    output: Snapshot<Output>,
+    dropped: Arc<AtomicU64>,
 }
 
 /// The process's one.
@@ -73,14 +76,14 @@ pub fn init(settings: &Settings) -> io::Result<bool> {
     if LOGGER.get().is_some() {
         return Ok(false);
     }
-    let sink = Sink::open(&settings.target)?;
-    let spool = sink.map(|sink| Spool::start(spool::Log::Diagnostics, sink, settings.queue));
+    let dropped = Arc::default();
+    let output = open(&settings.target, settings.format, settings.queue, &dropped)?;
     let levels = Levels::of(settings.level);
     let logger = Logger {
         configured: ArcSwap::from_pointee(levels.clone()),
         levels: ArcSwap::from_pointee(levels),
-        format: settings.format,
-        spool: spool.transpose()?,
+        output: Snapshot::new(output),
+        dropped,
     };
     let mut first = false;
     let logger = LOGGER.get_or_init(|| {
@@ -93,6 +96,39 @@ pub fn init(settings: &Settings) -> io::Result<bool> {
     ::log::set_max_level(settings.level);
     tell_panics();
     Ok(true)
+}
+
+fn open(
+    target: &Target,
+    format: Format,
+    queue: usize,
+    dropped: &Arc<AtomicU64>,
+) -> io::Result<Output> {
+    Output::open(spool::Log::Diagnostics, target, format, queue, dropped)
+}
+
+/// Opens something else that records may go to, for [`take_up`]; nothing before [`init`].
+///
+/// # Errors
+/// The file cannot be opened, or the thread not be started.
+pub fn prepare(target: &Target, format: Format, queue: usize) -> io::Result<Option<Output>> {
+    let logger = LOGGER.get();
+    let opened = logger.map(|logger| open(target, format, queue, &logger.dropped));
+    opened.transpose()
+}
+
+/// From now on records go there; those before are written to where they were to go.
+pub fn take_up(next: Output) {
+    if let Some(logger) = LOGGER.get() {
+        logger.output.replace(next);
+    }
+}
+
+/// Closes what records go to no longer. Waits for it, for two seconds at the most.
+pub fn tidy() {
+    if let Some(logger) = LOGGER.get() {
+        logger.output.tidy();
+    }
 }
 
 /// Who panics tells it as everybody else tells things: the usual way would wait for whoever reads standard error.
@@ -145,22 +181,22 @@ pub fn configure(level: LevelFilter) {
 /// Lines that were not written, since the start: their target was too slow, or refused them.
 #[must_use]
 pub fn dropped() -> u64 {
-    let spool = LOGGER.get().and_then(|logger| logger.spool.as_ref());
-    spool.map_or(0, Spool::dropped_lines)
+    let logger = LOGGER.get();
+    logger.map_or(0, |logger| logger.dropped.load(Ordering::Relaxed))
 }
 
 /// Opens the file anew, if it is one: for rotation. Returns at once.
 pub fn reopen() {
-    if let Some(spool) = LOGGER.get().and_then(|logger| logger.spool.as_ref()) {
-        spool.reopen();
+    if let Some(logger) = LOGGER.get() {
+        logger.output.peek().reopen();
     }
 }
 
 /// Waits until everything is written that was told before, for `limit` at the most. Blocks: for the end of the process.
 pub fn flush(limit: Duration) {
-    if let Some(spool) = LOGGER.get().and_then(|logger| logger.spool.as_ref()) {
+    if let Some(logger) = LOGGER.get() {
         // Who reads too slowly does not get all of it.
-        let _ = spool.flush(limit);
+        let _ = logger.output.pin().flush(limit);
     }
 }
 
@@ -172,16 +208,11 @@ impl Log for Logger {
     }
 
     fn log(&self, record: &Record<'_>) {
-        if let Some(spool) = self
-            .spool
-            .as_ref()
-            .filter(|_| self.enabled(record.metadata()))
-        {
-            spool.push(&line(
-                self.format,
-                Timestamp::now().as_millisecond(),
-                record,
-            ));
+        let output = self.output.peek();
+        let spool = output.spool.as_ref();
+        if let Some(spool) = spool.filter(|_| self.enabled(record.metadata())) {
+            let now = Timestamp::now().as_millisecond();
+            spool.push(&line(output.format, now, record));
         }
     }
 

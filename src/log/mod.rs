@@ -9,6 +9,7 @@ mod json;
 mod levels;
 mod line;
 pub mod logger;
+pub mod output;
 mod spool;
 
 pub use format::Format;

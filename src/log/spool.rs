@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -107,9 +107,12 @@ impl Sink {
 }
 
 fn append(path: &Path) -> io::Result<File> {
+    let is_pipe = path.metadata().is_ok_and(|it| it.file_type().is_fifo());
     OpenOptions::new()
         .append(true)
         .create(true)
+        // Who opens a pipe to write only waits until somebody reads it.
+        .read(is_pipe)
         .mode(FILE_MODE)
         .open(path)
 }
@@ -131,7 +134,8 @@ struct Shared {
     wake: Condvar,
     /// The writer has written something, or has ended.
     written: Condvar,
-    dropped: AtomicU64,
+    /// Shared by all that a log goes to, one after another.
+    dropped: Arc<AtomicU64>,
 }
 
 #[derive(Default)]
@@ -171,8 +175,14 @@ struct Work {
 }
 
 impl Spool {
-    /// Starts the thread that writes to `sink`, for which at most `pending_max` bytes wait.
-    pub(super) fn start(log: Log, sink: Sink, pending_max: usize) -> io::Result<Self> {
+    /// Starts the thread that writes to `sink`, for which at most `pending_max` bytes wait. Lines that are not written are
+    /// counted in `dropped`.
+    pub(super) fn start(
+        log: Log,
+        sink: Sink,
+        pending_max: usize,
+        dropped: Arc<AtomicU64>,
+    ) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             log,
             pending_max,
@@ -180,7 +190,7 @@ impl Spool {
             state: Mutex::default(),
             wake: Condvar::new(),
             written: Condvar::new(),
-            dropped: AtomicU64::new(0),
+            dropped,
         });
         let of_writer = Arc::clone(&shared);
         let writer = thread::Builder::new()
@@ -219,11 +229,6 @@ impl Spool {
     /// Counts lines that nobody will see.
     pub(super) fn dropped(&self, lines: u64) {
         self.shared.dropped.fetch_add(lines, Ordering::Relaxed);
-    }
-
-    /// Lines dropped since the start.
-    pub(super) fn dropped_lines(&self) -> u64 {
-        self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// Has the sink opened anew behind the lines that wait now.

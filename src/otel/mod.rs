@@ -27,6 +27,11 @@ pub use told::{Attempt, Finished};
 
 use context::Ratio;
 
+use crate::snapshot::Snapshot;
+
+/// The telemetry in use, where there is a collector; a reload replaces it.
+pub type Current = Snapshot<Option<Arc<Telemetry>>>;
+
 /// What is told, and how much of it.
 #[derive(Clone, Debug)]
 pub struct Settings {

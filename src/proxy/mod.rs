@@ -74,7 +74,7 @@ use crate::ledger::Ledger;
 use crate::live::Live;
 use crate::log::access::AccessLog;
 use crate::metrics::Metrics;
-use crate::otel::Telemetry;
+use crate::otel::Current;
 use crate::snapshot::Snapshot;
 use crate::surface::Dialect;
 use crate::upstream::peer;
@@ -105,7 +105,7 @@ pub struct Gateway {
     /// What callers are told of their requests.
     pub reads: Arc<Reads>,
     /// Where requests are told to a collector, if there is one.
-    pub telemetry: Option<Arc<Telemetry>>,
+    pub telemetry: Arc<Current>,
     ids: RequestIds,
 }
 
@@ -125,7 +125,7 @@ impl Gateway {
         access_log: Arc<AccessLog>,
         ledger: Arc<Ledger>,
         reads: Arc<Reads>,
-        telemetry: Option<Arc<Telemetry>>,
+        telemetry: Arc<Current>,
         seed: [u64; 2],
     ) -> Self {
         Self {

@@ -1,5 +1,6 @@
 //! What is told of a request to a collector, where there is one: its trace at its beginning, a record at its end.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::HeaderMap;
@@ -24,7 +25,7 @@ const TEXT_MAX: usize = 256;
 impl Gateway {
     /// Begins the trace of a request, where it is told.
     pub(super) fn begin_trace(&self, header: &RequestHeader, ctx: &mut RequestContext) {
-        if let Some(telemetry) = self.telemetry.as_deref()
+        if let Some(telemetry) = (**self.telemetry.peek()).as_deref()
             && header.uri.path() != HEALTH
         {
             ctx.trace = telemetry.begin(&header.headers);
@@ -33,8 +34,8 @@ impl Gateway {
 
     /// Whether providers are told of the trace of this request.
     pub(super) fn propagates(&self, ctx: &RequestContext) -> bool {
-        let told = self.telemetry.as_deref().is_some_and(Telemetry::propagates);
-        told && ctx.trace.is_some()
+        let told = |telemetry: &Arc<Telemetry>| telemetry.propagates();
+        ctx.trace.is_some() && self.telemetry.peek().as_ref().as_ref().is_some_and(told)
     }
 
     /// Puts the trace on the header of an attempt, if it is to be.
@@ -72,7 +73,8 @@ impl Gateway {
         now: Instant,
         used: Option<&Report>,
     ) {
-        let Some(telemetry) = self.telemetry.as_deref() else {
+        let telemetry = self.telemetry.peek();
+        let Some(telemetry) = (**telemetry).as_deref() else {
             return;
         };
         if !telemetry.wants(ctx.trace.as_deref()) {

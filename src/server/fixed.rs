@@ -1,24 +1,15 @@
-//! What a reload cannot change: it is said, and comes with the next start.
+//! What a reload cannot change: it is said, and comes with the next start. These are the sockets, the threads with their pools
+//! of connections to providers, which Pingora makes once, and the store, which is what this gateway is.
 
-use crate::config::{Config, Listen};
+use crate::config::{AdminAddress, Config, Listen};
 
 /// Keys of the configuration that say otherwise than at the start, and wait for the next one.
 pub fn at_next_start(first: &Config, now: &Config) -> Vec<&'static str> {
     let changed = [
         ("server.threads", first.server.threads != now.server.threads),
         ("listen", !same_listeners(&first.listen, &now.listen)),
-        ("admin", first.admin != now.admin),
-        ("store.path", first.store != now.store),
-        ("log.access", first.log.access != now.log.access),
-        ("log.errors", first.log.errors != now.log.errors),
-        ("log.format", first.log.format != now.log.format),
-        ("log.queue", first.log.queue != now.log.queue),
-        ("otel", first.otel != now.otel),
-        ("dns", first.dns != now.dns),
-        (
-            "credit.recovered",
-            first.credit.recovered != now.credit.recovered,
-        ),
+        ("admin.address", place(first) != place(now)),
+        ("store.path", first.store.path != now.store.path),
         (
             "upstream.idle_connections",
             first.upstream.idle_connections != now.upstream.idle_connections,
@@ -26,6 +17,10 @@ pub fn at_next_start(first: &Config, now: &Config) -> Vec<&'static str> {
     ];
     let changed = changed.iter().filter(|(_, changed)| *changed);
     changed.map(|(key, _)| *key).collect()
+}
+
+fn place(config: &Config) -> Option<&AdminAddress> {
+    config.admin.as_ref().map(|admin| &admin.address)
 }
 
 /// Whether the sockets are the same and what is spoken on them. Certificates are read again.
@@ -39,7 +34,8 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
-    use crate::config::Tls;
+    use crate::config::{Admin, Tls};
+    use crate::secret::SecretRef;
 
     #[test]
     fn what_waits_for_the_next_start_is_named() {
@@ -49,6 +45,14 @@ mod tests {
         now.server.drain *= 2;
         now.limits.connections += 1;
         now.catalog.watch = !now.catalog.watch;
+        now.store.audit_kept *= 2;
+        now.log.queue += 1;
+        now.otel.queue += 1;
+        now.dns.timeout *= 2;
+        now.admin = now.admin.map(|admin| Admin {
+            token: Some(SecretRef::Env("TOKEN".to_owned())),
+            ..admin
+        });
         assert!(at_next_start(&first, &now).is_empty());
         now.server.threads += 1;
         now.listen[0].address.set_port(1);

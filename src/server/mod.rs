@@ -22,6 +22,7 @@ pub mod reload;
 mod run;
 mod signals;
 mod status;
+mod takers;
 mod tidy;
 pub mod upgrade;
 mod watch;
@@ -41,7 +42,7 @@ use pingora_runtime::{Runtime, RuntimeBuilder};
 use tokio::sync::watch as channel;
 use tokio::task::JoinHandle;
 
-use crate::admin::{AdminApp, Guard};
+use crate::admin::{AdminApp, Door};
 use crate::config::{AdminAddress, Config};
 use crate::credentials::Reason;
 use crate::ledger::Settings;
@@ -49,12 +50,10 @@ use crate::live::{Lasting, Live};
 use crate::log::access::AccessLog;
 use crate::log::logger;
 use crate::metrics::Metrics;
-use crate::otel::Exporter;
 use crate::proxy::Gateway;
 use crate::proxy::memory::ReplayMemory;
 use crate::proxy::reject;
 use crate::proxy::request_answer::Reads;
-use crate::secret::SecretRef;
 use crate::snapshot::Snapshot;
 use crate::store::{self, Store};
 use crate::upstream::dns::{Resolver, Ways};
@@ -62,9 +61,11 @@ use certificates::Certificates;
 use connections::{BeforeTls, Connections, Limited};
 use ledger::Books;
 use listen::{Bound, Sockets};
+use otel::Telling;
 use reload::{Load, Reloader};
 use signals::Signals;
 use status::Status;
+use takers::Takers;
 use upgrade::channel::Purpose;
 use upgrade::predecessor::Predecessor;
 use upgrade::{Upgrades, asking};
@@ -95,7 +96,7 @@ pub struct Running {
     upgrades: Option<Upgrades>,
     watchdog: JoinHandle<()>,
     books: Option<Books>,
-    exporter: Option<Exporter>,
+    telling: Arc<Telling>,
     control: Option<tokio::runtime::Runtime>,
     workers: Option<Runtime>,
     signals: Option<Signals>,
@@ -143,7 +144,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     byok::watch(&metrics, stored.keys()).map_err(one)?;
 
     let lost = otel::watch(&metrics).map_err(one)?;
-    let told = otel::start(&config, &lasting.resolver, lost)?;
+    let telling = Arc::new(Telling::start(&config, &lasting.resolver, lost)?);
 
     let (stop, stopping) = channel::channel(false);
     let (opened, opening) = channel::channel(before.is_none());
@@ -170,7 +171,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
             Arc::clone(&access_log),
             Arc::clone(&books.ledger),
             Arc::clone(&reads),
-            told.as_ref().map(|(telemetry, _)| Arc::clone(telemetry)),
+            Arc::clone(telling.current()),
             seed().map_err(one)?,
         ))
     };
@@ -183,25 +184,29 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         &drained,
         asking,
     );
-    reloader.tell({
-        let (memory, connections) = (Arc::clone(&memory), Arc::clone(&assembly.connections));
-        move |config| {
-            memory.limit_to(config.limits.replay_total);
-            connections.limit_to(config.limits.connections);
-            logger::configure(config.log.level);
-        }
+    let door = config.admin.as_ref().map(takers::door).transpose()?;
+    let (audit_kept, keeping) = channel::channel(config.store.audit_kept);
+    let admin = config.admin.as_ref().map(|admin| admin.address.clone());
+    reloader.tell(Takers {
+        memory: Arc::clone(&memory),
+        connections: Arc::clone(&connections),
+        access_log: Arc::clone(&access_log),
+        telling: Arc::clone(&telling),
+        lasting: Arc::clone(&lasting),
+        ledger: Arc::clone(&books.ledger),
+        audit_kept,
+        admin: admin.zip(door.clone()),
     });
     let public = assembly.serve_public(gateway, reloader.certificates())?;
     reloader.certificates().tell(&metrics);
-    let admin = assembly.serve_admin(&control, &metrics, &store, status)?;
+    let admin = assembly.serve_admin(&control, &metrics, &store, status, door)?;
     let Assembly {
         workers,
         sockets,
         operators,
         ..
     } = assembly;
-    let kept = config.store.audit_kept;
-    control.spawn(audit::run(Arc::clone(&store), kept, stopped(&stop)));
+    control.spawn(audit::run(Arc::clone(&store), keeping, stopped(&stop)));
     control.spawn(store::watch(store, keys, stopped(&stop)));
     control.spawn(stored.run(stopped(&stop)));
     control.spawn(discover::run(
@@ -212,7 +217,11 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     control.spawn(checks::run(live, stopped(&stop)));
     let watched = watchdog::run(watchdog::threads(&workers));
     let watchdog = control.spawn(when_open(becoming, watched));
-    control.spawn(tidy::run(Arc::clone(&reloader), stopped(&stop)));
+    control.spawn(tidy::run(
+        Arc::clone(&reloader),
+        Arc::clone(&access_log),
+        stopped(&stop),
+    ));
     {
         let _entered = control.enter();
         watch::watch(Arc::clone(&reloader));
@@ -224,7 +233,6 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     let upgrades = Upgrades::new(
         asked,
         sockets.into_kept(),
-        config.server.upgrade,
         Arc::clone(&reloader),
         Arc::clone(&drained),
         Arc::clone(&metrics),
@@ -244,7 +252,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         upgrades: Some(upgrades),
         watchdog,
         books: Some(books),
-        exporter: told.map(|(_, exporter)| exporter),
+        telling,
         control: Some(control),
         workers: Some(workers),
         signals: Some(signals),
@@ -437,26 +445,16 @@ impl Assembly<'_> {
         metrics: &Arc<Metrics>,
         store: &Arc<Store>,
         status: Status,
+        door: Option<Arc<Door>>,
     ) -> Result<Option<SocketAddr>, Vec<String>> {
-        let Some(admin) = &self.config.admin else {
+        let Some((admin, door)) = self.config.admin.as_ref().zip(door) else {
             return Ok(None);
-        };
-        let token = admin
-            .token
-            .as_ref()
-            .map(SecretRef::resolve)
-            .transpose()
-            .map_err(one)?;
-        let guard = match (token, &admin.address) {
-            (Some(token), _) => Guard::Token(token),
-            (None, AdminAddress::Tcp(_)) => Guard::Loopback,
-            (None, AdminAddress::Unix(_)) => Guard::Socket,
         };
         let app = AdminApp::new(
             Arc::clone(metrics),
             Arc::new(status),
             Arc::clone(store),
-            guard,
+            door,
         );
         let limited = Limited::new(app, Arc::clone(&self.operators));
         let mut service = Service::new("admin".to_owned(), limited);

@@ -17,6 +17,7 @@ use super::certificates::{self, Certificates};
 use super::fixed::at_next_start;
 use super::history::{History, Kept, NotKept};
 use super::lane::Lane;
+use super::takers::{Prepared, Takers};
 use crate::catalog::{Catalog, Files, Overrides, resolve};
 use crate::config::Config;
 use crate::live::{self, Lasting, Live, Mistake};
@@ -138,16 +139,13 @@ pub struct Reloaded {
     pub at_next_start: Vec<&'static str>,
 }
 
-/// Somebody who takes up what a reload changes beside what requests pin.
-pub type Taker = dyn Fn(&Config) + Send + Sync;
-
 /// The one who reloads. Reloads are made one after another.
 pub struct Reloader {
     load: Box<Load>,
     lasting: Arc<Lasting>,
     live: Arc<Snapshot<Live>>,
     certificates: Certificates,
-    taker: OnceLock<Box<Taker>>,
+    takers: OnceLock<Takers>,
     watches: AtomicBool,
     started_with: Config,
     sources: Snapshot<Vec<PathBuf>>,
@@ -160,6 +158,7 @@ pub struct Reloader {
 struct Next {
     live: Arc<Live>,
     certificates: certificates::Read,
+    prepared: Option<Prepared>,
     inputs: Inputs,
 }
 
@@ -207,7 +206,7 @@ impl Reloader {
         Ok(Self {
             load,
             certificates: Certificates::new(certificates),
-            taker: OnceLock::new(),
+            takers: OnceLock::new(),
             watches: AtomicBool::new(started_with.catalog.watch),
             started_with,
             lasting,
@@ -231,9 +230,10 @@ impl Reloader {
         &self.certificates
     }
 
-    /// From now on `taker` is told of each configuration that is taken into use. There is one.
-    pub fn tell(&self, taker: impl Fn(&Config) + Send + Sync + 'static) {
-        let _ = self.taker.set(Box::new(taker));
+    /// From now on `takers` take up what each reload changes.
+    pub(super) fn tell(&self, takers: Takers) {
+        // They are told once.
+        let _ = self.takers.set(takers);
     }
 
     /// Whether a change of a file is a reload.
@@ -298,8 +298,8 @@ impl Reloader {
         state.good = Arc::clone(&state.read);
         let watches = state.good.config.catalog.watch;
         self.watches.store(watches, Ordering::Relaxed);
-        if let Some(taker) = self.taker.get() {
-            taker(&state.good.config);
+        if let Some((takers, prepared)) = self.takers.get().zip(next.prepared) {
+            takers.take_up(prepared);
         }
         let done = self.reloaded(state);
         info!("{}", told(state, &before, &done.version));
@@ -353,10 +353,14 @@ impl Reloader {
             None => (Arc::new(check(&files, &state.read.overrides)?), inputs),
         };
         let live = build(catalog, &state.read, &self.lasting)?;
+        let takers = self.takers.get();
+        let prepared = takers.map(|it| it.prepare(&state.good.config, &state.read.config));
+        let prepared = prepared.transpose()?;
         state.passed_over = passed_over;
         Ok(Some(Next {
             live,
             certificates,
+            prepared,
             inputs,
         }))
     }

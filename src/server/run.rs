@@ -190,7 +190,7 @@ impl Drop for Running {
         if let Some(books) = self.books.take() {
             books.close();
         }
-        drop(self.exporter.take());
+        self.telling.end();
         if let Some(control) = self.control.take() {
             control.shutdown_timeout(STOP_TIME);
         }

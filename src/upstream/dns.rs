@@ -13,14 +13,14 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use log::{debug, info, warn};
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::addresses::Addresses;
 use super::lookup;
 use crate::config;
 
 /// How names are looked up.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ways {
     /// The servers that are asked in place of the system's ways.
     pub servers: Vec<SocketAddr>,
@@ -148,7 +148,7 @@ type Hosts = HashMap<(Box<str>, u16), Weak<Host>>;
 #[derive(Debug)]
 pub struct Resolver {
     runtime: Handle,
-    ways: Arc<Ways>,
+    ways: watch::Sender<Arc<Ways>>,
     hosts: Mutex<Hosts>,
 }
 
@@ -158,9 +158,21 @@ impl Resolver {
     pub fn new(runtime: Handle, ways: Ways) -> Self {
         Self {
             runtime,
-            ways: Arc::new(ways),
+            ways: watch::Sender::new(Arc::new(ways)),
             hosts: Mutex::default(),
         }
+    }
+
+    /// From now on names are looked up in these ways: where they are others than before, all of them at once. Until there
+    /// is an answer the addresses stay.
+    pub fn look_up_by(&self, ways: Ways) {
+        self.ways.send_if_modified(|before| {
+            let is_other = **before != ways;
+            if is_other {
+                *before = Arc::new(ways);
+            }
+            is_other
+        });
     }
 
     /// The host of this name (or IP address) and port; the same for all who ask.
@@ -182,7 +194,7 @@ impl Resolver {
         match name.trim_matches(['[', ']']).parse::<IpAddr>() {
             Ok(ip) => host.keep(vec![SocketAddr::new(ip, port)]),
             Err(_) => {
-                let ways = Arc::clone(&self.ways);
+                let ways = self.ways.subscribe();
                 self.runtime.spawn(refresh(Arc::downgrade(&host), ways));
             }
         }
@@ -191,11 +203,19 @@ impl Resolver {
     }
 }
 
-async fn refresh(host: Weak<Host>, ways: Arc<Ways>) {
+async fn refresh(host: Weak<Host>, mut ways: watch::Receiver<Arc<Ways>>) {
     while let Some(held) = host.upgrade() {
-        let pause = held.look_up(&ways).await;
-        drop(held);
-        tokio::time::sleep(pause).await;
+        let now = Arc::clone(&ways.borrow_and_update());
+        let again = async {
+            let pause = held.look_up(&now).await;
+            drop(held);
+            tokio::time::sleep(pause).await;
+        };
+        tokio::select! {
+            () = again => {}
+            // What was asked in another way is of no interest any more.
+            Ok(()) = ways.changed() => {}
+        }
     }
 }
 

@@ -80,6 +80,7 @@ mod panics;
 mod passes;
 mod realtime;
 mod reload;
+mod reload_all;
 mod reload_files;
 mod replay_lost;
 mod replicas;

@@ -44,7 +44,7 @@ fn reload(gateway: &Gateway) -> Finished {
 }
 
 /// Writes the configuration anew with `value` at `section.key`.
-fn configure(gateway: &Gateway, section: &str, key: &str, value: impl Into<toml::Value>) {
+pub fn configure(gateway: &Gateway, section: &str, key: &str, value: impl Into<toml::Value>) {
     let text = std::fs::read_to_string(gateway.config_file()).expect("the configuration");
     let mut table: toml::Table = text.parse().expect("a configuration");
     let within = table

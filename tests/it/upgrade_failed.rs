@@ -4,6 +4,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use crate::pair::{self, MODEL};
+use crate::reload_files::configure;
 use crate::support::bodies;
 use crate::support::gateway::{Gateway, lives};
 use crate::support::upstream::{self, Upstream};
@@ -94,7 +95,9 @@ async fn one_that_is_missing_or_ends_or_has_mistakes_in_its_configuration_change
 
 #[tokio::test]
 async fn one_that_hangs_is_ended_and_a_second_meanwhile_is_refused() {
-    let (gateway, _upstream) = started("2s").await;
+    let (gateway, _upstream) = started("10m").await;
+    configure(&gateway, "server", "upgrade", "2s");
+    assert_eq!(gateway.post_admin("/reload").await.status, 200);
     put(&gateway, HANGS);
     let hung = gateway.folder().join("hung");
     let second = async {

@@ -374,6 +374,25 @@ async fn what_a_killed_process_leaves_open_is_settled_by_rule_while_its_successo
 }
 
 #[tokio::test]
+async fn what_becomes_of_what_a_killed_process_leaves_open_can_be_said_anew() {
+    let line = Line::with("10").await;
+    let first = line.owner();
+    let _open = first.hold("4").await;
+    let second = line.succeed(&first).await;
+    second.ledger.recover_as(Recovered::Void);
+    first.kill();
+    second.stands("10", "0").await;
+    second.ledger.recover_as(Recovered::Hold);
+    let _other = second.hold("3").await;
+    let third = line.succeed(&second).await;
+    third.ledger.recover_as(Recovered::Hold);
+    second.kill();
+    third.stands("7", "0").await;
+    third.written().await;
+    line.check(0).await;
+}
+
+#[tokio::test]
 async fn several_may_have_left_and_the_owner_may_leave() {
     let line = Line::with("10").await;
     let first = line.owner();

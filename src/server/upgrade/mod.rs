@@ -54,7 +54,6 @@ pub struct Upgrades {
     asked: mpsc::Receiver<oneshot::Sender<Outcome>>,
     program: std::io::Result<Program>,
     sockets: Vec<(Name, OwnedFd)>,
-    patience: Duration,
     reloader: Arc<Reloader>,
     drained: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
@@ -117,11 +116,10 @@ pub fn asking() -> (Asking, mpsc::Receiver<oneshot::Sender<Outcome>>) {
 }
 
 impl Upgrades {
-    /// Upgrades that are `asked` for, with these listening sockets. A program may take `patience` to be ready.
+    /// Upgrades that are `asked` for, with these listening sockets.
     pub fn new(
         asked: mpsc::Receiver<oneshot::Sender<Outcome>>,
         sockets: Vec<(Name, OwnedFd)>,
-        patience: Duration,
         reloader: Arc<Reloader>,
         drained: Arc<AtomicBool>,
         metrics: Arc<Metrics>,
@@ -130,7 +128,6 @@ impl Upgrades {
             asked,
             program: Program::of_this_process(),
             sockets,
-            patience,
             reloader,
             drained,
             metrics,
@@ -185,8 +182,9 @@ impl Upgrades {
                     reloads: self.reloader.asked(),
                     drained: Arc::clone(&self.drained),
                 };
+                let patience = self.reloader.configuration().server.upgrade;
                 self.starting = Some(Starting {
-                    outcome: Box::pin(started(program, sockets, self.patience, word.clone())),
+                    outcome: Box::pin(started(program, sockets, patience, word.clone())),
                     reply,
                     word,
                 });
