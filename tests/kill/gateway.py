@@ -1,6 +1,7 @@
 """The gateway under test: started, found ready, killed; and what its commands say."""
 
 import asyncio
+import contextlib
 import ctypes
 import json
 import os
@@ -148,20 +149,53 @@ class Gateway:
 
     def signal(self, which):
         if self._process is not None and self._process.returncode is None:
-            os.kill(self._process.pid, which)
+            # It may have ended a moment ago.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._process.pid, which)
 
     def is_running(self):
         return self._process is not None and self._process.returncode is None
 
+    def successors(self):
+        """The processes that are to take over from it or have, and those that start them, by their ids."""
+        config = str(self._config).encode()
+        found = []
+        for folder in pathlib.Path("/proc").glob("[0-9]*"):
+            try:
+                words = (folder / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                # It has ended meanwhile. What has and is not waited for has no words.
+                continue
+            if config in words and b"serve" in words and int(folder.name) != self._process.pid:
+                found.append(int(folder.name))
+        return found
+
+    def has_upgraded(self):
+        return any("has taken over as process" in line for line in self.said)
+
+    def kill_successors(self):
+        for process in self.successors():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+    async def kill_all(self):
+        """Kills it and whoever has come from it, and waits for the end of all."""
+        self.signal(signal.SIGKILL)
+        # Who starts another is found, too, and so is the other.
+        while self.successors():
+            self.kill_successors()
+            await asyncio.sleep(0.005)
+        await self.ended()
+
     async def ended(self):
+        """It and all that have come from it: they have its standard output."""
         await self._process.wait()
         await self._reading
 
     async def stop(self):
         """Ends it, if it runs."""
-        if self.is_running():
-            self.signal(signal.SIGKILL)
-            await self.ended()
+        if self._process is not None:
+            await self.kill_all()
 
 
 async def ask(port, target):

@@ -12,7 +12,12 @@ fake providers have served and what the clients have got:
 * every balance is what was granted without what was charged, never below zero; `tollgate credit check` agrees;
 * the gateway is ready soon after each start, also with a million rows and thousands of open holds in its store.
 
-    TOLLGATE_BIN=target/debug/tollgate tests/kill/kill.py [--kills 200] [--seed 1]
+Among the moments are those of an upgrade: another process takes over, and the old one, the new one or both are killed at
+any moment of it; who is left serves for a while, and is killed, too.
+
+    TOLLGATE_BIN=target/debug/tollgate tests/kill/kill.py [--kills 200] [--seed 1] [--only STEP]
+
+`--only upgrading --kills 200` is the long form for upgrades.
 
 Needs Python 3.11 and nothing else. Ends with 1 when something is not as it must be; all its processes end with it.
 """
@@ -41,7 +46,7 @@ from provider import Provider
 # sees it. `held`: up to 4 ms after it was sent; `waiting`: a time after it was dispatched; `settled`: up to 60 ms after
 # its end.
 STEPS = ["starting", "any", "uploading", "held", "dispatched", "waiting", "header", "header seen"]
-STEPS += ["mid-stream", "last byte", "ended", "settled"]
+STEPS += ["mid-stream", "last byte", "ended", "settled", "upgrading"]
 
 # Seconds. What a start takes at the median, and what one may take on a slow machine with other work.
 READY_AIM, READY_LIMIT = 1.0, 5.0
@@ -51,6 +56,9 @@ STEP_LIMIT = 5
 ANY_WITHIN, START_WITHIN = 2.0, 0.3
 # In so many lives another process writes in the store, from a moment within so many seconds on.
 LOCKED_SHARE, LOCKED_WITHIN = 0.3, 0.3
+# A kill in an upgrade is within so many seconds after that was asked for, and who is left is killed within so many after it.
+UPGRADE_WITHIN, LEFT_WITHIN = 1.0, 0.5
+VICTIMS = ["old", "new", "both"]
 # A step is not taken the first time that it comes, but within so many.
 TURNS = 40
 
@@ -86,10 +94,13 @@ class Trigger:
             if self._turns <= 0:
                 self.kill()
 
-    def kill(self):
+    def kill(self, victim="old"):
         self._step = None
         if self._life not in self.killed:
-            self.gateway.signal(signal.SIGKILL)
+            if victim != "new":
+                self.gateway.signal(signal.SIGKILL)
+            if victim != "old":
+                self.gateway.kill_successors()
             self.killed[self._life] = time.monotonic()
             self.under_way.append(self.load.under_way)
 
@@ -97,13 +108,15 @@ class Trigger:
 class Proof:
     """The lives of the gateway, and what was found."""
 
-    def __init__(self, kills, seed):
+    def __init__(self, kills, seed, only):
         self.kills = kills
+        self.moments = [only] if only else STEPS
         self.chance = random.Random(seed)
         self.trigger = Trigger()
         self.found = compare.Comparison()
         self.granted = {name: int(float(amount) * NANOS) for name, amount in ACCOUNTS.items()}
         self.steps = collections.Counter()
+        self.upgrades = collections.Counter()
         self.ready = []
         self.missed = 0
         self.locked = 0
@@ -116,7 +129,7 @@ class Proof:
         self.trigger.gateway, self.trigger.load = gateway, self.load
         for life in range(1, self.kills + 1):
             self.trigger.begin(life)
-            step = STEPS[(life - 1) % len(STEPS)]
+            step = self.moments[(life - 1) % len(self.moments)]
             self.steps[step] += 1
             await self._start(killed_within=START_WITHIN if step == "starting" else None)
             if step != "starting":
@@ -156,7 +169,10 @@ class Proof:
         if self.chance.random() < LOCKED_SHARE:
             self.locked += 1
             self._lock = Lock(self.gateway.file(), self.chance.uniform(0, LOCKED_WITHIN))
-        if step == "any":
+        if step == "upgrading":
+            await full.wait()
+            await self._upgrade()
+        elif step == "any":
             asyncio.get_running_loop().call_later(self.chance.uniform(0, ANY_WITHIN), self.trigger.kill)
         else:
             await full.wait()
@@ -175,6 +191,16 @@ class Proof:
         await running
         if granting is not None:
             await granting
+
+    async def _upgrade(self):
+        """Another process is to take over; one of the two is killed meanwhile, or both, and who is left some time later."""
+        self.gateway.signal(signal.SIGUSR2)
+        await asyncio.sleep(self.chance.uniform(0, UPGRADE_WITHIN))
+        victim = self.chance.choice(VICTIMS)
+        self.upgrades[f"{victim}, {'after' if self.gateway.has_upgraded() else 'before'} it served"] += 1
+        self.trigger.kill(victim)
+        await asyncio.sleep(self.chance.uniform(0, LEFT_WITHIN))
+        await self.gateway.kill_all()
 
     def _unlock(self):
         if self._lock is not None:
@@ -251,6 +277,8 @@ class Proof:
         charged = sum(row.charged for row in self.rows)
         say(f"{len(under_way)} kills in {seconds:.0f} s, seed {seed}: {counted(self.steps)}")
         say(f"{self.locked} while or after another process wrote; {self.missed} at a step that did not come in time")
+        if self.upgrades:
+            say(f"killed in an upgrade: {counted(self.upgrades)}")
         say(
             f"requests under way at a kill: median {statistics.median(loaded):.0f}, most {max(loaded)}; "
             f"none at {len(under_way) - len(loaded)}"
@@ -281,8 +309,8 @@ def counted(counter):
     return "; ".join(f"{what or 'none'} {count}" for what, count in counter.items())
 
 
-async def prove(kills, seed):
-    proof = Proof(kills, seed)
+async def prove(kills, seed, only):
+    proof = Proof(kills, seed, only)
     with tempfile.TemporaryDirectory(prefix="tollgate-kill-") as home:
         async with Provider(proof.trigger.at) as provider:
             gateway = Gateway(binary(), pathlib.Path(home), provider.port)
@@ -299,8 +327,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", choices=STEPS, help="kill at this step only")
     asked = parser.parse_args()
-    sys.exit(1 if asyncio.run(prove(asked.kills, asked.seed)) else 0)
+    sys.exit(1 if asyncio.run(prove(asked.kills, asked.seed, asked.only)) else 0)
 
 
 if __name__ == "__main__":
