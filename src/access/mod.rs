@@ -145,13 +145,17 @@ impl Keyring {
                 Refusal::Mistyped
             });
         };
-        if !record.enabled {
-            return Err(Refusal::Disabled);
-        }
-        if record.expires.is_some_and(|expires| expires <= now) {
-            return Err(Refusal::Expired);
-        }
+        record.stands(now)?;
         Ok(Arc::clone(&record.caller))
+    }
+
+    /// Whether a key that was authenticated before would be again, at the Unix second `now`. Costs one look-up.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn stands(&self, id: KeyId, now: i64) -> Result<(), Refusal> {
+        let record = self.keys.get(&id).ok_or(Refusal::Unknown)?;
+        record.stands(now)
     }
 
     /// Keys on the ring, disabled and expired ones included.
@@ -164,6 +168,18 @@ impl Keyring {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
+    }
+}
+
+impl Record {
+    fn stands(&self, now: i64) -> Result<(), Refusal> {
+        if !self.enabled {
+            return Err(Refusal::Disabled);
+        }
+        if self.expires.is_some_and(|expires| expires <= now) {
+            return Err(Refusal::Expired);
+        }
+        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 //! order in which it happened. Behind one lock that nothing slow is done under.
 
 mod adopted;
+mod exchange;
 mod left;
 
 use std::collections::HashMap;
@@ -223,24 +224,9 @@ impl Books {
         let Some(state) = self.accounts.get_mut(&account) else {
             return Err(Refused::StoreDown);
         };
-        if state.closed {
-            return Err(Refused::Closed);
-        }
-        let insufficient = |available| Refused::Insufficient {
-            needed: Credits::from_nanos(needed),
-            available: Credits::from_nanos(available),
-        };
-        if needed > CHARGE_MAX {
-            return Err(insufficient(CHARGE_MAX));
-        }
-        let part = state.hold(needed).map_err(insufficient)?;
         let day = today(now);
         let spend = self.keys.entry(key).or_insert_with(|| Spend::new(day));
-        if let Err(refused) = spend.hold(needed, day, caps) {
-            state.release(part);
-            return Err(refused);
-        }
-        Ok(part)
+        set_apart(state, spend, needed, caps, day)
     }
 
     /// Begins the row of what was set apart.
@@ -604,6 +590,32 @@ impl Books {
             .filter_map(Account::next_expiry)
             .min()
     }
+}
+
+/// Sets `needed` apart, of an account and of what a key may be charged. Where that cannot be, nothing has changed.
+fn set_apart(
+    account: &mut Account,
+    spend: &mut Spend,
+    needed: i64,
+    caps: &Caps,
+    day: Day,
+) -> Result<Part, Refused> {
+    if account.closed {
+        return Err(Refused::Closed);
+    }
+    let insufficient = |available| Refused::Insufficient {
+        needed: Credits::from_nanos(needed),
+        available: Credits::from_nanos(available),
+    };
+    if needed > CHARGE_MAX {
+        return Err(insufficient(CHARGE_MAX));
+    }
+    let part = account.hold(needed).map_err(insufficient)?;
+    if let Err(refused) = spend.hold(needed, day, caps) {
+        account.release(part);
+        return Err(refused);
+    }
+    Ok(part)
 }
 
 const fn today(millis: i64) -> Day {

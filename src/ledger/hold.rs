@@ -1,9 +1,10 @@
 //! The guard of a hold: it ends exactly once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::books::Held;
-use super::{Closing, Estimated, Ledger, StoreDown};
+use super::{Caps, Closing, Estimated, Ledger, Opening, Refused, StoreDown};
 use crate::money::Credits;
 
 /// Credit that is held for one attempt, until it is settled or void. One that is dropped is settled by its estimate.
@@ -49,6 +50,42 @@ impl Hold {
     #[must_use]
     pub fn is_written(&self) -> bool {
         self.ledger.is_written(self.held.event) && self.ledger.has(&self.held)
+    }
+
+    /// Ready when it is on the disk, with what it is expected to cost. A store that fails is waited for as well.
+    ///
+    /// # Errors
+    /// It is not within `at_most`. The hold is still there.
+    pub async fn written_within(&self, at_most: Duration) -> Result<(), StoreDown> {
+        let written = self.ledger.written_within(self.held.event, at_most);
+        if written.await && self.ledger.has(&self.held) {
+            Ok(())
+        } else {
+            Err(StoreDown)
+        }
+    }
+
+    /// Gives it back, and holds another amount in its place for the same account and access key, in one step: nobody can
+    /// take in between what is given back, and both come to the disk in one transaction. Only where another process has the
+    /// ledger, that is asked for the new one first, so that there must be enough for both.
+    ///
+    /// # Errors
+    /// See [`Refused`]; the hold is what it was then.
+    pub async fn exchange(
+        &mut self,
+        opening: Opening,
+        caps: &Caps,
+        closing: Closing,
+    ) -> Result<(), Refused> {
+        let opening = super::in_bounds(opening);
+        let ledger = Arc::clone(&self.ledger);
+        if let Some(exchanged) = ledger.exchange(&self.held, &opening, caps, &closing) {
+            (self.held, self.estimate) = (exchanged?, opening.estimate);
+        } else {
+            let other = ledger.obtain(opening, caps).await?;
+            std::mem::replace(self, other).void(closing);
+        }
+        Ok(())
     }
 
     /// What it is expected to cost, in place of what was said before: at most what is held. That is charged where nobody

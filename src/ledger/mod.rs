@@ -63,7 +63,7 @@ pub use clock::Clock;
 pub use counts::Counts;
 pub use hold::Hold;
 pub use spend::{Spent, Window};
-pub use succession::{HAND_OVER_MAX, HELD_UP_MAX};
+pub use succession::HAND_OVER_MAX;
 pub use writer::{Commit, Writer};
 
 use books::{Books, Early, Held, Row, Speaker};
@@ -268,9 +268,8 @@ impl Ledger {
         }
     }
 
-    fn try_hold(self: &Arc<Self>, mut opening: Opening, caps: &Caps) -> Tried {
-        opening.hold = opening.hold.max(Credits::ZERO);
-        opening.estimate = opening.estimate.max(Credits::ZERO).min(opening.hold);
+    fn try_hold(self: &Arc<Self>, opening: Opening, caps: &Caps) -> Tried {
+        let opening = in_bounds(opening);
         let estimate = opening.estimate;
         // The time is taken under the lock, so that no hold is of a day before that of an earlier one.
         let mut books = self.books();
@@ -475,6 +474,27 @@ impl Ledger {
         event
     }
 
+    /// `None`: the ledger was handed over.
+    fn exchange(
+        &self,
+        held: &Held,
+        opening: &Opening,
+        caps: &Caps,
+        closing: &Closing,
+    ) -> Option<Result<Held, Refused>> {
+        let mut books = self.books();
+        if books.has_left() {
+            return None;
+        }
+        let now = self.now();
+        let exchanged = books.exchange(held, opening, closing, caps, now);
+        self.wake(books);
+        Some(exchanged.map(|(held, ended)| {
+            self.count(ended, None);
+            held
+        }))
+    }
+
     fn has(&self, held: &Held) -> bool {
         self.books().has(held)
     }
@@ -525,6 +545,13 @@ impl Ledger {
         }
     }
 
+    /// As [`Ledger::written`], and waits for a store that fails, too. Whether it is within `at_most`.
+    async fn written_within(&self, event: u64, at_most: Duration) -> bool {
+        let mut written = self.written.subscribe();
+        let told = written.wait_for(|written| written.events >= event);
+        matches!(tokio::time::timeout(at_most, told).await, Ok(Ok(_)))
+    }
+
     /// Whether `event` and everything before it is on the disk. Waits for nothing.
     fn is_written(&self, event: u64) -> bool {
         self.written.borrow().events >= event
@@ -562,6 +589,13 @@ impl Ledger {
     fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Nothing is held that is negative, nor expected to cost more than is held.
+fn in_bounds(mut opening: Opening) -> Opening {
+    opening.hold = opening.hold.max(Credits::ZERO);
+    opening.estimate = opening.estimate.max(Credits::ZERO).min(opening.hold);
+    opening
 }
 
 #[cfg(test)]

@@ -21,7 +21,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, timeout_at};
 
 use super::books::{Early, refusal};
@@ -31,12 +30,6 @@ use crate::store::{Answer, RowId};
 
 /// The longest that a process waits for its ledger to be handed over.
 pub const HAND_OVER_MAX: Duration = Duration::from_secs(2);
-
-/// The longest that a thread is held up.
-pub const HELD_UP_MAX: Duration = Duration::from_secs(1);
-
-/// How often it looks for the answer meanwhile.
-const HELD_UP_LOOK: Duration = Duration::from_millis(2);
 
 impl Ledger {
     /// As [`Ledger::hold`], and where the ledger is about to come from the process before, or was handed over to the next
@@ -50,39 +43,6 @@ impl Ledger {
             Tried::Here(held) => held,
             // Boxed, so that no other request has room for it.
             Tried::Elsewhere(opening) => Box::pin(self.ask(opening, caps)).await,
-        }
-    }
-
-    /// As [`Ledger::obtain`], for those who cannot wait as a task does. Where the ledger was handed over, the thread is held
-    /// up until the owner has answered: some 20 ms, [`HELD_UP_MAX`] at the most. Only a process that leaves does so.
-    ///
-    /// # Errors
-    /// See [`Refused`]; nothing is held then.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "in a process that leaves, for some milliseconds"
-    )]
-    pub fn obtain_at_once(
-        self: &Arc<Self>,
-        opening: Opening,
-        caps: &Caps,
-    ) -> Result<Hold, Refused> {
-        match self.try_hold(opening, caps) {
-            Tried::Here(held) => held,
-            Tried::Elsewhere(opening) => {
-                let needed = opening.hold;
-                let (asking, mut answer) = self.begin_to_ask(opening, caps)?;
-                let until = std::time::Instant::now() + HELD_UP_MAX;
-                loop {
-                    match answer.try_recv() {
-                        Ok(answer) => return asking.conclude(answer, needed, caps),
-                        Err(TryRecvError::Empty) if std::time::Instant::now() < until => {
-                            std::thread::sleep(HELD_UP_LOOK);
-                        }
-                        Err(_) => return Err(Refused::StoreDown),
-                    }
-                }
-            }
         }
     }
 

@@ -254,7 +254,7 @@ impl ProxyHttp for Gateway {
         _end_of_stream: bool,
         ctx: &mut RequestContext,
     ) -> Result<()> {
-        websocket::from_client(session, ctx, body).await?;
+        websocket::from_client(session, ctx, &self.keys, body).await?;
         let due = ctx
             .routed
             .as_ref()
@@ -328,14 +328,13 @@ impl ProxyHttp for Gateway {
         ctx: &mut RequestContext,
     ) -> Result<Option<std::time::Duration>> {
         fault::injected(session, "response_body_filter");
-        let pause = websocket::from_upstream(session, ctx, body);
         self.look(ctx, body.as_deref().unwrap_or_default(), end_of_stream);
         if let Some(data) = body.as_mut().filter(|_| !attempt::is_withheld(ctx)) {
             meter::feed(ctx.routed.as_deref_mut(), data);
             ctx.sent += data.len() as u64;
         }
         report::body(ctx, body.as_deref(), end_of_stream);
-        Ok(pause)
+        Ok(None)
     }
 
     fn fail_to_connect(
@@ -404,11 +403,15 @@ impl ProxyHttp for Gateway {
             // What failed has been closed before.
             charge::close(routed, &ctx.live, ctx.surface, How::Whole, false);
         }
+        if let Some(routed) = ctx.routed.as_deref() {
+            let frames = routed.tunnel.as_ref().and_then(|tunnel| tunnel.sent());
+            ctx.sent = frames.unwrap_or(ctx.sent);
+        }
         self.record(session, ctx);
-        websocket::linger(session, ctx).await;
         if let Some(routed) = &ctx.routed {
             replay::uninstall(session, &routed.replay);
         }
+        websocket::linger(session, ctx).await;
     }
 
     /// Pingora's own error lines would print the path with its query, and a key with it.

@@ -14,6 +14,7 @@
 mod absence;
 mod clock;
 mod cork;
+mod line;
 mod masked;
 mod session;
 mod shared;
@@ -34,6 +35,7 @@ use super::flow;
 use timer::Timer;
 
 pub use clock::{Cause, Deadlines};
+pub use line::Line;
 pub use shared::{Shared, Withheld};
 
 /// Returns after `patience`; never, where there is no end to it.

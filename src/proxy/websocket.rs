@@ -2,8 +2,8 @@
 //! any request without a body: key, model, candidates, attempts. Once the upstream has answered 101 it is a tunnel, whose
 //! frames pass as they are; a tap reads on a copy what the upstream says was used.
 //!
-//! `handshake` checks what asks for it, `query` has the model, `tunnel` is its state, `frames` and `tap` read it. Where the
-//! gateway pays, `paid` holds and charges by what is read: `client` and `asks` of what the client sends, `news` of
+//! `handshake` checks what asks for it, `query` has the model, `tunnel` is its state, `line` the way between the sockets,
+//! `conversation` what passes there; `frames` and `tap` read it. Where the gateway pays, `paid` holds and charges by what is read: `client` and `asks` of what the client sends, `news` of
 //! what the server does (both by `members`), `charged` says what must be held, and `end` is how the gateway ends it.
 //!
 //! Where a WebSocket cannot be served that is said at once, with 426, and clients that speak plain HTTP as well go on with
@@ -12,9 +12,11 @@
 mod asks;
 mod charged;
 mod client;
+mod conversation;
 mod end;
 mod frames;
 mod handshake;
+mod line;
 mod members;
 mod news;
 mod paid;
@@ -38,7 +40,7 @@ use crate::surface::Surface;
 pub use charged::{Purse, Stop};
 pub use handshake::{VERSION, is_asked};
 pub use query::with_model;
-pub use tunnel::{Tunnel, from_client, from_upstream, is_opened, linger, open};
+pub use tunnel::{Tunnel, from_client, is_opened, linger, open};
 
 /// What `Upgrade` says in a refusal with this code: the protocol to come with (RFC 9110, section 15.5.22).
 #[must_use]

@@ -115,3 +115,5 @@ mod watch;
 mod websocket;
 mod websocket_credit;
 mod websocket_ends;
+mod websocket_keys;
+mod websocket_waits;

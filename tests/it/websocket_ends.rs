@@ -52,10 +52,14 @@ async fn what_no_response_tells_the_cost_of_does_not_go_on() {
 }
 
 #[tokio::test]
-async fn of_what_was_sent_in_one_piece_nothing_behind_it_goes_on() {
+async fn what_was_sent_before_it_in_one_piece_goes_on_and_nothing_behind_it() {
     let lab = lab(2 * HOLD, |it| it).await;
     let mut client = lab.open(&[]).await;
-    for text in [FINE, MCP, FINE] {
+    // Its provider answers none of them: one that does may find the connection closed.
+    let quiet = FINE.replace("\"x\"", "\"quiet\"");
+    let long = quiet.replace("session.update", "conversation.item.create") + &" ".repeat(20_000);
+    let fine = [quiet.as_str(), &long, &quiet];
+    for text in fine.into_iter().chain([MCP, &quiet]) {
         client.feed(Message::text(text)).await.expect("fed");
     }
     client.flush().await.expect("sent");
@@ -64,11 +68,35 @@ async fn of_what_was_sent_in_one_piece_nothing_behind_it_goes_on() {
         told.push(message.to_string());
     }
     assert!(told.iter().any(|it| it.contains(REFUSED)), "{told:?}");
-    drop(client);
+    is_over(client, &lab, &fine).await;
     lab.rows(1).await;
-    // What stands before it is sent on; the end that follows at once may overtake it.
-    let heard = lab.fake.heard();
-    assert!(heard.is_empty() || heard == [FINE], "{heard:?}");
+    lab.is_charged(2 * HOLD, 0).await;
+}
+
+/// However much of it the client sends, the end of a frame that does not come is not waited for any longer.
+#[tokio::test]
+async fn a_frame_of_the_server_that_does_not_end_is_waited_for_once() {
+    let lab = lab(2 * HOLD, |it| it).await;
+    let mut client = lab.open(&[]).await;
+    send(&mut client, r#"{"type":"response.cancel","x":"endless"}"#).await;
+    // Its beginning has passed when what stands before it has.
+    assert_eq!(next(&mut client).await, Message::text("{}"));
+    send(&mut client, MCP).await;
+    let (mut write, mut read) = client.split();
+    let sending = async {
+        while write.send(Message::text(FINE)).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let ending = async { while let Some(Ok(_)) = read.next().await {} };
+    let ended = async {
+        tokio::select! {
+            () = sending => {}
+            () = ending => {}
+        }
+    };
+    wait::within("its end", ended).await;
+    lab.rows(1).await;
     lab.is_charged(2 * HOLD, 0).await;
 }
 
@@ -148,6 +176,7 @@ async fn what_begins_by_itself_and_is_not_written_down_within_a_second_is_ended(
         }
     }
     store.execute_batch("DROP TRIGGER broken").expect("none");
+    assert!(!told.iter().any(|it| it.contains(".delta")), "{told:?}");
     let end = told
         .get(told.len().saturating_sub(2))
         .map_or("", String::as_str);

@@ -20,6 +20,8 @@ enum Step {
     Settle(usize, i64),
     Operator(usize, i64),
     Void(usize),
+    /// The hold of this place is given back for another, which is taken to cost so much.
+    Exchange(usize, i64, i64),
     Expect(usize, i64),
     Drop(usize),
     Fee(i64),
@@ -36,6 +38,8 @@ fn step() -> impl Strategy<Value = Step> {
         5 => (any::<usize>(), 0..50_i64).prop_map(|(place, cost)| Step::Settle(place, cost)),
         1 => (any::<usize>(), 0..50_i64).prop_map(|(place, cost)| Step::Operator(place, cost)),
         2 => any::<usize>().prop_map(Step::Void),
+        4 => (any::<usize>(), 0..80_i64, 0..40_i64)
+            .prop_map(|(place, held, estimate)| Step::Exchange(place, held, estimate)),
         2 => (any::<usize>(), 0..40_i64).prop_map(|(place, cost)| Step::Expect(place, cost)),
         1 => any::<usize>().prop_map(Step::Drop),
         1 => (1..20_i64).prop_map(Step::Fee),
@@ -46,6 +50,9 @@ fn step() -> impl Strategy<Value = Step> {
 
 /// How a row ends: void or not, what the account is charged, what the operator bears, and why it is an estimate.
 type End = (bool, i64, i64, Option<&'static str>);
+
+/// How the row of a hold ends that was given back for another.
+const EXCHANGED: End = (true, 0, 0, None);
 
 /// What is expected of a row.
 #[derive(Clone, Debug)]
@@ -63,7 +70,9 @@ struct Play {
     granted: i64,
     rows: BTreeMap<String, Expected>,
     open: Vec<(String, Hold)>,
-    began: usize,
+    /// Rows, and those that took their place.
+    exchanged: Vec<(String, String)>,
+    named: usize,
 }
 
 impl Play {
@@ -73,7 +82,8 @@ impl Play {
             granted: 0,
             rows: BTreeMap::new(),
             open: Vec::new(),
-            began: 0,
+            exchanged: Vec::new(),
+            named: 0,
         }
     }
 
@@ -89,6 +99,7 @@ impl Play {
                     self.ended(row, (true, 0, 0, None));
                 }
             }
+            Step::Exchange(place, held, estimate) => self.exchange(place, held, estimate).await,
             Step::Expect(place, cost) => self.expect(place, cost),
             Step::Drop(place) => {
                 if let Some((row, hold)) = self.pick(place) {
@@ -115,6 +126,36 @@ impl Play {
     }
 
     fn hold(&mut self, held: i64, estimate: i64) {
+        let (row, opening) = self.opening(held, estimate);
+        let available = self.kept.standing().available.unwrap().nanos();
+        let hold = self.kept.ledger.hold(opening, &Caps::default());
+        assert_eq!(hold.is_ok(), held <= available);
+        if let Ok(hold) = hold {
+            self.open.push((row.clone(), hold));
+            self.began(row, held, estimate);
+        }
+    }
+
+    async fn exchange(&mut self, place: usize, held: i64, estimate: i64) {
+        let (row, opening) = self.opening(held, estimate);
+        let Some((old, mut hold)) = self.pick(place) else {
+            return;
+        };
+        let available = self.kept.standing().available.unwrap().nanos();
+        let enough = held <= available + hold.amount().nanos();
+        let exchanged = hold.exchange(opening, &Caps::default(), nanos(7)).await;
+        assert_eq!(exchanged.is_ok(), enough, "{exchanged:?}");
+        if exchanged.is_err() {
+            self.open.push((old, hold));
+            return;
+        }
+        self.exchanged.push((old.clone(), row.clone()));
+        self.ended(old, EXCHANGED);
+        self.open.push((row.clone(), hold));
+        self.began(row, held, estimate);
+    }
+
+    fn opening(&mut self, held: i64, estimate: i64) -> (String, Opening) {
         let row = self.name();
         let opening = Opening {
             request: row.as_str().into(),
@@ -122,19 +163,17 @@ impl Play {
             estimate: Credits::from_nanos(estimate),
             ..self.kept.opening("0")
         };
-        let available = self.kept.standing().available.unwrap().nanos();
-        let hold = self.kept.ledger.hold(opening, &Caps::default());
-        assert_eq!(hold.is_ok(), held <= available);
-        if let Ok(hold) = hold {
-            self.open.push((row.clone(), hold));
-            let expected = Expected {
-                held,
-                estimates: vec![estimate.min(held)],
-                end: None,
-                acknowledged: [false; 2],
-            };
-            self.rows.insert(row, expected);
-        }
+        (row, opening)
+    }
+
+    fn began(&mut self, row: String, held: i64, estimate: i64) {
+        let expected = Expected {
+            held,
+            estimates: vec![estimate.min(held)],
+            end: None,
+            acknowledged: [false; 2],
+        };
+        self.rows.insert(row, expected);
     }
 
     fn settle(&mut self, place: usize, cost: i64, charge_to: ChargeTo) {
@@ -204,6 +243,10 @@ impl Play {
         // They end in a process that is gone.
         drop(before);
         let mut found = self.found().await;
+        for (old, new) in &self.exchanged {
+            let is_ended = found.get(old) == Some(&EXCHANGED);
+            assert_eq!(is_ended, found.contains_key(new), "{old} for {new}");
+        }
         self.rows.retain(|name, row| {
             let found = found.remove(name);
             row.compare(name, found, recovered);
@@ -248,8 +291,8 @@ impl Play {
     }
 
     fn name(&mut self) -> String {
-        self.began += 1;
-        format!("req_{}", self.began)
+        self.named += 1;
+        format!("req_{}", self.named)
     }
 
     fn pick(&mut self, place: usize) -> Option<(String, Hold)> {

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use futures_util::FutureExt as _;
+
 use super::*;
 
 /// A ledger of one account whose time is moved by hand.
@@ -43,6 +45,7 @@ impl Story {
                     self.open.remove(name).unwrap().void(cost("99"));
                     None
                 }
+                ["exchange", name, "for", amount] => self.exchange(name, amount).err(),
                 ["drop", name] => {
                     self.open.remove(name);
                     None
@@ -69,6 +72,14 @@ impl Story {
         let hold = self.ledger.hold(opening, &Caps::default())?;
         self.open.insert(name.to_owned(), hold);
         Ok(())
+    }
+
+    fn exchange(&mut self, name: &str, amount: &str) -> Result<(), Refused> {
+        let hold = self.open.get_mut(name).unwrap();
+        let none = Caps::default();
+        let exchanged = hold.exchange(opening(amount), &none, cost("99"));
+        // In memory there is nothing to wait for.
+        exchanged.now_or_never().unwrap()
     }
 
     fn standing(&self) -> Standing {
@@ -161,6 +172,60 @@ fn credit_expires_but_for_what_was_held_before() {
          settle L1 1    -> 17 left, 3 held
          void L2        -> 20 left, 0 held",
     );
+}
+
+#[test]
+fn one_hold_in_the_place_of_another_needs_no_more_than_the_difference() {
+    let mut story = Story::of(account(Billing::Prepaid, &[(1, "100", None)]));
+    story.play(
+        "hold 60 as L1          -> 40 left, 60 held
+         exchange L1 for 100    -> 0 left, 100 held
+         exchange L1 for 101    -> refused
+         exchange L1 for 30     -> 70 left, 30 held
+         hold 70 as L2          -> 0 left, 100 held
+         exchange L1 for 31     -> refused
+         exchange L1 for 0      -> 30 left, 70 held
+         exchange L2 for 99     -> 1 left, 99 held
+         settle L2 100          -> 1 left, 0 held
+         void L1                -> 1 left, 0 held",
+    );
+    let rows = story.ledger.counts().charged();
+    assert_eq!(rows, dollars("99").nanos().cast_unsigned());
+    assert_eq!(story.ledger.holds_open(), 0);
+}
+
+#[test]
+fn what_is_kept_from_expiring_for_a_hold_is_not_there_for_the_next_one() {
+    let grants = [(1, "10", Some(NOW / 1_000 + 60)), (2, "20", None)];
+    let mut story = Story::of(account(Billing::Prepaid, &grants));
+    story.play(
+        "hold 8 as L1          -> 22 left, 8 held
+         hold 18 as L2         -> 4 left, 26 held
+         void L2               -> 22 left, 8 held
+         at 60                 -> 20 left, 8 held
+         exchange L1 for 21    -> refused
+         exchange L1 for 20    -> 0 left, 20 held
+         settle L1 20          -> 0 left, 0 held",
+    );
+}
+
+#[test]
+fn a_cap_counts_one_hold_in_the_place_of_another_once() {
+    let story = Story::of(account(Billing::Prepaid, &[(1, "100", None)]));
+    let caps = caps(Some("10"), None);
+    let mut hold = story.ledger.hold(opening("7"), &caps).unwrap();
+    let mut exchange = |amount: &str| {
+        let exchanged = hold.exchange(opening(amount), &caps, cost("1"));
+        exchanged.now_or_never().unwrap()
+    };
+    assert_eq!(exchange("10"), Ok(()));
+    assert!(matches!(exchange("11"), Err(Refused::CapReached { .. })));
+    let (key, used) = (opening("0").key, |spent: Spent| spent.day.0);
+    assert_eq!(used(story.ledger.spent(key)), dollars("10"));
+    assert_eq!(exchange("2"), Ok(()));
+    assert_eq!(used(story.ledger.spent(key)), dollars("2"));
+    hold.settle(cost("1"));
+    assert_eq!(used(story.ledger.spent(key)), dollars("1"));
 }
 
 #[test]

@@ -205,18 +205,18 @@ async fn a_hold_goes_on_in_the_next_process_and_is_charged_once() {
 }
 
 #[tokio::test]
-async fn who_has_left_and_cannot_wait_as_a_task_does_holds_by_way_of_the_owner_too() {
+async fn who_has_left_exchanges_a_hold_by_way_of_the_owner_who_must_have_enough_for_both() {
     let line = Line::with("10").await;
     let first = line.owner();
     let second = line.succeed(&first).await;
-    let obtain = |amount: &str| {
-        let opening = first.opening(amount);
-        first.ledger.obtain_at_once(opening, &Caps::default())
-    };
-    let hold = obtain("7").unwrap();
-    assert_eq!(second.standing().held, dollars("7"));
-    let refused = obtain("4").err();
-    assert!(matches!(refused, Some(Refused::Insufficient { .. })));
+    let mut hold = first.obtain("4").await.unwrap();
+    let none = Caps::default();
+    let exchanged = hold.exchange(first.opening("6"), &none, cost("9")).await;
+    assert_eq!((exchanged, hold.amount()), (Ok(()), dollars("6")));
+    second.stands("10", "6").await;
+    let refused = hold.exchange(first.opening("7"), &none, cost("9")).await;
+    assert!(matches!(refused, Err(Refused::Insufficient { .. })));
+    assert_eq!(hold.amount(), dollars("6"));
     hold.settle(cost("2"));
     second.stands("8", "0").await;
 }

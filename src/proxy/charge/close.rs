@@ -16,7 +16,7 @@ use crate::usage::{Flaw, Form, Report, Usage};
 /// tried, so that the customer does not get what this one has cost.
 pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: How, given_up: bool) {
     let Some(open) = routed.current.open.take() else {
-        if let Some(charged) = routed.tunnel.as_mut().and_then(|tunnel| tunnel.settle(how)) {
+        if let Some(charged) = routed.tunnel.as_ref().and_then(|tunnel| tunnel.settle(how)) {
             routed.charged = Some(charged);
         }
         return;

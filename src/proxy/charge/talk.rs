@@ -35,8 +35,6 @@ pub struct Till {
     /// The most that the conversation may cost.
     most: Option<Credits>,
     holds: VecDeque<Hold>,
-    /// Since when something of them is not on the disk that should be.
-    unwritten: Option<Instant>,
     /// How often a hold was made to fit.
     fitted: u32,
     /// What it has cost.
@@ -79,7 +77,6 @@ impl Till {
                 ..Charged::default()
             },
             holds: VecDeque::from([hold]),
-            unwritten: None,
             fitted: 0,
         }))
     }
@@ -109,11 +106,12 @@ impl Till {
         self.holds.remove(best?.0)
     }
 
-    /// The `nth` response under way may have so many tokens at the most: its hold is made to fit.
+    /// The `nth` response under way may have so many tokens at the most: its hold is made to fit. Where that cannot be had,
+    /// it stays what it is, and pays for the beginning.
     ///
     /// # Errors
     /// It cannot be had.
-    pub fn fit(&mut self, nth: usize, most: u64) -> Result<(), Stop> {
+    pub async fn fit(&mut self, nth: usize, most: u64) -> Result<(), Stop> {
         let needed = self.tariff.held(most);
         let Some(before) = self.holds.get(nth).map(Hold::amount) else {
             return Ok(());
@@ -127,50 +125,38 @@ impl Till {
             true => self.tariff.bound.hold.max(needed),
             false => needed,
         };
-        // The new one first: what pays for a response that is under way is not let go for one that may not be had.
-        match self.hold(needed) {
-            Ok(hold) => {
-                let old = self
-                    .holds
-                    .get_mut(nth)
-                    .map(|old| std::mem::replace(old, hold));
-                if let Some(old) = old {
-                    old.void(self.tariff.nothing());
-                }
-                Ok(())
-            }
-            Err(stop) if stop == Stop::STORE => match needed < before {
-                true => Ok(()),
-                false => Err(stop),
-            },
-            Err(_) => self.exchange(nth, before, needed),
+        match self.exchange(nth, needed).await {
+            // It is enough.
+            Err(_) if needed < before => Ok(()),
+            exchanged => exchanged,
         }
     }
 
-    /// There is not enough for both at one time: the old hold is given back for the new one.
-    fn exchange(&mut self, nth: usize, before: Credits, needed: Credits) -> Result<(), Stop> {
-        if let Some(hold) = self.holds.remove(nth) {
-            hold.void(self.tariff.nothing());
+    async fn exchange(&mut self, nth: usize, needed: Credits) -> Result<(), Stop> {
+        if !self.is_within(needed, Some(nth)) {
+            return Err(ABOVE);
         }
-        let (hold, short) = match self.hold(needed) {
-            Ok(hold) => (Ok(hold), None),
-            // What there was pays for its beginning.
-            Err(stop) => (self.hold(before), Some(stop)),
+        let opening = self.opening(needed);
+        let Some(hold) = self.holds.get_mut(nth) else {
+            return Ok(());
         };
-        if let Ok(hold) = hold {
-            self.holds.insert(nth, hold);
-        }
-        short.map_or(Ok(()), Err)
+        let exchanged = hold.exchange(opening, &self.caps, self.tariff.nothing());
+        exchanged.await.map_err(|refused| stop(&refused))?;
+        self.next.attempt = self.next.attempt.saturating_add(1);
+        Ok(())
     }
 
     /// From now on responses may have so many tokens at the most; so many are under way.
     ///
     /// # Errors
     /// What that takes cannot be had.
-    pub fn fit_all(&mut self, under_way: u32, most: u64) -> Result<(), Stop> {
+    pub async fn fit_all(&mut self, under_way: u32, most: u64) -> Result<(), Stop> {
         self.next.hold = self.tariff.held(most);
         let first = usize::try_from(under_way).unwrap_or(usize::MAX);
-        (first..self.holds.len()).try_for_each(|nth| self.fit(nth, most))
+        for nth in first..self.holds.len() {
+            self.fit(nth, most).await?;
+        }
+        Ok(())
     }
 
     /// So many responses are under way.
@@ -218,14 +204,23 @@ impl Till {
         Ok(())
     }
 
-    /// For how long something that is held has been seen not to be on the disk; none if all of it is.
-    pub fn unwritten(&mut self) -> Option<Duration> {
-        if self.holds.iter().all(Hold::is_written) {
-            self.unwritten = None;
-            return None;
+    /// Whether all that is held is on the disk.
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        self.holds.iter().all(Hold::is_written)
+    }
+
+    /// Ready when all that is held is on the disk. A store that fails is waited for as well.
+    ///
+    /// # Errors
+    /// It is not within `at_most`.
+    pub async fn written_within(&self, at_most: Duration) -> Result<(), StoreDown> {
+        let until = Instant::now() + at_most;
+        for hold in &self.holds {
+            let left = until.saturating_duration_since(Instant::now());
+            hold.written_within(left).await?;
         }
-        let since = self.unwritten.get_or_insert_with(Instant::now);
-        Some(since.elapsed())
+        Ok(())
     }
 
     fn charge(&mut self, hold: Hold, closing: Closing) {
@@ -236,42 +231,45 @@ impl Till {
         hold.settle(closing);
     }
 
-    fn hold(&mut self, amount: Credits) -> Result<Hold, Stop> {
-        if !self.is_within(amount) {
-            return Err(Stop {
-                code: Code::SpendCapReached,
-                words: "One more response could cost more than Tollgate-Max-Cost or the access key allows for this conversation.",
-            });
-        }
-        let opening = Opening {
+    fn opening(&self, amount: Credits) -> Opening {
+        Opening {
             hold: amount,
             ..self.next.clone()
-        };
-        let hold = self.ledger.obtain_at_once(opening, &self.caps);
-        let hold = hold.map_err(|refused| stop(&refused))?;
-        self.next.attempt = self.next.attempt.saturating_add(1);
-        Ok(hold)
+        }
     }
 
-    /// Whether so much more is within what the conversation may cost.
-    fn is_within(&self, amount: Credits) -> bool {
+    /// Whether so much more is within what the conversation may cost, be it in the place of a hold.
+    fn is_within(&self, amount: Credits, instead: Option<usize>) -> bool {
         let Some(most) = self.most else {
             return true;
         };
-        let held = self.holds.iter().map(Hold::amount);
-        let mut all = held.chain([amount]);
+        let held = self.holds.iter().enumerate();
+        let others = held.filter(|(nth, _)| Some(*nth) != instead);
+        let mut all = others.map(|(_, hold)| hold.amount()).chain([amount]);
         let sum = all.try_fold(self.charged.cost, Credits::checked_add);
         sum.is_some_and(|sum| sum <= most)
     }
 }
 
 impl Purse for Till {
-    fn take(&mut self) -> Result<(), Stop> {
-        let hold = self.hold(self.next.hold)?;
+    /// Where the ledger was handed over, its owner is asked, which takes some milliseconds; other tasks go on meanwhile.
+    async fn take(&mut self) -> Result<(), Stop> {
+        let amount = self.next.hold;
+        if !self.is_within(amount, None) {
+            return Err(ABOVE);
+        }
+        let held = self.ledger.obtain(self.opening(amount), &self.caps).await;
+        let hold = held.map_err(|refused| stop(&refused))?;
+        self.next.attempt = self.next.attempt.saturating_add(1);
         self.holds.push_back(hold);
         Ok(())
     }
 }
+
+const ABOVE: Stop = Stop {
+    code: Code::SpendCapReached,
+    words: "One more response could cost more than Tollgate-Max-Cost or the access key allows for this conversation.",
+};
 
 fn stop(refused: &Refused) -> Stop {
     let (code, words) = match refused {

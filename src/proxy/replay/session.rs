@@ -14,7 +14,7 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::l4::socket::SocketAddr;
 
-use super::{Cause, Replay, stop};
+use super::{Cause, Line, Replay, stop};
 
 #[async_trait]
 impl CustomSession for Replay {
@@ -51,6 +51,9 @@ impl CustomSession for Replay {
     }
 
     async fn response_duplex_vec(&mut self, tasks: Vec<HttpTask>) -> Result<bool> {
+        if let Some(line) = self.shared.line() {
+            return line.write(&mut self.real, tasks).await;
+        }
         let tasks = self.shared.masked(tasks);
         if self.withholding() {
             return self.keep(tasks);
@@ -91,6 +94,10 @@ impl CustomSession for Replay {
         self.real.is_upgrade_req()
     }
 
+    fn was_upgraded(&self) -> bool {
+        self.real.was_upgraded()
+    }
+
     fn set_read_timeout(&mut self, timeout: Option<Duration>) {
         self.real.set_read_timeout(timeout);
     }
@@ -128,6 +135,9 @@ impl CustomSession for Replay {
     }
 
     fn is_body_done(&mut self) -> bool {
+        if let Some(line) = self.shared.line() {
+            return line.is_over() || self.real.is_body_done();
+        }
         if self.shared.pieces_left() || self.shared.is_due() {
             return false;
         }
@@ -135,6 +145,10 @@ impl CustomSession for Replay {
     }
 
     async fn finish(&mut self) -> Result<()> {
+        if self.shared.line().is_some_and(Line::is_over) {
+            // That would end the reading, too, and what a client has still sent would reset its connection.
+            return Ok(());
+        }
         if self.shared.has_left() {
             return Ok(());
         }
@@ -148,6 +162,12 @@ impl CustomSession for Replay {
     }
 
     async fn read_body_or_idle(&mut self, no_body_expected: bool) -> Result<Option<Bytes>> {
+        if let Some(line) = self.shared.line() {
+            return match no_body_expected {
+                true => self.real.read_body_or_idle(true).await,
+                false => line.read(&mut self.real).await,
+            };
+        }
         if !no_body_expected && !self.shared.body_handed_over() {
             self.wait_for_room().await?;
             if self.shared.is_due() {

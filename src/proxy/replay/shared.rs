@@ -2,7 +2,7 @@
 //! from the client.
 
 use std::os::fd::RawFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +13,7 @@ use pingora::protocols::http::{HttpTask, ServerSession};
 use super::absence::Absence;
 use super::clock::{Cause, Deadlines};
 use super::cork::{self, Corked};
+use super::line::Line;
 use super::upgrade::Upgrade;
 use crate::model::splice::Pieces;
 use crate::proxy::body::Tail;
@@ -43,6 +44,8 @@ pub struct Withheld {
 /// What the request's context and its replay session share.
 pub struct Shared {
     state: Mutex<State>,
+    /// What the connection has become.
+    pub(super) line: OnceLock<Arc<dyn Line>>,
 }
 
 pub(super) struct State {
@@ -77,6 +80,7 @@ impl Shared {
     #[must_use]
     pub fn new(tail: Option<Box<Tail>>, deadlines: Deadlines, now: Instant) -> Arc<Self> {
         Arc::new(Self {
+            line: OnceLock::new(),
             state: Mutex::new(State {
                 pieces: Pieces::default(),
                 next: 0,

@@ -1,6 +1,8 @@
 //! What a conversation needs to be paid for, apart from sockets and prices: one hold for each response that is under way or
 //! asked for, and at least one for that which may begin by itself, when somebody has spoken.
 
+use std::future::Future;
+
 use crate::proxy::reject::Code;
 
 /// Responses of one conversation at one time that are paid for. A provider makes one of the conversation itself at a time,
@@ -36,7 +38,7 @@ pub trait Purse {
     ///
     /// # Errors
     /// Why that cannot be.
-    fn take(&mut self) -> Result<(), Stop>;
+    fn take(&mut self) -> impl Future<Output = Result<(), Stop>> + Send;
 }
 
 /// Responses, and holds for them.
@@ -80,11 +82,11 @@ impl Charged {
     ///
     /// # Errors
     /// It cannot be paid for, and must not go on.
-    pub fn ask(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
+    pub async fn ask(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
         let asked = self.asked;
         self.asked = asked.saturating_add(1);
         // What has not gone on was not asked for.
-        self.cover(purse).inspect_err(|_| self.asked = asked)
+        self.cover(purse).await.inspect_err(|_| self.asked = asked)
     }
 
     /// So many responses that the client has asked for were not passed on. What is held for them stays.
@@ -96,7 +98,7 @@ impl Charged {
     ///
     /// # Errors
     /// It cannot be paid for.
-    pub fn created(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
+    pub async fn created(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
         let of = if self.asked > 0 {
             &mut self.asked
         } else {
@@ -104,7 +106,7 @@ impl Charged {
         };
         *of = of.saturating_sub(1);
         self.begun = self.begun.saturating_add(1);
-        self.cover(purse)
+        self.cover(purse).await
     }
 
     /// The server has not done something that the client asked for, which may have been a response. Its hold is kept until
@@ -120,7 +122,7 @@ impl Charged {
     ///
     /// # Errors
     /// The next one could not be paid for.
-    pub fn done(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
+    pub async fn done(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
         // One that began before anything was read of it was asked for, or came by itself.
         if self.begun == 0 {
             self.asked = self.asked.saturating_sub(1);
@@ -130,10 +132,10 @@ impl Charged {
         if self.begun == 0 {
             self.doubtful = 0;
         }
-        self.cover(purse)
+        self.cover(purse).await
     }
 
-    fn cover(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
+    async fn cover(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
         let needed = self.under_way().saturating_add(self.doubtful).max(1);
         if needed > AT_ONCE {
             return Err(Stop {
@@ -142,7 +144,7 @@ impl Charged {
             });
         }
         while self.holds < needed {
-            purse.take()?;
+            purse.take().await?;
             self.holds += 1;
         }
         Ok(())
@@ -162,74 +164,78 @@ mod tests {
     struct Left(u32);
 
     impl Purse for Left {
-        fn take(&mut self) -> Result<(), Stop> {
+        async fn take(&mut self) -> Result<(), Stop> {
             self.0 = self.0.checked_sub(1).ok_or(POOR)?;
             Ok(())
         }
     }
 
-    #[test]
-    fn the_next_hold_is_taken_when_the_last_is_settled() {
+    #[tokio::test]
+    async fn the_next_hold_is_taken_when_the_last_is_settled() {
         let (mut purse, mut talk) = (Left(1), Charged::new());
-        assert_eq!(talk.created(&mut purse), Ok(()));
+        assert_eq!(talk.created(&mut purse).await, Ok(()));
         assert_eq!((purse.0, talk.under_way()), (1, 1));
-        assert_eq!(talk.done(&mut purse), Ok(()));
+        assert_eq!(talk.done(&mut purse).await, Ok(()));
         assert_eq!((purse.0, talk.under_way()), (0, 0));
-        assert_eq!(talk.created(&mut purse), Ok(()));
-        assert_eq!(talk.done(&mut purse), Err(POOR));
+        assert_eq!(talk.created(&mut purse).await, Ok(()));
+        assert_eq!(talk.done(&mut purse).await, Err(POOR));
     }
 
-    #[test]
-    fn each_response_at_one_time_has_a_hold_of_its_own() {
+    #[tokio::test]
+    async fn each_response_at_one_time_has_a_hold_of_its_own() {
         let (mut purse, mut talk) = (Left(1), Charged::new());
         for _ in 0..2 {
-            assert_eq!(talk.ask(&mut purse), Ok(()));
+            assert_eq!(talk.ask(&mut purse).await, Ok(()));
         }
-        assert_eq!(talk.ask(&mut purse), Err(POOR), "it does not go on");
+        assert_eq!(talk.ask(&mut purse).await, Err(POOR), "it does not go on");
         assert_eq!(talk.under_way(), 2, "and was not asked for");
         for _ in 0..2 {
-            assert_eq!(talk.created(&mut purse), Ok(()), "both were held for");
+            assert_eq!(talk.created(&mut purse).await, Ok(()), "both were held for");
         }
-        assert_eq!(talk.created(&mut purse), Err(POOR), "one by itself");
+        assert_eq!(talk.created(&mut purse).await, Err(POOR), "one by itself");
     }
 
-    #[test]
-    fn what_may_have_failed_is_held_for_until_nothing_is_under_way() {
+    #[tokio::test]
+    async fn what_may_have_failed_is_held_for_until_nothing_is_under_way() {
         let (mut purse, mut talk) = (Left(1), Charged::new());
-        assert_eq!(talk.ask(&mut purse), Ok(()));
+        assert_eq!(talk.ask(&mut purse).await, Ok(()));
         talk.failed();
         assert_eq!(talk.under_way(), 0);
-        assert_eq!(talk.ask(&mut purse), Ok(()));
+        assert_eq!(talk.ask(&mut purse).await, Ok(()));
         assert_eq!(purse.0, 0, "the first may begin all the same");
-        assert_eq!(talk.ask(&mut purse), Err(POOR));
-        assert_eq!(talk.created(&mut purse), Ok(()));
-        assert_eq!(talk.done(&mut purse), Ok(()));
-        assert_eq!(talk.ask(&mut purse), Ok(()), "its hold is free again");
+        assert_eq!(talk.ask(&mut purse).await, Err(POOR));
+        assert_eq!(talk.created(&mut purse).await, Ok(()));
+        assert_eq!(talk.done(&mut purse).await, Ok(()));
+        assert_eq!(talk.ask(&mut purse).await, Ok(()), "its hold is free again");
     }
 
-    #[test]
-    fn what_did_not_go_on_was_not_asked_for() {
+    #[tokio::test]
+    async fn what_did_not_go_on_was_not_asked_for() {
         let (mut purse, mut talk) = (Left(1), Charged::new());
         for _ in 0..2 {
-            assert_eq!(talk.ask(&mut purse), Ok(()));
+            assert_eq!(talk.ask(&mut purse).await, Ok(()));
         }
         talk.unask(1);
         assert_eq!((talk.under_way(), purse.0), (1, 0));
-        assert_eq!(talk.ask(&mut purse), Ok(()), "its hold is there still");
+        assert_eq!(
+            talk.ask(&mut purse).await,
+            Ok(()),
+            "its hold is there still"
+        );
     }
 
-    #[test]
-    fn there_is_an_end_to_responses_at_once() {
+    #[tokio::test]
+    async fn there_is_an_end_to_responses_at_once() {
         let (mut purse, mut talk) = (Left(u32::MAX), Charged::new());
         for _ in 0..AT_ONCE {
-            assert_eq!(talk.ask(&mut purse), Ok(()));
+            assert_eq!(talk.ask(&mut purse).await, Ok(()));
         }
-        let stopped = talk.ask(&mut purse).map_err(|stop| stop.code);
+        let stopped = talk.ask(&mut purse).await.map_err(|stop| stop.code);
         assert_eq!(stopped, Err(Code::RateLimited));
     }
 
-    #[test]
-    fn whatever_happens_there_are_as_many_holds_as_responses_and_no_more_than_were_paid() {
+    #[tokio::test]
+    async fn whatever_happens_there_are_as_many_holds_as_responses_and_no_more_than_were_paid() {
         let mut random = 0x2545_f491_4f6c_dd1d_u64;
         for _ in 0..2_000 {
             random = random.rotate_left(7).wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -237,15 +243,15 @@ mod tests {
             let (paid, mut talk, mut settled) = (left.0 + 1, Charged::new(), 0);
             for step in 0..40 {
                 let happened = match random.rotate_left(step) % 4 {
-                    0 => talk.ask(&mut left),
-                    1 => talk.created(&mut left),
+                    0 => talk.ask(&mut left).await,
+                    1 => talk.created(&mut left).await,
                     2 => {
                         talk.failed();
                         Ok(())
                     }
                     _ => {
                         settled += 1;
-                        talk.done(&mut left)
+                        talk.done(&mut left).await
                     }
                 };
                 assert_eq!(talk.holds + settled + left.0, paid);

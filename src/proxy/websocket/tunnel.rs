@@ -1,38 +1,36 @@
 //! A request that is to become a WebSocket, and has become one once its upstream has answered 101.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::StatusCode;
+use pingora::Result;
 use pingora::http::ResponseHeader;
-use pingora::protocols::http::HttpTask;
-use pingora::{Error, ErrorType, Result};
 use pingora_proxy::Session;
 
+use super::charged::Stop;
+use super::conversation::Conversation;
+use super::line::Line;
 use super::paid::Paid;
 use super::tap::Tap;
+use crate::access::{Keyring, Refusal};
 use crate::proxy::charge::{Asker, Charged, How, Till};
 use crate::proxy::context::{RequestContext, Routed};
-use crate::proxy::replay;
+use crate::proxy::reject::Code;
+use crate::snapshot::Snapshot;
 use crate::usage::Report;
 
 /// How long a client that was told of the end is read from, so that it reads that before its connection is reset.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How soon the connection upstream is closed then.
-const AT_ONCE: Duration = Duration::from_millis(20);
-
 /// What is known of it.
 #[derive(Default)]
 pub struct Tunnel {
-    /// Reads what was used; none where that is nobody's matter.
-    tap: Option<Tap>,
-    /// Whether it is open.
-    open: bool,
-    /// Bytes of frames that the client has sent.
-    received: u64,
-    /// How it is paid for, where the gateway pays.
-    paid: Option<Box<Paid>>,
+    /// Whether it is read what was used.
+    metered: bool,
+    /// Once it is open.
+    line: Option<Arc<Line>>,
 }
 
 impl Tunnel {
@@ -40,8 +38,8 @@ impl Tunnel {
     #[must_use]
     pub fn metered() -> Box<Self> {
         Box::new(Self {
-            tap: Some(Tap::default()),
-            ..Self::default()
+            metered: true,
+            line: None,
         })
     }
 
@@ -54,19 +52,26 @@ impl Tunnel {
     /// Bytes of frames that the client has sent.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.received
+        self.line.as_ref().map_or(0, |line| line.bytes().0)
+    }
+
+    /// Bytes of frames that went to the client, if it is open.
+    #[must_use]
+    pub fn sent(&self) -> Option<u64> {
+        self.line.as_ref().map(|line| line.bytes().1)
     }
 
     /// Settles what it has cost, where the gateway pays.
     #[must_use]
-    pub fn settle(&mut self, how: How) -> Option<Charged> {
-        self.paid.as_mut().map(|paid| paid.settle(how))
+    pub fn settle(&self, how: How) -> Option<Charged> {
+        self.line.as_ref()?.settle(how)
     }
 
     /// What was used, where it was open and is read.
     #[must_use]
     pub fn report(&self) -> Option<Report> {
-        self.tap.as_ref().filter(|_| self.open).map(Tap::report)
+        let line = self.line.as_ref().filter(|_| self.metered)?;
+        line.report()
     }
 }
 
@@ -77,15 +82,13 @@ pub fn is_opened(ctx: &RequestContext, response: &ResponseHeader) -> bool {
     response.status == StatusCode::SWITCHING_PROTOCOLS && ctx.routed.as_deref().is_some_and(asks)
 }
 
-/// Opens it: from here on there is no other attempt, and no clock but the upstream's silence. The replay session has
-/// nothing more to do, and Pingora carries frames on the client's own session only. `patience`: a client that takes
+/// Opens it: from here on there is no other attempt, and no clock but the upstream's silence. `patience`: a client that takes
 /// nothing for so long is gone.
 pub fn open(session: &mut Session, ctx: &mut RequestContext, patience: Duration) {
     let (live, surface) = (ctx.live.clone(), ctx.surface);
     let (Some(routed), Some(caller)) = (ctx.routed.as_deref_mut(), ctx.caller.as_deref()) else {
         return;
     };
-    replay::uninstall(session, &routed.replay);
     session.set_read_timeout(None);
     session.set_write_timeout(Some(patience));
     let request = ctx.id.as_str();
@@ -99,100 +102,97 @@ pub fn open(session: &mut Session, ctx: &mut RequestContext, patience: Duration)
     });
     let paid = till.map(|till| Paid::new(till, routed.model(&live)));
     if let Some(tunnel) = &mut routed.tunnel {
-        tunnel.open = true;
-        tunnel.paid = paid;
+        let tap = if tunnel.metered {
+            Tap::default()
+        } else {
+            Tap::deaf()
+        };
+        let conversation = Conversation::new(tap, paid, tunnel.metered);
+        let line = Arc::new(Line::new(conversation));
+        routed.replay.becomes(line.clone());
+        tunnel.line = Some(line);
     }
 }
 
-fn opened(ctx: &mut RequestContext) -> Option<&mut Tunnel> {
-    let tunnel = ctx.routed.as_deref_mut()?.tunnel.as_deref_mut()?;
-    tunnel.open.then_some(tunnel)
+fn opened(ctx: &RequestContext) -> Option<&Line> {
+    let tunnel = ctx.routed.as_deref()?.tunnel.as_deref()?;
+    tunnel.line.as_deref()
 }
 
-fn over() -> Box<Error> {
-    Error::new_down(ErrorType::ConnectionClosed)
-}
-
-/// Bytes of frames are on their way from the client; none of them: it has gone.
+/// Bytes of frames are on their way from the client, or it is time to look; none of them: it has gone.
 ///
 /// # Errors
-/// The conversation has ended, and they do not go on.
+/// The client cannot be told of the end.
 pub async fn from_client(
     session: &mut Session,
-    ctx: &mut RequestContext,
+    ctx: &RequestContext,
+    keys: &Snapshot<Keyring>,
     body: &mut Option<Bytes>,
 ) -> Result<()> {
-    let Some(tunnel) = opened(ctx) else {
+    let Some(line) = opened(ctx) else {
         return Ok(());
     };
-    tunnel.received += body.as_ref().map_or(0, Bytes::len) as u64;
-    let (Some(paid), Some(tap)) = (tunnel.paid.as_deref_mut(), tunnel.tap.as_ref()) else {
+    let Some(bytes) = body.as_mut() else {
+        line.left().await;
         return Ok(());
     };
-    let Some(bytes) = body.as_ref() else {
-        paid.left();
-        return Ok(());
-    };
-    if paid.has_ended() {
-        paid.skip(bytes);
-        return Err(over());
+    if line.must_look(Instant::now()).await
+        && let Some(stop) = ctx.caller.as_deref().and_then(|caller| {
+            let stands = keys.pin().stands(caller.key_id, unix_now());
+            stands.err().map(fallen)
+        })
+    {
+        line.stop(stop).await;
     }
-    let passed = paid.client_says(bytes).await;
-    if !paid.is_ending() {
-        return Ok(());
-    }
-    *body = Some(bytes.slice(..passed));
-    let Some(told) = paid.tell(tap) else {
-        // Behind what the server is sending.
-        session.set_read_timeout(Some(LINGER));
-        return Ok(());
-    };
-    // Pingora takes frames only once its 101 has gone out.
-    if session.was_upgraded() {
-        let task = HttpTask::UpgradedBody(Some(told.into()), false);
+    let (passed, is_ending) = line.client_says(bytes).await;
+    *bytes = passed;
+    if is_ending && !line.is_told() {
+        // It is told here, if the server is not in the middle of a frame; what has passed is still written upstream.
         let client = &mut session.downstream_session;
-        client.response_duplex_vec(vec![task]).await?;
+        client.response_duplex_vec(Vec::new()).await?;
     }
-    if passed == 0 {
-        return Err(over());
-    }
-    // What stood before it goes on.
-    session.set_read_timeout(Some(AT_ONCE));
     Ok(())
 }
 
-/// Bytes of frames are on their way to the client. How long they are kept back.
-pub fn from_upstream(
-    session: &mut Session,
-    ctx: &mut RequestContext,
-    body: &mut Option<Bytes>,
-) -> Option<Duration> {
-    let tunnel = opened(ctx)?;
-    let tap = tunnel.tap.as_mut()?;
-    let Some(paid) = tunnel.paid.as_deref_mut() else {
-        tap.feed(body.as_deref().unwrap_or_default());
-        return None;
+/// The Unix second that it is.
+fn unix_now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| {
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    })
+}
+
+/// The access key does not stand any more.
+fn fallen(why: Refusal) -> Stop {
+    let words = match why {
+        Refusal::Disabled => {
+            "The access key of this conversation was disabled. The operator of this gateway can enable it again."
+        }
+        Refusal::Expired => {
+            "The access key of this conversation has expired. Ask the operator of this gateway for a new one."
+        }
+        _ => {
+            "The access key of this conversation was revoked. Ask the operator of this gateway for a new one."
+        }
     };
-    let pause = paid.upstream_says(tap, body);
-    if paid.has_ended() {
-        session.set_read_timeout(Some(AT_ONCE));
+    Stop {
+        code: Code::InvalidAccessKey,
+        words,
     }
-    pause
 }
 
 /// Waits a moment for a client that was told of the end to close: what it has still sent would reset the connection, and
 /// that takes away what it has not read.
-pub async fn linger(session: &mut Session, ctx: &mut RequestContext) {
-    let paid = opened(ctx).and_then(|tunnel| tunnel.paid.as_deref_mut());
-    let Some(paid) = paid.filter(|paid| paid.has_ended()) else {
+pub async fn linger(session: &mut Session, ctx: &RequestContext) {
+    let Some(line) = opened(ctx).filter(|line| line.is_told()) else {
         return;
     };
     session.set_read_timeout(None);
     let client = &mut session.downstream_session;
     let drained = async {
-        let mut closed = paid.skip(&[]);
+        let mut closed = line.skip(&[]).await;
         while !closed && let Ok(Some(bytes)) = client.read_request_body().await {
-            closed = paid.skip(&bytes);
+            closed = line.skip(&bytes).await;
         }
     };
     // Whoever goes on sending has had its time.

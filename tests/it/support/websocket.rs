@@ -84,7 +84,7 @@ impl Handshake {
 }
 
 /// A provider. It sends messages back as they are; but to `done` it answers with [`DONE`], to `close` by closing with
-/// 4001, at `drop` it is gone, and to what has a member `say` with the events that it names.
+/// 4001, at `drop` it is gone, to what has `"quiet"` it says nothing, and to what has a member `say` with the events that it names.
 pub struct Fake {
     address: SocketAddr,
     scheme: &'static str,
@@ -214,6 +214,12 @@ async fn serve(
             Ok(text) if text.contains("\"fragment\"") => {
                 let first = Frame::message("{\"type\":", OpCode::Data(Data::Text), false);
                 socket.send(Message::Frame(first)).await?;
+            }
+            Ok(text) if text.contains("\"quiet\"") => {}
+            // A message, and a frame that has no end.
+            Ok(text) if text.contains("\"endless\"") => {
+                socket.send(Message::text("{}")).await?;
+                socket.get_mut().write_all(&[0x81, 125, b'{']).await?;
             }
             // A frame whose end comes late.
             Ok(text) if text.contains("\"late\"") => {
