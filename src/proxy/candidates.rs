@@ -393,7 +393,7 @@ impl<W: Watch> Search<'_, W> {
             return denied(verdict, &name);
         }
         if let Some((why, model)) = self.unpaid {
-            return why.rejection(&model);
+            return why.rejection(live, &model);
         }
         if let Some(provider) = self.keyless {
             return no_credential(&live.upstream(provider).id);

@@ -12,7 +12,8 @@ use crate::pair::{MODEL, attempts, code};
 use crate::support::bodies;
 use crate::support::client::{self, Response};
 use crate::support::gateway::{custom, gateway};
-use crate::support::upstream::{self, Reply, behave, payload};
+use crate::support::tls::Authority;
+use crate::support::upstream::{self, Reply, Upstream, behave, payload};
 use crate::till::{COST, INPUT, OUTPUT, Till, USAGE, nanos, provider};
 
 #[tokio::test]
@@ -220,10 +221,12 @@ async fn credit_for_ten_serves_ten_of_two_hundred() {
 
 #[tokio::test]
 async fn what_has_no_price_or_no_bound_is_not_sent_on_the_gateways_credential() {
-    let till = Till::new().await;
+    let with_unpriced = |_: &Upstream| provider("one").unpriced("unpriced");
+    let till = Till::behind(Authority::new(), upstream::h1(), with_unpriced, |it| it).await;
     let tools = r#"[{"type":"web_search"}]"#;
     for (body, expected) in [
-        (bodies::chat("one:unlisted"), (403, "model_not_priced")),
+        (bodies::chat("one:unlisted"), (404, "model_not_found")),
+        (bodies::chat("one:unpriced"), (403, "model_not_priced")),
         (
             bodies::chat(MODEL).member("tools", tools),
             (403, "not_on_gateway_credential"),
@@ -247,8 +250,8 @@ async fn what_has_no_price_or_no_bound_is_not_sent_on_the_gateways_credential() 
         assert_eq!(response.status, 200, "{}", response.text());
         assert_eq!(response.header("tollgate-credential"), Some("request"));
     }
-    assert_eq!(till.upstream.count(), 4);
-    let rows = till.rows(4).await;
+    assert_eq!(till.upstream.count(), 5);
+    let rows = till.rows(5).await;
     for row in rows {
         assert_eq!(row.credential, "request");
         assert_eq!((row.held, row.cost.paid()), (Credits::ZERO, Credits::ZERO));
@@ -272,7 +275,7 @@ async fn an_account_that_pays_afterwards_may_use_what_has_no_price_where_that_is
     let response = till.send(&request("free")).await;
     assert_eq!(response.status, 200, "{}", response.text());
     let response = till.send(&request("test")).await;
-    assert_eq!(code(&response), "model_not_priced");
+    assert_eq!(code(&response), "model_not_found");
     let row = till.row().await;
     assert_eq!(row.cost.paid(), Credits::ZERO);
     assert_eq!(row.flags.names().collect::<Vec<_>>(), ["unpriced"]);

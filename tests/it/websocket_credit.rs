@@ -245,12 +245,13 @@ async fn what_has_no_price_or_asks_for_another_kind_of_session_is_not_opened() {
         .start()
         .await;
     let key = format!("Bearer {}", gateway.key());
-    for (query, code) in [
-        ("model=one:silent", "model_not_priced"),
-        ("model=one:unknown", "model_not_priced"),
-        ("model=one:endless", "not_on_gateway_credential"),
+    for (query, status, code) in [
+        ("model=one:silent", 403, "model_not_priced"),
+        ("model=one:unknown", 404, "model_not_found"),
+        ("model=one:endless", 403, "not_on_gateway_credential"),
         (
             "model=one:m&intent=transcription",
+            403,
             "not_on_gateway_credential",
         ),
     ] {
@@ -260,7 +261,7 @@ async fn what_has_no_price_or_asks_for_another_kind_of_session_is_not_opened() {
         let Err(tokio_tungstenite::tungstenite::Error::Http(refused)) = opened else {
             panic!("{query} was opened");
         };
-        assert_eq!(refused.status(), 403, "{query}");
+        assert_eq!(refused.status(), status, "{query}");
         let body =
             String::from_utf8_lossy(refused.body().as_deref().unwrap_or_default()).into_owned();
         assert!(body.contains(code), "{query}: {body}");

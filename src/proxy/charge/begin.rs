@@ -109,7 +109,7 @@ fn reckoned(routed: &mut Routed, live: &Live, surface: Surface) -> Result<Option
     let bound = bound.map_err(|why| {
         let provider = &live.upstream(candidate.provider).id;
         let name = format!("{provider}:{}", routed.model(live));
-        Unheld::of_request(why.rejection(&name))
+        Unheld::of_request(why.rejection(live, &name))
     })?;
     routed.shape = shape;
     if let Some(bound) = bound {

@@ -17,13 +17,16 @@ pub enum Unpaid {
     Request(Refused),
     /// Something of the model.
     Model(Unbounded),
+    /// The catalog has no such model at its provider, and so no price.
+    Unknown,
 }
 
 impl Unpaid {
-    /// The refusal, of `model` as clients name it.
+    /// The refusal, of `model` as clients name it, with its provider.
     #[must_use]
-    pub fn rejection(&self, model: &str) -> Rejection {
+    pub fn rejection(&self, live: &Live, model: &str) -> Rejection {
         match self {
+            Self::Unknown => unknown(live, model),
             Self::Request(refused) if refused.is_malformed() => {
                 Rejection::new(Code::InvalidRequest, refused.to_string())
             }
@@ -51,6 +54,7 @@ impl Unpaid {
         match self {
             Self::Request(refused) => refused.to_string(),
             Self::Model(why) => why.to_string(),
+            Self::Unknown => "the catalog has no such model at this provider".to_owned(),
         }
     }
 }
@@ -97,7 +101,7 @@ impl<'a> Offers<'a> {
         let asked = self.asked()?;
         match of(self.live, provider, model, &asked) {
             Err(Unbounded::NoPrice(_)) if self.unpriced => Ok(Some(free(&asked))),
-            bound => bound.map(Some).map_err(Unpaid::Model),
+            bound => bound.map(Some).map_err(|why| of_model(model, why)),
         }
     }
 
@@ -112,7 +116,7 @@ impl<'a> Offers<'a> {
         }
         self.asked = Some(Ok(Asked::talk(None)));
         let offer = offer(self.live, provider, model)
-            .ok_or(Unpaid::Model(Unbounded::NoPrice(Item::Input)))?;
+            .ok_or_else(|| of_model(model, Unbounded::NoPrice(Item::Input)))?;
         offer
             .hold_talk(&self.live.terms.rule, None)
             .map_err(Unpaid::Model)
@@ -130,6 +134,31 @@ impl<'a> Offers<'a> {
     pub fn into_asked(self) -> Option<Asked> {
         self.asked?.ok()
     }
+}
+
+/// What has no price because nobody knows it is told as that.
+fn of_model(model: &UpstreamModel, why: Unbounded) -> Unpaid {
+    match (model, why) {
+        (UpstreamModel::Written(_), Unbounded::NoPrice(_)) => Unpaid::Unknown,
+        _ => Unpaid::Model(why),
+    }
+}
+
+/// The refusal of a model that the catalog does not have at its provider.
+fn unknown(live: &Live, model: &str) -> Rejection {
+    let id = model.split_once(':').map_or(model, |(_, id)| id);
+    let near: Vec<_> = live.catalog.nearest(id);
+    let near: Vec<_> = near.iter().map(|name| format!("`{name}`")).collect();
+    let hint = match near.is_empty() {
+        true => String::new(),
+        false => format!(" Did you mean {}?", near.join(", ")),
+    };
+    Rejection::new(
+        Code::ModelNotFound,
+        format!(
+            "The catalog has no model `{model}`, and the gateway's credential pays for no other.{hint} Its operator can add it with a price, or use a provider key of your own."
+        ),
+    )
 }
 
 fn of(

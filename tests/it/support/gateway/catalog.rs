@@ -43,6 +43,12 @@ impl CustomProvider {
         self.model_as(id, &[])
     }
 
+    /// Adds a model without a price.
+    pub fn unpriced(mut self, id: &str) -> Self {
+        self.file["models"][id] = json!({"context": 1_000_000});
+        self
+    }
+
     /// Adds a model, with a price, that clients know by other names too; `id` is what goes upstream.
     pub fn model_as(mut self, id: &str, aliases: &[&str]) -> Self {
         let price = json!({"input": "1", "output": "2"});
