@@ -116,23 +116,47 @@ async fn responses_at_one_time_are_each_held_for_before_they_are_asked_for() {
 }
 
 #[tokio::test]
-async fn a_response_that_the_client_left_is_estimated() {
-    let lab = lab(2 * HOLD, |it| it).await;
+async fn a_response_that_the_client_left_is_estimated_as_what_it_was() {
+    // What was sent is text, a token for four bytes, or sound; what has come of the answer is one token.
+    let [text, audio] = ["output_text.delta", "output_audio.delta"];
+    let asked = |piece: &str| create(&format!("created,{piece},output_item.done"));
+    let tokens = |text: &str| i64::try_from(text.len().div_ceil(4)).expect("short") * 1_000;
+    let spoken = speak(&format!("created,{text},output_item.done"));
+    for (said, cost) in [
+        (asked(text), tokens(&asked(text)) + 2_000),
+        (asked(audio), tokens(&asked(audio)) + 5_000),
+        (spoken, 3_000 + 2_000),
+    ] {
+        let lab = lab(2 * HOLD, |it| it).await;
+        let mut client = lab.open(&[]).await;
+        send(&mut client, &said).await;
+        for _ in 0..3 {
+            next(&mut client).await;
+        }
+        drop(client);
+        let row = lab.rows(1).await.remove(0);
+        assert_eq!(row.estimated.as_deref(), Some("cancelled"));
+        assert_eq!((row.counts.output, charged(&row)), (1, cost), "{said}");
+        lab.is_charged(2 * HOLD, cost).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_before_counts_as_what_it_was() {
+    let lab = lab(3 * HOLD, |it| it).await;
     let mut client = lab.open(&[]).await;
-    send(
-        &mut client,
-        &create("created,output_text.delta,output_text.done"),
-    )
-    .await;
-    for _ in 0..3 {
-        next(&mut client).await;
+    for said in ["created,done", "created,output_text.delta"] {
+        send(&mut client, &speak(said)).await;
+        for _ in 0..2 {
+            next(&mut client).await;
+        }
     }
     drop(client);
-    let row = lab.rows(1).await.remove(0);
-    assert_eq!(row.estimated.as_deref(), Some("cancelled"));
-    assert_eq!(row.counts.output, 1);
-    assert!(charged(&row) > 0 && charged(&row) <= HOLD, "{row:?}");
-    lab.is_charged(2 * HOLD, charged(&row)).await;
+    let rows = lab.rows(2).await;
+    // Nine tokens of text, twenty-one of sound, and one that was sent since.
+    let left = 9_000 + (21 + 1) * 3_000 + 2_000;
+    assert_eq!([charged(&rows[0]), charged(&rows[1])], [COST, left]);
+    lab.is_charged(3 * HOLD, COST + left).await;
 }
 
 #[tokio::test]

@@ -177,14 +177,21 @@ impl Till {
     /// given back.
     pub fn end(&mut self, under_way: u32, heard: Heard, reason: Estimated) -> Charged {
         // Which of them what has come is of, nobody knows: the first are taken to be whole.
-        let mut left = heard.output;
+        let (mut left, mut sound) = (heard.output, heard.sound_output);
         for _ in 0..under_way {
             let Some(hold) = self.holds.pop_front() else {
                 break;
             };
             let output = left.min(self.tariff.bound.output_most);
             left -= output;
-            let closing = self.tariff.unseen(Heard { output, ..heard }, reason);
+            let sound_output = sound.min(output);
+            sound -= sound_output;
+            let one = Heard {
+                output,
+                sound_output,
+                ..heard
+            };
+            let closing = self.tariff.unseen(one, reason);
             self.charge(hold, closing);
         }
         for hold in self.holds.drain(..) {

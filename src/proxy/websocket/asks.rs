@@ -39,6 +39,17 @@ pub enum Asked {
     Other,
 }
 
+/// A message that goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// What it asks for.
+    pub asked: Asked,
+    /// The tokens that it comes to, as an estimate.
+    pub tokens: u64,
+    /// Whether they are sound.
+    pub sound: bool,
+}
+
 /// Why a message does not go on, in words that are JSON as they stand.
 pub type Words = &'static str;
 
@@ -55,11 +66,11 @@ const TWOFOLD: Words =
 #[derive(Debug)]
 pub struct Asks {
     members: Members,
-    message: Message,
+    reading: Reading,
 }
 
 #[derive(Debug, Default)]
-struct Message {
+struct Reading {
     kind: Option<Kind>,
     length: u64,
     refused: Option<Words>,
@@ -82,9 +93,9 @@ impl Asks {
     pub fn new(model: &str) -> Self {
         Self {
             members: Members::default(),
-            message: Message {
+            reading: Reading {
                 model: model.into(),
-                ..Message::default()
+                ..Reading::default()
             },
         }
     }
@@ -94,42 +105,47 @@ impl Asks {
     /// # Errors
     /// Why it does not go on.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), Words> {
-        let Self { members, message } = self;
-        message.length = message.length.saturating_add(bytes.len() as u64);
-        members.feed(bytes, &mut |seen| message.see(seen));
-        message.refused.map_or(Ok(()), Err)
+        let Self { members, reading } = self;
+        reading.length = reading.length.saturating_add(bytes.len() as u64);
+        members.feed(bytes, &mut |seen| reading.see(seen));
+        reading.refused.map_or(Ok(()), Err)
     }
 
-    /// The message is complete: what it asks for, and the tokens that it comes to, as an estimate.
+    /// The message is complete.
     ///
     /// # Errors
     /// Why it does not go on.
-    pub fn end(&mut self) -> Result<(Asked, u64), Words> {
+    pub fn end(&mut self) -> Result<Message, Words> {
         let whole = self.members.is_whole();
         self.members = Members::default();
-        let model = std::mem::take(&mut self.message.model);
-        let next = Message {
+        let model = std::mem::take(&mut self.reading.model);
+        let next = Reading {
             model,
-            ..Message::default()
+            ..Reading::default()
         };
-        let message = std::mem::replace(&mut self.message, next);
-        if let Some(words) = message.refused {
+        let read = std::mem::replace(&mut self.reading, next);
+        if let Some(words) = read.refused {
             return Err(words);
         }
-        let Some(kind) = message.kind.filter(|_| whole) else {
+        let Some(kind) = read.kind.filter(|_| whole) else {
             return Err(KIND);
         };
-        let bytes = if kind == Kind::Append { SOUND } else { TEXT };
+        let sound = kind == Kind::Append;
+        let bytes = if sound { SOUND } else { TEXT };
         let asked = if kind == Kind::Create {
             Asked::Response
         } else {
             Asked::Other
         };
-        Ok((asked, message.length.div_ceil(bytes)))
+        Ok(Message {
+            asked,
+            tokens: read.length.div_ceil(bytes),
+            sound,
+        })
     }
 }
 
-impl Message {
+impl Reading {
     fn see(&mut self, seen: Seen<'_>) {
         let wrong = match seen {
             Seen::Kind(name) => self.name(name),
@@ -172,7 +188,7 @@ mod tests {
         for piece in text.as_bytes().chunks(size) {
             asks.feed(piece)?;
         }
-        asks.end().map(|(asked, _)| asked)
+        asks.end().map(|message| message.asked)
     }
 
     fn all(text: &str) -> Result<Asked, Words> {
@@ -184,7 +200,7 @@ mod tests {
             let mut asks = Asks::new("m");
             let (one, two) = text.as_bytes().split_at(cut);
             let fed = asks.feed(one).and_then(|()| asks.feed(two));
-            let found = fed.and_then(|()| asks.end().map(|(asked, _)| asked));
+            let found = fed.and_then(|()| asks.end().map(|message| message.asked));
             assert_eq!(found, whole, "{text} cut at {cut}");
         }
         whole
@@ -281,7 +297,13 @@ mod tests {
             (r#"{"type":"response.cancel"}"#, Asked::Other, 7),
         ] {
             assert_eq!(asks.feed(text.as_bytes()), Ok(()));
-            assert_eq!(asks.end(), Ok((asked, tokens)));
+            let sound = text == sound;
+            let message = Message {
+                asked,
+                tokens,
+                sound,
+            };
+            assert_eq!(asks.end(), Ok(message));
         }
     }
 }

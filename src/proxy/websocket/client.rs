@@ -1,6 +1,6 @@
 //! What a client sends, where the gateway pays: its frames, and what their messages ask for.
 
-use super::asks::{Asked, Asks, Words};
+use super::asks::{Asks, Message, Words};
 use super::charged::Stop;
 use super::frames::{Frames, Part};
 use crate::proxy::reject::Code;
@@ -23,9 +23,8 @@ impl Client {
     }
 
     /// Takes some of these bytes, of which there must be one, and no more than to the end of a frame. How many, and if a
-    /// message is complete with them, what it asks for and the tokens that it comes to, as an estimate; or why the
-    /// conversation cannot go on, and these bytes do not.
-    pub fn step(&mut self, bytes: &[u8]) -> (usize, Result<Option<(Asked, u64)>, Stop>) {
+    /// message is complete with them, that; or why the conversation cannot go on, and these bytes do not.
+    pub fn step(&mut self, bytes: &[u8]) -> (usize, Result<Option<Message>, Stop>) {
         let Self { frames, asks } = self;
         let (mut wrong, mut ended) = (None, None);
         let taken = frames.step(bytes, &mut |part| match part {
@@ -62,6 +61,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::proxy::websocket::asks::Asked;
 
     /// Messages, and whether each goes on.
     const MESSAGES: [(&str, Option<Asked>); 7] = [
@@ -124,7 +124,7 @@ mod tests {
                 let (taken, message) = client.step(&bytes[passed..end]);
                 assert!(taken > 0 && taken <= end - passed);
                 match message {
-                    Ok(message) => asked.extend(message.map(|(asked, _)| asked)),
+                    Ok(message) => asked.extend(message.map(|message| message.asked)),
                     Err(_) => return (asked, true, passed),
                 }
                 passed += taken;

@@ -6,14 +6,33 @@ use super::members::{Members, Seen};
 /// How the types of those events begin and end that bring some of a response.
 const PIECE: (&[u8], &[u8]) = (b"response.", b".delta");
 
+/// Those of them that bring text: what is said aloud has its transcript, which is text as well. Any other may be sound.
+const TEXTS: [&[u8]; 6] = [
+    b"response.output_text.delta",
+    b"response.text.delta",
+    b"response.output_audio_transcript.delta",
+    b"response.audio_transcript.delta",
+    b"response.function_call_arguments.delta",
+    b"response.reasoning_summary_text.delta",
+];
+
 /// Statuses of responses that were not made, or not to their end.
 const BROKEN: [&[u8]; 2] = [b"failed", b"cancelled"];
+
+/// What a piece of a response is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Text.
+    Text,
+    /// Sound, or something that is not known.
+    Sound,
+}
 
 /// What a message was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct New {
-    /// Whether it brings some of a response.
-    pub piece: bool,
+    /// What it brings of a response, if it does.
+    pub piece: Option<Piece>,
     /// Whether it says that a response was not made, or not to its end.
     pub broken: bool,
     /// If a response has begun: how many tokens it may have at the most.
@@ -41,7 +60,7 @@ struct Message {
 enum Kind {
     #[default]
     Other,
-    Piece,
+    Piece(Piece),
     Created,
     Session,
 }
@@ -51,7 +70,8 @@ impl Kind {
         match name {
             b"response.created" => Self::Created,
             b"session.created" | b"session.updated" => Self::Session,
-            _ if name.starts_with(PIECE.0) && name.ends_with(PIECE.1) => Self::Piece,
+            _ if TEXTS.contains(&name) => Self::Piece(Piece::Text),
+            _ if name.starts_with(PIECE.0) && name.ends_with(PIECE.1) => Self::Piece(Piece::Sound),
             _ => Self::Other,
         }
     }
@@ -80,8 +100,12 @@ impl News {
             session,
         } = std::mem::take(self).message;
         let of = |what, most: Option<u64>| (kind == what).then_some(most.unwrap_or(u64::MAX));
+        let piece = match kind {
+            Kind::Piece(piece) => Some(piece),
+            _ => None,
+        };
         New {
-            piece: kind == Kind::Piece,
+            piece,
             broken,
             response: of(Kind::Created, response),
             session: of(Kind::Session, session),
@@ -111,40 +135,50 @@ mod tests {
         for (text, piece, broken) in [
             (
                 r#"{"type":"response.output_audio.delta","delta":"AAAA"}"#,
-                true,
+                Some(Piece::Sound),
                 false,
             ),
             (
                 r#"{"delta":"{\"type\":\"x\"}","type":"response.function_call_arguments.delta"}"#,
-                true,
+                Some(Piece::Text),
+                false,
+            ),
+            (
+                r#"{"type":"response.output_audio_transcript.delta","delta":"so"}"#,
+                Some(Piece::Text),
+                false,
+            ),
+            (
+                r#"{"type":"response.something_new.delta","delta":"so"}"#,
+                Some(Piece::Sound),
                 false,
             ),
             (
                 r#"{"type":"response.output_audio.done","status":"failed"}"#,
-                false,
+                None,
                 false,
             ),
             (
                 r#"{"type":"conversation.item.input_audio_transcription.delta"}"#,
-                false,
+                None,
                 false,
             ),
             (
                 r#"{"type":"response.done","response":{"status":"failed","status_details":{"status":"x"}}}"#,
-                false,
+                None,
                 true,
             ),
             (
                 r#"{"type":"response.done","response":{"output":[{"status":"failed"}],"status":"completed"}}"#,
-                false,
+                None,
                 false,
             ),
             (
                 r#"{"type":"response.done","response":{"status":"cancelled"}}"#,
-                false,
+                None,
                 true,
             ),
-            ("no JSON at all", false, false),
+            ("no JSON at all", None, false),
         ] {
             let new = read(text);
             assert_eq!((new.piece, new.broken), (piece, broken), "{text}");

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use super::asks::Asked;
+use super::asks::{Asked, Message};
 use super::charged::{Charged, Stop};
 use super::client::Client;
-use super::news::{New, News};
+use super::news::{New, News, Piece};
 use crate::ledger::{Estimated, StoreDown};
 use crate::proxy::charge::{self, Heard, How, Till};
 use crate::proxy::reject::Code;
@@ -44,11 +44,7 @@ impl Paid {
             charged: Charged::new(),
             client: Client::new(model),
             news: News::default(),
-            heard: Heard {
-                // What nobody saw the end of is taken for what costs more.
-                spoken: true,
-                ..Heard::default()
-            },
+            heard: Heard::default(),
             left: false,
         })
     }
@@ -89,8 +85,15 @@ impl Paid {
     async fn step(&mut self, bytes: &[u8]) -> (usize, Result<Option<Asked>, Stop>) {
         let (taken, said) = self.client.step(bytes);
         let asked = match said {
-            Ok(Some((asked, tokens))) => {
-                self.heard.input = self.heard.input.saturating_add(tokens);
+            Ok(Some(Message {
+                asked,
+                tokens,
+                sound,
+            })) => {
+                let heard = &mut self.heard;
+                heard.input = heard.input.saturating_add(tokens);
+                let spoken = if sound { tokens } else { 0 };
+                heard.sound_input = heard.sound_input.saturating_add(spoken);
                 asked
             }
             Ok(None) => return (taken, Ok(None)),
@@ -127,12 +130,13 @@ impl Paid {
                 Ok(())
             }
             Said::Foreign => Err(FOREIGN),
-            Said::Other if new.piece => {
-                let tokens = length.div_ceil(SPOKEN);
-                self.heard.output = self.heard.output.saturating_add(tokens);
-                Ok(())
-            }
-            Said::Other => self.changed(new).await,
+            Said::Other => match new.piece {
+                Some(piece) => {
+                    self.has_come(piece, length);
+                    Ok(())
+                }
+                None => self.changed(new).await,
+            },
         };
         if said != Said::Other {
             self.till.expect(self.charged.under_way(), self.heard);
@@ -152,6 +156,15 @@ impl Paid {
     /// It is not within a second.
     pub async fn written(&self) -> Result<(), StoreDown> {
         self.till.written_within(LATE).await
+    }
+
+    /// A piece of a response, of so many bytes.
+    fn has_come(&mut self, piece: Piece, length: u64) {
+        let (tokens, heard) = (length.div_ceil(SPOKEN), &mut self.heard);
+        heard.output = heard.output.saturating_add(tokens);
+        if piece == Piece::Sound {
+            heard.sound_output = heard.sound_output.saturating_add(tokens);
+        }
     }
 
     /// A response has begun, of which the server says how long it may be.
@@ -183,13 +196,20 @@ impl Paid {
             let usage = &report.usage;
             // One beside the conversation may have been small: what others begin with is not less for it.
             let input = usage.input.saturating_add(usage.output);
-            self.heard.input = self.heard.input.max(input);
+            if input >= self.heard.input {
+                self.heard.input = input;
+                self.heard.sound_input = usage.audio_input.saturating_add(usage.audio_output);
+            }
         }
         let next = self.charged.done(&mut *self.till).await;
         // What has come may be of those that are under way still.
-        self.heard.output = match self.charged.under_way() {
-            0 => 0,
-            _ => self.heard.output.saturating_sub(report.usage.output),
+        let (usage, heard) = (&report.usage, &mut self.heard);
+        (heard.output, heard.sound_output) = match self.charged.under_way() {
+            0 => (0, 0),
+            _ => (
+                heard.output.saturating_sub(usage.output),
+                heard.sound_output.saturating_sub(usage.audio_output),
+            ),
         };
         next
     }

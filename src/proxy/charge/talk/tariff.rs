@@ -19,10 +19,12 @@ const OPENED: u16 = 101;
 pub struct Heard {
     /// Tokens of what was said before it, as an estimate.
     pub input: u64,
+    /// Of them: sound.
+    pub sound_input: u64,
     /// Tokens of it that have come, as an estimate.
     pub output: u64,
-    /// Whether it is taken for sound.
-    pub spoken: bool,
+    /// Of them: sound, or not known to be text.
+    pub sound_output: u64,
     /// Whether the server has said that it was not made, or not to its end.
     pub broken: bool,
 }
@@ -72,11 +74,16 @@ impl Tariff {
         self.closing(self.guess(Usage::default(), heard), Some(reason))
     }
 
-    /// What a response that begins is likely to cost.
+    /// What a response that begins is likely to cost. What is still to come of it is taken for sound, which costs more.
     pub fn likely(&self, heard: Heard) -> Credits {
         let usual = self.live.terms.rule.expected_output;
-        let output = heard.output.max(usual);
-        let closing = self.unseen(Heard { output, ..heard }, Estimated::Cut);
+        let to_come = usual.saturating_sub(heard.output);
+        let likely = Heard {
+            output: heard.output.saturating_add(to_come),
+            sound_output: heard.sound_output.saturating_add(to_come),
+            ..heard
+        };
+        let closing = self.unseen(likely, Estimated::Cut);
         cost(&closing)
     }
 
@@ -93,12 +100,11 @@ impl Tariff {
     fn guess(&self, told: Usage, heard: Heard) -> Usage {
         let input = told.input.max(heard.input).clamp(1, self.bound.input_most);
         let output = told.output.max(heard.output.min(self.bound.output_most));
-        let of = |sound: u64, all: u64| if heard.spoken { all } else { sound };
         Usage {
             input,
             output,
-            audio_input: of(told.audio_input, input),
-            audio_output: of(told.audio_output, output),
+            audio_input: told.audio_input.max(heard.sound_input).min(input),
+            audio_output: told.audio_output.max(heard.sound_output).min(output),
             ..told
         }
     }
