@@ -109,5 +109,8 @@ pub mod echo;
 // References to secrets, and secrets that do not print.
 pub mod secret;
 
+// Small files that are read whole.
+mod whole;
+
 // A value that is replaced as a whole.
 pub mod snapshot;

@@ -5,10 +5,11 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::File;
 use std::hint::black_box;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+
+use crate::whole;
 
 /// Bytes a secret file may have. A provider key has some 200, a PEM chain some thousands.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -100,6 +101,22 @@ impl SecretRef {
         }
     }
 
+    /// As [`SecretRef::resolve`], for a token that clients present in a header.
+    ///
+    /// # Errors
+    /// As there; and where no header could carry it.
+    pub fn resolve_token(&self) -> Result<Secret, SecretError> {
+        let token = self.resolve()?;
+        let text = token.expose();
+        if text.trim() != text || text.contains(char::is_control) {
+            return Err(self.failed(
+                "it has white space at an end, or a line break in it, and no client could send it; \
+                 write it on one line",
+            ));
+        }
+        Ok(token)
+    }
+
     /// Reads the secret from where it is kept. Reads a file, so never call it on the request path.
     ///
     /// # Errors
@@ -127,17 +144,17 @@ impl SecretRef {
         if text.is_empty() {
             return Err(self.failed("it is empty"));
         }
+        if text.trim().is_empty() {
+            return Err(self.failed("there is nothing but white space in it"));
+        }
         Ok(Secret::new(text))
     }
 
     fn read_file(&self, path: &Path) -> Result<String, SecretError> {
-        let mut bytes = Vec::new();
-        File::open(path)
-            .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-            .map_err(|error| self.failed(&reason(&error)))?;
-        if bytes.len() as u64 > FILE_BYTES_MAX {
-            return Err(self.failed("the file is larger than 64 KiB"));
-        }
+        let bytes = whole::read(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+            io::ErrorKind::FileTooLarge => self.failed("the file is larger than 64 KiB"),
+            _ => self.failed(&whole::reason(&error)),
+        })?;
         let mut text =
             String::from_utf8(bytes).map_err(|_| self.failed("its content is not UTF-8"))?;
         text.truncate(text.trim_end_matches(['\r', '\n']).len());
@@ -176,14 +193,6 @@ fn is_variable_name(name: &str) -> bool {
 /// One file name: a credential cannot point out of its folder.
 fn is_credential_name(name: &str) -> bool {
     !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '\0'])
-}
-
-fn reason(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".into(),
-        io::ErrorKind::PermissionDenied => "this user may not read the file".into(),
-        _ => error.to_string(),
-    }
 }
 
 /// Why there is no secret. Prints references only.
@@ -334,7 +343,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("key");
         let big = "live".repeat(20_000);
-        for content in [&b""[..], b"\n", b"live\xff", big.as_bytes()] {
+        for content in [&b""[..], b"\n", b" \t\r\n \n", b"live\xff", big.as_bytes()] {
             std::fs::write(&path, content).unwrap();
             let error = SecretRef::File(path.clone()).resolve().unwrap_err();
             let shown = format!("{error} {error:?}");
@@ -347,6 +356,23 @@ mod tests {
             missing.to_string().ends_with("there is no such file"),
             "{missing}"
         );
+    }
+
+    #[test]
+    fn a_token_is_what_a_header_can_carry() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        for (content, good) in [
+            ("live\n", true),
+            ("live \n", false),
+            ("\nlive", false),
+            ("li\nve\n", false),
+        ] {
+            std::fs::write(&path, content).unwrap();
+            let token = SecretRef::File(path.clone()).resolve_token();
+            assert_eq!(token.is_ok(), good, "{content:?}");
+            assert!(!format!("{token:?}").contains("live"), "{content:?}");
+        }
     }
 
     #[test]

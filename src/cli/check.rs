@@ -108,6 +108,10 @@ fn warnings(path: &Path) -> Vec<String> {
         return Vec::new();
     };
     let mut warnings = risks::risks(&config, path);
+    // What is wrong with them beside that is a problem.
+    warnings.extend(
+        certificates::read(&config.listen).map_or_else(|_| Vec::new(), |read| read.out_of_date()),
+    );
     let stored = provider_keys::problems(&config);
     warnings.extend(stored.unwrap_or_else(|problem| vec![problem]));
     warnings

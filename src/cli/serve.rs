@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::log::logger;
 use crate::server::reload::Loaded;
 use crate::server::upgrade::predecessor::Predecessor;
-use crate::server::{self, Running};
+use crate::server::{Begun, Running};
 use crate::store::Store;
 
 /// Runs the gateway until it is told to stop.
@@ -23,8 +23,9 @@ pub fn serve(path: &Path) -> Result<(), Vec<String>> {
     let mut before = Predecessor::of_this_process().map_err(super::one)?;
     let started = start(path, before.as_mut());
     match (started, before) {
-        (Ok(running), Some(before)) => running.take_over(before),
-        (Ok(running), None) => running.run(),
+        (Ok(Some(running)), Some(before)) => running.take_over(before),
+        (Ok(Some(running)), None) => running.run(),
+        (Ok(None), _) => {}
         (Err(problems), before) => {
             if let Some(before) = before {
                 before.failed(&problems);
@@ -35,7 +36,8 @@ pub fn serve(path: &Path) -> Result<(), Vec<String>> {
     Ok(())
 }
 
-fn start(path: &Path, before: Option<&mut Predecessor>) -> Result<Running, Vec<String>> {
+fn start(path: &Path, before: Option<&mut Predecessor>) -> Result<Option<Running>, Vec<String>> {
+    let begun = Begun::new()?;
     let config = configuration(path)?;
     let told = logger::Settings {
         level: config.log.level,
@@ -46,7 +48,7 @@ fn start(path: &Path, before: Option<&mut Predecessor>) -> Result<Running, Vec<S
     logger::init(&told).map_err(|error| vec![format!("log.errors: {error}")])?;
     let path = path.to_owned();
     let seen = Seen::default();
-    server::start(Box::new(move || load_again(&path, &seen)), before)
+    begun.start(Box::new(move || load_again(&path, &seen)), before)
 }
 
 /// Reads configuration and catalog files.

@@ -22,8 +22,7 @@ mod units;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -34,6 +33,9 @@ use ::log::LevelFilter;
 use crate::log::access::Target;
 use crate::log::{Format, PENDING_MAX};
 use crate::secret::SecretRef;
+use crate::whole;
+
+pub(crate) use outside::PEM_BYTES_MAX;
 
 pub use byok::Byok;
 pub use cors::Cors;
@@ -316,15 +318,14 @@ impl Config {
 
 fn text_of(path: &Path) -> Result<String, Vec<Problem>> {
     let whole_file = |message: String| vec![Problem::new(path, None, "", message)];
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes))
-        .map_err(|error| whole_file(format!("cannot be read: {error}")))?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(whole_file(
-            "is larger than 1 MiB; is it a configuration file?".to_owned(),
-        ));
-    }
+    let bytes = whole::read(path, FILE_BYTES_MAX).map_err(|error| {
+        whole_file(match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                "is larger than 1 MiB; is it a configuration file?".to_owned()
+            }
+            _ => format!("cannot be read: {}", whole::reason(&error)),
+        })
+    })?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = String::from_utf8_lossy(&error.as_bytes()[..at]).into_owned();

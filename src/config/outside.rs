@@ -2,10 +2,15 @@
 //! the file itself.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::problem::{Place, Problem};
 use crate::secret::SecretRef;
+use crate::whole;
+
+/// All certificate authorities of the world are some hundred KiB.
+pub(crate) const PEM_BYTES_MAX: u64 = 16 << 20;
 
 /// Something the configuration names and does not hold, with the place where it does.
 pub(super) struct Reference {
@@ -24,6 +29,8 @@ pub(super) enum Outside {
     Path(PathBuf),
     /// A secret.
     Secret(SecretRef),
+    /// A secret that clients present.
+    Token(SecretRef),
 }
 
 /// A problem for each of `references` that cannot be read or is plainly something else.
@@ -48,21 +55,29 @@ fn fault(what: &Outside) -> Option<String> {
             .err()
             .map(|error| unreadable(path, &error)),
         Outside::Secret(reference) => reference.resolve().err().map(|error| error.to_string()),
+        Outside::Token(reference) => reference
+            .resolve_token()
+            .err()
+            .map(|error| error.to_string()),
     }
 }
 
 /// Only whether a block of the right kind is there: what is in it is for the TLS library to say.
 fn pem_fault(path: &Path, label: &str) -> Option<String> {
-    match fs::read_to_string(path) {
-        Err(error) => Some(unreadable(path, &error)),
-        Ok(text)
-            if text.lines().any(|line| {
-                line.starts_with("-----BEGIN ") && line.trim_end().ends_with(label)
-            }) =>
-        {
-            None
-        }
-        Ok(_) => {
+    let text = match whole::read(path, PEM_BYTES_MAX) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) => return Some(unreadable(path, &error)),
+    };
+    let begins = |line: &str| line.starts_with("-----BEGIN ") && line.trim_end().ends_with(label);
+    match text.lines().find(|line| begins(line)) {
+        // The two ways in which openssl writes one.
+        Some(_) if is_locked(&text) => Some(format!(
+            "{}: needs a password, and nobody is there to type one; \
+             `openssl pkey -in FILE -out FILE` takes it off",
+            path.display()
+        )),
+        Some(_) => None,
+        None => {
             let wanted = label.trim_end_matches('-');
             Some(format!(
                 "{}: holds no `BEGIN … {wanted}` block; it must be a PEM file",
@@ -72,6 +87,18 @@ fn pem_fault(path: &Path, label: &str) -> Option<String> {
     }
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> String {
-    format!("{}: cannot be read: {error}", path.display())
+/// Whether a private key needs a password.
+fn is_locked(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_end);
+    lines.any(|line| {
+        line == "-----BEGIN ENCRYPTED PRIVATE KEY-----" || line == "Proc-Type: 4,ENCRYPTED"
+    })
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> String {
+    format!(
+        "{}: cannot be read: {}",
+        path.display(),
+        whole::reason(error)
+    )
 }

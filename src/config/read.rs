@@ -228,7 +228,7 @@ impl Reader<'_> {
     }
 
     fn admin(&self, section: Section<'_>, listen: &[Listen]) -> Option<Admin> {
-        let token = section.get("token").and_then(|value| self.secret(&value));
+        let token = section.get("token").and_then(|value| self.token(&value));
         let written = section.get("address");
         let off = written.as_ref().is_some_and(|value| value.is("off"));
         let address = match &written {
@@ -438,6 +438,13 @@ impl Reader<'_> {
     fn secret(&self, value: &Value<'_>) -> Option<SecretRef> {
         let reference = self.reference(value)?;
         self.note(value, Outside::Secret(reference.clone()));
+        Some(reference)
+    }
+
+    /// As `secret`, of what clients present.
+    fn token(&self, value: &Value<'_>) -> Option<SecretRef> {
+        let reference = self.reference(value)?;
+        self.note(value, Outside::Token(reference.clone()));
         Some(reference)
     }
 

@@ -751,11 +751,11 @@ ca_file = \"ca.pem\"
     fn everything_that_is_missing_is_told_at_once() {
         let all = load(POINTING, &[]).expect_err("nothing is there");
         let starts = [
-            "t.toml:3:23: listen[0].tls.certificate: c.pem: cannot be read: No such file",
-            "t.toml:3:38: listen[0].tls.key: k.pem: cannot be read: No such file",
-            "t.toml:5:10: catalog.paths[0]: mine.json: cannot be read: No such file",
+            "t.toml:3:23: listen[0].tls.certificate: c.pem: cannot be read: there is no such file",
+            "t.toml:3:38: listen[0].tls.key: k.pem: cannot be read: there is no such file",
+            "t.toml:5:10: catalog.paths[0]: mine.json: cannot be read: there is no such file",
             "t.toml:7:9: providers.p.keys[0]: cannot read the secret file:key: there is no such file",
-            "t.toml:8:11: providers.p.ca_file: ca.pem: cannot be read: No such file",
+            "t.toml:8:11: providers.p.ca_file: ca.pem: cannot be read: there is no such file",
         ];
         assert_eq!(all.len(), starts.len(), "{all:#?}");
         for (problem, start) in all.iter().zip(starts) {
@@ -787,7 +787,7 @@ ca_file = \"ca.pem\"
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("t.toml");
         let problem = |path: &Path| Config::load(path).expect_err("unreadable")[0].to_string();
-        assert!(problem(&path).contains("t.toml: cannot be read: No such file"));
+        assert!(problem(&path).contains("t.toml: cannot be read: there is no such file"));
         fs::write(&path, b"[server]\n# \xff\n").expect("written");
         assert!(
             problem(&path).contains("t.toml:2:3: is not UTF-8"),

@@ -23,7 +23,7 @@ use crate::log::access::Target;
 use crate::log::logger;
 use crate::money::Credits;
 use crate::secret::SecretRef;
-use crate::server;
+use crate::server::Begun;
 use crate::server::reload::{self, Loaded};
 use crate::store::{self, NewGrant, NewKey, Store};
 use crate::surface::Surface;
@@ -89,7 +89,9 @@ pub fn run(options: &Options) -> Result<(), Vec<String>> {
             overrides: surroundings.overrides(),
         })
     };
-    let running = server::start(Box::new(load), None)?;
+    let Some(running) = Begun::new()?.start(Box::new(load), None)? else {
+        return Ok(());
+    };
     if let Some(address) = running.public.first() {
         print!("{}", greeting(*address, running.admin, &key, &told));
     }

@@ -139,6 +139,7 @@ const MODULES: &[&str] = &[
     "surface",
     "upstream",
     "usage",
+    "whole",
 ];
 
 #[cfg(test)]

@@ -108,13 +108,20 @@ impl Sink {
 
 fn append(path: &Path) -> io::Result<File> {
     let is_pipe = path.metadata().is_ok_and(|it| it.file_type().is_fifo());
-    OpenOptions::new()
+    let opened = OpenOptions::new()
         .append(true)
         .create(true)
         // Who opens a pipe to write only waits until somebody reads it.
         .read(is_pipe)
         .mode(FILE_MODE)
-        .open(path)
+        .open(path);
+    opened.map_err(|error| {
+        let kind = error.kind();
+        io::Error::new(
+            kind,
+            format!("{} cannot be written: {error}", path.display()),
+        )
+    })
 }
 
 /// The buffer, and the thread that empties it. A drop writes what is left.

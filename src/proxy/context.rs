@@ -186,7 +186,7 @@ pub struct Current {
     pub reused: bool,
     /// The endpoint it went to.
     pub endpoint: usize,
-    /// Whether it went to none, and its end says nothing of any.
+    /// Whether it went to none, or had no socket to go by: its end says nothing of any.
     pub blameless: bool,
     /// Its times, where they are shorter than the provider's own.
     pub hurry: Hurry,

@@ -352,8 +352,15 @@ impl ProxyHttp for Gateway {
         if ended == attempt::Ended::NotConnected && routed.is_some_and(downgraded) {
             ended = attempt::Ended::Stale;
         }
-        if let Some(routed) = routed.filter(|routed| attempt::is_unreachable(routed, ended)) {
+        // No socket was to be had here: that says nothing of who was to be connected to.
+        let ours = *error.etype() == ErrorType::InternalError;
+        if let Some(routed) =
+            routed.filter(|routed| !ours && attempt::is_unreachable(routed, ended))
+        {
             routed.way.note(&ctx.live, routed, false);
+        }
+        if let Some(routed) = ctx.routed.as_deref_mut() {
+            routed.current.blameless |= ours;
         }
         error.set_retry(attempt::next(ctx, &self.metrics, ended));
         error

@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use jiff::Timestamp;
+use log::warn;
 use pingora::tls::sign::CertifiedKey;
 use pingora::tls::{
     ClientHello, CryptoProvider, ResolvesServerCert, install_default_crypto_provider,
@@ -14,14 +16,17 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use x509_parser::pem::Pem;
 
-use crate::config::{Listen, Tls};
+use crate::config::{Listen, PEM_BYTES_MAX, Tls};
 use crate::metrics::Metrics;
 use crate::snapshot::Snapshot;
+use crate::whole;
 
 /// A certificate with its chain and key.
 #[derive(Debug)]
 pub struct Certificate {
     key: Arc<CertifiedKey>,
+    /// The Unix second from which it is valid.
+    begins: Option<i64>,
     /// The Unix second at which the first of its chain expires.
     expires: Option<i64>,
 }
@@ -41,35 +46,78 @@ impl Certificate {
         let provider = CryptoProvider::get_default().ok_or("there is no cryptography for TLS")?;
         let of_both = format!("{}, {}", tls.certificate.display(), tls.key.display());
         let key = CertifiedKey::from_der(chain, key, provider)
-            .map_err(|error| format!("{of_both}: cannot be used together: {error}"))?;
+            .map_err(|error| together(&of_both, &error))?;
         Ok(Self {
             key: Arc::new(key),
-            expires: expiry(&pem),
+            begins: times(&pem).map(|(begin, _)| begin).max(),
+            expires: times(&pem).map(|(_, end)| end).min(),
         })
+    }
+
+    /// Why clients refuse it now, in the Unix second `now`, where that is for its time.
+    fn out_of_date(&self, now: i64) -> Option<String> {
+        let day = |second| {
+            Timestamp::from_second(second).map_or_else(|_| String::new(), |day| day.to_string())
+        };
+        if let Some(expires) = self.expires.filter(|expires| *expires <= now) {
+            return Some(format!(
+                "the certificate, or one of its chain, has expired at {}, and clients refuse it; renew it",
+                day(expires)
+            ));
+        }
+        let begins = self.begins.filter(|begins| *begins > now)?;
+        Some(format!(
+            "the certificate is valid from {} on only, and clients refuse it until then; is the clock right?",
+            day(begins)
+        ))
     }
 }
 
 fn text(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| fault(path, error))
+    whole::read(path, PEM_BYTES_MAX).map_err(|error| fault(path, whole::reason(&error)))
+}
+
+/// Why a certificate and a key do not go together.
+fn together(files: &str, error: &impl fmt::Display) -> String {
+    format!(
+        "{files}: cannot be used together: {error}; the key must be the one that the certificate was made for, and the \
+         server's own certificate must come first in its file"
+    )
 }
 
 fn fault(path: &Path, error: impl fmt::Display) -> String {
     format!("{}: cannot be read: {error}", path.display())
 }
 
-/// The Unix second at which the first of the certificates in a PEM file expires.
-fn expiry(pem: &[u8]) -> Option<i64> {
+/// From which Unix second to which the certificates in a PEM file are valid.
+fn times(pem: &[u8]) -> impl Iterator<Item = (i64, i64)> {
     let certificates = Pem::iter_from_buffer(pem).filter_map(Result::ok);
-    let ends = certificates.filter_map(|block| {
+    certificates.filter_map(|block| {
         let certificate = block.parse_x509().ok()?;
-        Some(certificate.validity().not_after.timestamp())
-    });
-    ends.min()
+        let validity = certificate.validity();
+        Some((
+            validity.not_before.timestamp(),
+            validity.not_after.timestamp(),
+        ))
+    })
 }
 
 /// The certificates of all TLS listeners, by the address that the configuration gives them.
 #[derive(Debug, Default)]
 pub struct Read(Vec<(SocketAddr, Arc<Certificate>)>);
+
+impl Read {
+    /// Those that clients refuse now for their time, as lines for people.
+    #[must_use]
+    pub fn out_of_date(&self) -> Vec<String> {
+        let now = Timestamp::now().as_second();
+        let told = |(address, certificate): &(SocketAddr, Arc<Certificate>)| {
+            let why = certificate.out_of_date(now)?;
+            Some(format!("listen {address}: {why}"))
+        };
+        self.0.iter().filter_map(told).collect()
+    }
+}
 
 /// Reads those of `listeners`.
 ///
@@ -144,9 +192,18 @@ impl Certificates {
         }
     }
 
-    /// Tells when each expires. What has no date that can be read is not told.
+    /// Tells when each expires, and warns of those that clients refuse already. What has no date that can be read is not
+    /// told.
     pub fn tell(&self, metrics: &Metrics) {
+        let now = Timestamp::now().as_second();
         for shown in &self.0 {
+            if let Some((address, why)) = shown
+                .bound
+                .get()
+                .zip(shown.certificate.pin().out_of_date(now))
+            {
+                warn!("listen {address}: {why}");
+            }
             if let Some((address, expires)) = shown.bound.get().zip(shown.certificate.pin().expires)
             {
                 metrics.certificate_expires(&address.to_string(), expires);
@@ -190,7 +247,18 @@ mod tests {
         let (_folder, tls) = in_files(&format!("{leaf}{issuer}"), &key);
         let certificate = Certificate::read(&tls).expect("both are in order");
         assert_eq!(certificate.expires, Some(1_893_456_000));
-        assert_eq!(expiry(b"nothing"), None);
+        assert_eq!(times(b"nothing").next(), None);
+    }
+
+    #[test]
+    fn what_clients_refuse_for_its_time_is_told() {
+        let (leaf, key) = until(2031);
+        let (_folder, tls) = in_files(&leaf, &key);
+        let certificate = Certificate::read(&tls).expect("both are in order");
+        let told = |now| certificate.out_of_date(now).unwrap_or_default();
+        assert_eq!(told(1_900_000_000), "");
+        assert!(told(1_924_992_000).contains("has expired at 2031-01-01T00:00:00Z"));
+        assert!(told(0).contains("the certificate is valid from 1975-01-01T00:00:00Z on only"));
     }
 
     #[test]

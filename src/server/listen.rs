@@ -6,16 +6,19 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use pingora::listeners::tls::TlsSettings;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::listening::Service;
+use rustix::io::Errno;
 
-use super::certificates::Shown;
+use super::certificates::{Certificates, Shown};
+use super::unix::{self, SocketFile};
 use super::upgrade::channel::{Name, Purpose};
 use super::upgrade::predecessor::Predecessor;
+use crate::config::{AdminAddress, Config};
 
 /// A bound socket, and what is spoken on it.
 #[derive(Debug)]
@@ -28,6 +31,43 @@ pub struct Bound {
     pub h2c: bool,
     /// What it shows, where TLS is spoken.
     pub tls: Option<Arc<Shown>>,
+}
+
+/// A bound Unix socket.
+#[derive(Debug)]
+pub struct BoundUnix {
+    socket: UnixListener,
+    path: PathBuf,
+    handed_over: bool,
+}
+
+/// The admin listener's socket.
+#[derive(Debug)]
+pub enum BoundAdmin {
+    /// At an address.
+    Tcp(Bound),
+    /// At a path.
+    Unix(BoundUnix),
+}
+
+/// Everything that the configuration has listened on.
+#[derive(Debug)]
+pub struct BoundAll {
+    /// In the configuration's order.
+    pub public: Vec<Bound>,
+    /// Where there is one.
+    pub admin: Option<BoundAdmin>,
+}
+
+impl BoundAll {
+    /// The file of the Unix socket, where there is one. It is to be removed with this process if that has made it.
+    #[must_use]
+    pub fn socket_file(&self) -> Option<SocketFile> {
+        match &self.admin {
+            Some(BoundAdmin::Unix(bound)) => Some(SocketFile::new(&bound.path, !bound.handed_over)),
+            _ => None,
+        }
+    }
 }
 
 /// The sockets that services will ask for by address.
@@ -50,13 +90,62 @@ impl<'a> Sockets<'a> {
         }
     }
 
+    /// Binds all that `config` has listened on. The Unix socket comes last: its file is the one thing that stays where a
+    /// later one fails.
+    ///
+    /// # Errors
+    /// The system's, with what could not be bound.
+    pub fn bind_all(
+        &mut self,
+        config: &Config,
+        certificates: &Certificates,
+    ) -> io::Result<BoundAll> {
+        let mut public = Vec::new();
+        for listen in &config.listen {
+            let mut bound = self.bind(Purpose::Public, listen.address, listen.h2c)?;
+            if listen.tls.is_some() {
+                bound.tls = certificates.of(listen.address, bound.address);
+            }
+            public.push(bound);
+        }
+        let admin = config.admin.as_ref().map(|admin| match &admin.address {
+            AdminAddress::Tcp(address) => self
+                .bind(Purpose::Admin, *address, false)
+                .map(BoundAdmin::Tcp),
+            AdminAddress::Unix(path) => self.bind_unix(path.clone()).map(BoundAdmin::Unix),
+        });
+        Ok(BoundAll {
+            public,
+            admin: admin.transpose()?,
+        })
+    }
+
+    fn bind_unix(&mut self, path: PathBuf) -> io::Result<BoundUnix> {
+        let handed_over = self.handed_over(&unix_name(&path));
+        let is_handed_over = handed_over.is_some();
+        let socket = match handed_over {
+            Some(socket) => socket.into(),
+            None => unix::bind(&path)?,
+        };
+        socket.set_nonblocking(true)?;
+        Ok(BoundUnix {
+            socket,
+            path,
+            handed_over: is_handed_over,
+        })
+    }
+
     /// Binds `address`, without TLS.
     ///
     /// # Errors
     /// The system's, with the address.
-    pub fn bind(&mut self, purpose: Purpose, address: SocketAddr, h2c: bool) -> io::Result<Bound> {
+    fn bind(&mut self, purpose: Purpose, address: SocketAddr, h2c: bool) -> io::Result<Bound> {
         let named = |error: io::Error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
+            let advice = advice(&error);
+            io::Error::new(
+                error.kind(),
+                format!("cannot listen on {address}: {error}{advice}"),
+            )
         };
         let name = Name {
             purpose,
@@ -110,25 +199,20 @@ impl<'a> Sockets<'a> {
     ///
     /// # Errors
     /// The system's.
-    pub fn hand_over_unix<A>(&mut self, path: &Path, service: &mut Service<A>) -> io::Result<()> {
-        let place = path.to_string_lossy().into_owned();
-        let name = Name {
-            purpose: Purpose::Admin,
-            place,
-        };
-        let socket = match self.handed_over(&name) {
-            Some(socket) => socket.into(),
-            None => bind_unix(path)?,
-        };
-        socket.set_nonblocking(true)?;
+    pub fn hand_over_unix<A>(
+        &mut self,
+        bound: BoundUnix,
+        service: &mut Service<A>,
+    ) -> io::Result<()> {
+        let name = unix_name(&bound.path);
         service.add_uds(
             &name.place,
             Some(std::os::unix::fs::PermissionsExt::from_mode(0o660)),
         );
-        let copy = socket.try_clone()?;
+        let copy = bound.socket.try_clone()?;
         self.table
             .lock()
-            .add(name.place.clone(), socket.into_raw_fd());
+            .add(name.place.clone(), bound.socket.into_raw_fd());
         self.kept.push((name, copy.into()));
         Ok(())
     }
@@ -146,11 +230,26 @@ impl<'a> Sockets<'a> {
     }
 }
 
-fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    if path.exists() {
-        std::fs::remove_file(path)?;
+fn unix_name(path: &std::path::Path) -> Name {
+    Name {
+        purpose: Purpose::Admin,
+        place: path.to_string_lossy().into_owned(),
     }
-    UnixListener::bind(path)
+}
+
+/// What to do about an address that cannot be had.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        _ if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            "; raise LimitNOFILE= of the unit (`ulimit -n`)"
+        }
+        io::ErrorKind::AddrInUse => "; another process listens there, and `ss -ltnp` shows which",
+        io::ErrorKind::PermissionDenied => {
+            "; a port below 1024 takes the capability CAP_NET_BIND_SERVICE, which the systemd unit gives"
+        }
+        io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address",
+        _ => "",
+    }
 }
 
 /// The certificate is asked for at each handshake; the files that Pingora would read are none.

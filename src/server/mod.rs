@@ -3,12 +3,14 @@
 //! Pingora's services are started here rather than by its `Server`, because that one sleeps its
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
+mod assembly;
 mod audit;
 mod byok;
 mod catalog;
 pub mod certificates;
 mod checks;
 mod connections;
+mod descriptors;
 mod discover;
 mod fixed;
 mod health;
@@ -24,6 +26,7 @@ mod signals;
 mod status;
 mod takers;
 mod tidy;
+mod unix;
 pub mod upgrade;
 mod watch;
 mod watchdog;
@@ -33,17 +36,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
-use pingora::apps::HttpServerOptions;
-use pingora::server::configuration::ServerConf;
-use pingora::services::Service as _;
-use pingora::services::listening::Service;
-use pingora_proxy::HttpProxy;
-use pingora_runtime::{Runtime, RuntimeBuilder};
+use log::info;
+use pingora_runtime::Runtime;
 use tokio::sync::watch as channel;
 use tokio::task::JoinHandle;
 
-use crate::admin::{AdminApp, Door};
-use crate::config::{AdminAddress, Config};
+use crate::access::Keyring;
+use crate::config::Config;
 use crate::credentials::Reason;
 use crate::ledger::Settings;
 use crate::live::{Lasting, Live};
@@ -55,23 +54,21 @@ use crate::proxy::memory::ReplayMemory;
 use crate::proxy::reject;
 use crate::proxy::request_answer::Reads;
 use crate::snapshot::Snapshot;
-use crate::store::{self, Store};
+use crate::store::{self, Store, StoreError};
 use crate::upstream::dns::{Resolver, Ways};
-use certificates::Certificates;
-use connections::{BeforeTls, Connections, Limited};
+use assembly::Assembly;
+use connections::Connections;
+use descriptors::Descriptors;
 use ledger::Books;
-use listen::{Bound, Sockets};
+use listen::Sockets;
 use otel::Telling;
 use reload::{Load, Reloader};
 use signals::Signals;
 use status::Status;
 use takers::Takers;
-use upgrade::channel::Purpose;
+use unix::SocketFile;
 use upgrade::predecessor::Predecessor;
 use upgrade::{Upgrades, asking};
-
-/// Pingora's bound on attempts; the request's own is tighter.
-const PINGORA_RETRIES: usize = 64;
 
 /// A gateway that is running. Dropping it stops it at once.
 pub struct Running {
@@ -95,6 +92,8 @@ pub struct Running {
     operators: Arc<Connections>,
     upgrades: Option<Upgrades>,
     watchdog: JoinHandle<()>,
+    /// Of the admin listener, where it is a Unix socket.
+    socket_file: Option<SocketFile>,
     books: Option<Books>,
     telling: Arc<Telling>,
     control: Option<tokio::runtime::Runtime>,
@@ -102,15 +101,60 @@ pub struct Running {
     signals: Option<Signals>,
 }
 
-/// Starts a gateway. One that is to take over from a process `before` accepts no connection until
-/// [`Running::take_over`].
-///
-/// # Errors
-/// Every problem, as lines for people; nothing listens then.
-pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Running, Vec<String>> {
+/// What there is before anything is read: a runtime for what is no request, and signals, which are taken from here on.
+pub struct Begun {
+    control: tokio::runtime::Runtime,
+    signals: Signals,
+}
+
+impl Begun {
+    /// Takes signals over.
+    ///
+    /// # Errors
+    /// The system's, as lines for people.
+    pub fn new() -> Result<Self, Vec<String>> {
+        let control = control_runtime().map_err(one)?;
+        let signals = {
+            let _entered = control.enter();
+            Signals::new().map_err(one)?
+        };
+        Ok(Self { control, signals })
+    }
+
+    /// Starts a gateway. One that is to take over from a process `before` accepts no connection until
+    /// [`Running::take_over`]. None: a signal has said to stop meanwhile.
+    ///
+    /// # Errors
+    /// Every problem, as lines for people; nothing listens then.
+    pub fn start(
+        mut self,
+        load: Box<Load>,
+        before: Option<&mut Predecessor>,
+    ) -> Result<Option<Running>, Vec<String>> {
+        let started = start(&self.control, &mut self.signals, load, before);
+        if let Ok(Some(mut running)) = started {
+            running.control = Some(self.control);
+            running.signals = Some(self.signals);
+            return Ok(Some(running));
+        }
+        // Without waiting for look-ups, which may take long where nobody answers.
+        self.control.shutdown_background();
+        started
+    }
+}
+
+/// What a process does before it listens, and what is to be had from then on.
+fn start(
+    control: &tokio::runtime::Runtime,
+    signals: &mut Signals,
+    load: Box<Load>,
+    before: Option<&mut Predecessor>,
+) -> Result<Option<Running>, Vec<String>> {
     let loaded = load()?;
     let config = loaded.config.clone();
-    let control = control_runtime().map_err(one)?;
+    let descriptors = Descriptors::default();
+    descriptors.provide(&config);
+    descriptors::enough(&config).map_err(one)?;
     let metrics = Arc::new(Metrics::new(&reject::code_names()).map_err(one)?);
     let resolver = Resolver::new(control.handle().clone(), Ways::of(&config.dns));
     let lasting = Arc::new(Lasting::new(resolver, Arc::clone(&metrics)));
@@ -118,22 +162,32 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     let reloader = Arc::new(reloader);
     let live = Arc::clone(reloader.live());
 
-    let store = control
-        .block_on(Store::open_file(&config.store.path))
+    let successor = before.is_some();
+    // Whatever may be missing or taken comes before the store, which is not made or changed for nothing.
+    let mut sockets = Sockets::new(before);
+    let bound = sockets
+        .bind_all(&config, reloader.certificates())
         .map_err(one)?;
-    let store = Arc::new(store);
-    let keyring = control.block_on(store.load_keyring()).map_err(one)?;
+    let socket_file = bound.socket_file();
+    let access_log = Arc::new(
+        AccessLog::open(&config.log.access, config.log.format, config.log.queue)
+            .map_err(|error| vec![format!("log.access: {error}")])?,
+    );
+    let lost = otel::watch(&metrics).map_err(one)?;
+    let telling = Arc::new(Telling::start(&config, &lasting.resolver, lost)?);
+
+    let opened = signals.unless_stopped(open(&config, &live));
+    let Some(opened) = control.block_on(opened) else {
+        info!("stopped before it served");
+        return Ok(None);
+    };
+    let (store, keyring, stored) = opened.map_err(one)?;
     let keys = Arc::new(Snapshot::new(keyring));
-    let stored = byok::Follower::start(Arc::clone(&store), Arc::clone(&live));
-    let stored = control.block_on(stored).map_err(one)?;
     let settings = Settings {
         recovered: config.credit.recovered,
-        successor: before.is_some(),
+        successor,
     };
     let books = Books::open(&store, settings, &metrics)?;
-    let access_log = Arc::new(
-        AccessLog::open(&config.log.access, config.log.format, config.log.queue).map_err(one)?,
-    );
     let memory = ReplayMemory::new(config.limits.replay_total);
     watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
     health::watch_states(&metrics, &live).map_err(one)?;
@@ -143,18 +197,15 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     watch_keys(&metrics, &live).map_err(one)?;
     byok::watch(&metrics, stored.keys()).map_err(one)?;
 
-    let lost = otel::watch(&metrics).map_err(one)?;
-    let telling = Arc::new(Telling::start(&config, &lasting.resolver, lost)?);
-
     let (stop, stopping) = channel::channel(false);
-    let (opened, opening) = channel::channel(before.is_none());
-    let (main, becoming) = channel::channel(before.is_none());
+    let (opened, opening) = channel::channel(!successor);
+    let (main, becoming) = channel::channel(!successor);
     let (asking, asked) = asking();
     let drained = Arc::default();
     let mut assembly = Assembly {
         config: &config,
-        sockets: Sockets::new(before),
-        workers: workers(config.server.threads),
+        sockets,
+        workers: assembly::workers(config.server.threads),
         connections: Arc::clone(&connections),
         operators: Connections::new(u64::MAX),
         opening,
@@ -190,6 +241,7 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
     reloader.tell(Takers {
         memory: Arc::clone(&memory),
         connections: Arc::clone(&connections),
+        descriptors,
         access_log: Arc::clone(&access_log),
         telling: Arc::clone(&telling),
         lasting: Arc::clone(&lasting),
@@ -197,9 +249,9 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         audit_kept,
         admin: admin.zip(door.clone()),
     });
-    let public = assembly.serve_public(gateway, reloader.certificates())?;
+    let public = assembly.serve_public(bound.public, gateway)?;
     reloader.certificates().tell(&metrics);
-    let admin = assembly.serve_admin(&control, &metrics, &store, status, door)?;
+    let admin = assembly.serve_admin(bound.admin, control, &metrics, &store, status, door)?;
     let Assembly {
         workers,
         sockets,
@@ -226,10 +278,6 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         let _entered = control.enter();
         watch::watch(Arc::clone(&reloader));
     }
-    let signals = {
-        let _entered = control.enter();
-        Signals::new().map_err(one)?
-    };
     let upgrades = Upgrades::new(
         asked,
         sockets.into_kept(),
@@ -251,16 +299,28 @@ pub fn start(load: Box<Load>, before: Option<&mut Predecessor>) -> Result<Runnin
         operators,
         upgrades: Some(upgrades),
         watchdog,
+        socket_file,
         books: Some(books),
         telling,
-        control: Some(control),
+        control: None,
         workers: Some(workers),
-        signals: Some(signals),
+        signals: None,
     };
     if *running.opened.borrow() {
         running.tell_addresses();
     }
-    Ok(running)
+    Ok(Some(running))
+}
+
+/// The store, and what requests need of it.
+async fn open(
+    config: &Config,
+    live: &Arc<Snapshot<Live>>,
+) -> Result<(Arc<Store>, Keyring, byok::Follower), StoreError> {
+    let store = Arc::new(Store::open_file(&config.store.path).await?);
+    let keyring = store.load_keyring().await?;
+    let stored = byok::Follower::start(Arc::clone(&store), Arc::clone(live)).await?;
+    Ok((store, keyring, stored))
 }
 
 /// Does `job` once connections may be accepted; never when they never are.
@@ -354,130 +414,4 @@ fn control_runtime() -> std::io::Result<tokio::runtime::Runtime> {
         .thread_name("control")
         .enable_all()
         .build()
-}
-
-/// Runs requests: one single-threaded runtime a thread, as Pingora's own server does.
-fn workers(threads: usize) -> Runtime {
-    RuntimeBuilder::new(threads, "worker")
-        .work_steal(false)
-        .build()
-}
-
-struct Assembly<'a> {
-    config: &'a Config,
-    sockets: Sockets<'a>,
-    workers: Runtime,
-    connections: Arc<Connections>,
-    operators: Arc<Connections>,
-    opening: channel::Receiver<bool>,
-    stopping: channel::Receiver<bool>,
-}
-
-impl Assembly<'_> {
-    /// One service for all listeners that agree on h2c, so that they share their upstream
-    /// connections.
-    fn serve_public(
-        &mut self,
-        gateway: impl Fn() -> Result<Gateway, Vec<String>>,
-        certificates: &Certificates,
-    ) -> Result<Vec<SocketAddr>, Vec<String>> {
-        let mut bound = Vec::new();
-        for listen in &self.config.listen {
-            let (address, h2c) = (listen.address, listen.h2c);
-            let listener = self.sockets.bind(Purpose::Public, address, h2c);
-            let mut listener = listener.map_err(one)?;
-            if listen.tls.is_some() {
-                listener.tls = certificates.of(listen.address, listener.address);
-            }
-            bound.push(listener);
-        }
-        let addresses = bound.iter().map(|listener| listener.address).collect();
-        let (with_h2c, without): (Vec<_>, Vec<_>) = bound
-            .into_iter()
-            .partition(|listener| listener.h2c || listener.tls.is_some());
-        for (h2c, listeners) in [(true, with_h2c), (false, without)] {
-            if !listeners.is_empty() {
-                self.serve(gateway()?, h2c, listeners)?;
-            }
-        }
-        Ok(addresses)
-    }
-
-    fn serve(
-        &mut self,
-        gateway: Gateway,
-        h2c: bool,
-        listeners: Vec<Bound>,
-    ) -> Result<(), Vec<String>> {
-        let mut proxy = HttpProxy::new(gateway, Arc::new(self.pingora()));
-        proxy.handle_init_modules();
-        let mut options = HttpServerOptions::default();
-        options.h2c = h2c;
-        proxy.server_options = Some(options);
-        let limited = Limited::new(proxy, Arc::clone(&self.connections));
-        let mut service = Service::new("public".to_owned(), limited);
-        self.sockets
-            .hand_over(listeners, &mut service)
-            .map_err(one)?;
-        let before_tls = BeforeTls(Arc::clone(&self.connections));
-        service
-            .endpoints()
-            .set_pre_tls_callback(Arc::new(before_tls));
-        let (table, stopping) = (self.sockets.table(), self.stopping.clone());
-        let serve = async move { service.start_service(Some(table), stopping, 1).await };
-        let opening = self.opening.clone();
-        self.workers.get_handle().spawn(when_open(opening, serve));
-        Ok(())
-    }
-
-    fn pingora(&self) -> ServerConf {
-        ServerConf {
-            threads: self.config.server.threads,
-            max_retries: PINGORA_RETRIES,
-            upstream_keepalive_pool_size: self.config.upstream.idle_connections,
-            ..ServerConf::default()
-        }
-    }
-
-    fn serve_admin(
-        &mut self,
-        control: &tokio::runtime::Runtime,
-        metrics: &Arc<Metrics>,
-        store: &Arc<Store>,
-        status: Status,
-        door: Option<Arc<Door>>,
-    ) -> Result<Option<SocketAddr>, Vec<String>> {
-        let Some((admin, door)) = self.config.admin.as_ref().zip(door) else {
-            return Ok(None);
-        };
-        let app = AdminApp::new(
-            Arc::clone(metrics),
-            Arc::new(status),
-            Arc::clone(store),
-            door,
-        );
-        let limited = Limited::new(app, Arc::clone(&self.operators));
-        let mut service = Service::new("admin".to_owned(), limited);
-        let address = match &admin.address {
-            AdminAddress::Tcp(address) => {
-                let bound = self.sockets.bind(Purpose::Admin, *address, false);
-                let bound = bound.map_err(one)?;
-                let address = bound.address;
-                self.sockets
-                    .hand_over(vec![bound], &mut service)
-                    .map_err(one)?;
-                Some(address)
-            }
-            AdminAddress::Unix(path) => {
-                self.sockets
-                    .hand_over_unix(path, &mut service)
-                    .map_err(one)?;
-                None
-            }
-        };
-        let (table, stopping) = (self.sockets.table(), self.stopping.clone());
-        let serve = async move { service.start_service(Some(table), stopping, 1).await };
-        control.spawn(when_open(self.opening.clone(), serve));
-        Ok(address)
-    }
 }

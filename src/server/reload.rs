@@ -19,9 +19,10 @@ use super::history::{History, Kept, NotKept};
 use super::lane::Lane;
 use super::takers::{Prepared, Takers};
 use crate::catalog::{Catalog, Files, Overrides, resolve};
-use crate::config::Config;
+use crate::config::{Config, PEM_BYTES_MAX};
 use crate::live::{self, Lasting, Live, Mistake};
 use crate::snapshot::Snapshot;
+use crate::whole;
 
 /// What a load reads.
 pub struct Loaded {
@@ -62,7 +63,7 @@ impl Loaded {
     fn named(&self) -> [u8; 32] {
         let mut digest = Sha256::new();
         for file in self.config.files() {
-            match std::fs::read(&file) {
+            match whole::read(&file, PEM_BYTES_MAX) {
                 Ok(content) => digest.update(Sha256::digest(content)),
                 Err(_) => digest.update([0]),
             }

@@ -44,7 +44,7 @@ impl Running {
         // Ends one that was to take over, and closes its listening sockets.
         drop(upgrades);
         match end {
-            End::Stop => self.stop(),
+            End::Stop => self.stop_serving(signals),
             End::Upgraded(successor) => self.leave(signals, successor),
         }
     }
@@ -69,6 +69,9 @@ impl Running {
             books.ledger.expect_soon();
         }
         let _ = self.opened.send(true);
+        if let Some(file) = &mut self.socket_file {
+            file.is_ours(true);
+        }
         self.metrics.upgrade(Upgrade::Done);
         info!("has taken over as process {}", std::process::id());
         self.tell_addresses();
@@ -90,13 +93,18 @@ impl Running {
     }
 
     /// Stops taking requests, waits for those under way, no longer than the configuration says.
-    pub fn stop(mut self) {
+    fn stop_serving(mut self, mut signals: Signals) {
         self.upgrades = None;
         let _ = self.stop.send(true);
         let Some(control) = self.control.take() else {
             return;
         };
-        control.block_on(self.drained(self.drain_time()));
+        control.block_on(async {
+            tokio::select! {
+                () = self.drained(self.drain_time()) => {}
+                () = signals.serve_stopping(&self.access_log) => {}
+            }
+        });
         info!("stopped");
         self.control = Some(control);
     }
@@ -111,6 +119,9 @@ impl Running {
             // From here on systemd takes nothing from this process.
             self.watchdog.abort();
             signals::hand_over(process);
+            if let Some(file) = &mut self.socket_file {
+                file.is_ours(false);
+            }
             serving.is_main().await;
             self.connections.leave();
             self.operators.leave();

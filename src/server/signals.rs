@@ -1,5 +1,5 @@
-//! Signals and systemd: SIGHUP reloads, SIGUSR1 opens the logs anew, SIGUSR2 has another program take over, SIGTERM and
-//! SIGINT stop, and the service manager is told.
+//! Signals and systemd: SIGHUP reloads, SIGUSR1 opens the logs anew, SIGUSR2 has another program take over, SIGTERM,
+//! SIGINT and SIGQUIT stop, and the service manager is told.
 
 use std::io;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ pub struct Signals {
     user2: Signal,
     terminate: Signal,
     interrupt: Signal,
+    quit: Signal,
 }
 
 impl Signals {
@@ -36,6 +37,7 @@ impl Signals {
             user2: signal(SignalKind::user_defined2())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
         })
     }
 
@@ -55,6 +57,7 @@ impl Signals {
                 serving = upgrades.serving() => return End::Upgraded(serving),
                 _ = self.terminate.recv() => break,
                 _ = self.interrupt.recv() => break,
+                _ = self.quit.recv() => break,
             }
         }
         tell(&[NotifyState::Stopping]);
@@ -64,9 +67,28 @@ impl Signals {
 
     /// Ready when one says to stop.
     pub async fn stop(&mut self) {
+        any_of(&mut self.terminate, &mut self.interrupt, &mut self.quit).await;
+    }
+
+    /// What `job` comes to; none where a signal says to stop before that.
+    pub async fn unless_stopped<T>(&mut self, job: impl Future<Output = T>) -> Option<T> {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            biased;
+            () = self.stop() => None,
+            done = job => Some(done),
+        }
+    }
+
+    /// Serves signals while what is under way ends.
+    pub async fn serve_stopping(&mut self, access_log: &AccessLog) {
+        loop {
+            tokio::select! {
+                // Whoever turns logs over sends either.
+                _ = self.hangup.recv() => reopen(access_log),
+                _ = self.user1.recv() => reopen(access_log),
+                _ = self.user2.recv() => warn!("upgrade: this process is stopping"),
+                () = any_of(&mut self.terminate, &mut self.interrupt, &mut self.quit) => stopping(),
+            }
         }
     }
 
@@ -82,10 +104,17 @@ impl Signals {
                 }
                 _ = self.user1.recv() => reopen(access_log),
                 _ = self.user2.recv() => warn!("upgrade: process {successor_id} serves; ask that one"),
-                _ = self.terminate.recv() => stopping(),
-                _ = self.interrupt.recv() => stopping(),
+                () = any_of(&mut self.terminate, &mut self.interrupt, &mut self.quit) => stopping(),
             }
         }
+    }
+}
+
+async fn any_of(terminate: &mut Signal, interrupt: &mut Signal, quit: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        _ = quit.recv() => {}
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use super::connections::Connections;
+use super::descriptors::Descriptors;
 use super::one;
 use super::otel::{self, Telling};
 use crate::admin::{Door, Guard};
@@ -24,6 +25,7 @@ use crate::upstream::dns::Ways;
 pub(super) struct Takers {
     pub(super) memory: Arc<ReplayMemory>,
     pub(super) connections: Arc<Connections>,
+    pub(super) descriptors: Descriptors,
     pub(super) access_log: Arc<AccessLog>,
     pub(super) telling: Arc<Telling>,
     pub(super) lasting: Arc<Lasting>,
@@ -73,6 +75,7 @@ impl Takers {
         let now = &prepared.now;
         self.memory.limit_to(now.limits.replay_total);
         self.connections.limit_to(now.limits.connections);
+        self.descriptors.provide(now);
         self.lasting.resolver.look_up_by(Ways::of(&now.dns));
         self.ledger.recover_as(now.credit.recovered);
         self.audit_kept.send_if_modified(|kept| {
@@ -133,7 +136,7 @@ impl Takers {
 /// # Errors
 /// The token cannot be had.
 fn guard(address: &AdminAddress, token: Option<&SecretRef>) -> Result<Guard, Vec<String>> {
-    let token = token.map(SecretRef::resolve).transpose();
+    let token = token.map(SecretRef::resolve_token).transpose();
     let token = token.map_err(|error| one(format!("admin.token: {error}")))?;
     Ok(match (token, address) {
         (Some(token), _) => Guard::Token(token),

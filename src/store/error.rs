@@ -42,6 +42,8 @@ pub enum StoreError {
     Busy,
     /// The file or its folder may not be written.
     ReadOnly,
+    /// The file, or one beside it, cannot be opened.
+    Unopenable,
     /// No room is left on the disk.
     DiskFull,
     /// The file is damaged.
@@ -107,8 +109,9 @@ impl fmt::Display for StoreError {
         match self {
             Self::Folder { path, source } => write!(
                 out,
-                "cannot make the store {}: {source}; give this user a folder it may write",
-                path.display()
+                "cannot make the store {}: {source}{}",
+                path.display(),
+                advice(source)
             ),
             Self::Newer { path, found, known } => write!(
                 out,
@@ -128,6 +131,10 @@ impl fmt::Display for StoreError {
             Self::ReadOnly => out.write_str(
                 "the store may not be written; check the owner and mode of its folder and files, \
                  and whether the disk is mounted read-only",
+            ),
+            Self::Unopenable => out.write_str(
+                "the store's file, or one beside it, cannot be opened; see that this user may read and write them and their \
+                 folder, and that the process may have more files open (LimitNOFILE= of the unit, `ulimit -n`)",
             ),
             Self::DiskFull => out.write_str("no room is left on the store's disk; free some"),
             Self::Damaged => out.write_str(
@@ -242,6 +249,7 @@ impl StoreError {
             | Self::Foreign { .. }
             | Self::Busy
             | Self::ReadOnly
+            | Self::Unopenable
             | Self::DiskFull
             | Self::Damaged
             | Self::Ledger(_)
@@ -287,6 +295,20 @@ impl From<rusqlite::Error> for StoreError {
     }
 }
 
+/// What to do about a folder or file that cannot be made.
+fn advice(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "; give this user a folder it may write"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some room",
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            "; something else is in the place of its folder"
+        }
+        _ => "",
+    }
+}
+
 impl StoreError {
     /// By SQLite's extended result code, whose low byte is the primary one: <https://www.sqlite.org/rescode.html>.
     const fn of_code(code: i64) -> Option<Self> {
@@ -295,6 +317,7 @@ impl StoreError {
             5 | 6 => Some(Self::Busy),
             8 => Some(Self::ReadOnly),
             13 => Some(Self::DiskFull),
+            14 => Some(Self::Unopenable),
             11 | NOT_A_DATABASE => Some(Self::Damaged),
             _ => None,
         }

@@ -91,6 +91,10 @@ fn make_file(file: &Path) -> Result<(), StoreError> {
         .open(file);
     match made {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(failed(file, error)),
+        // SQLite would wait for the writer of a pipe.
+        Err(_) if file.metadata().is_ok_and(|kind| !kind.is_file()) => Err(StoreError::Foreign {
+            path: file.to_owned(),
+        }),
         _ => Ok(()),
     }
 }

@@ -63,7 +63,7 @@ async fn a_second_gateway_on_the_same_store_waits_for_the_ledger_and_takes_over(
     assert_eq!(second.metrics().await.sum("tollgate_ledger_up", &[]), 0.0);
     second
         .log_until("the reason", |line| {
-            line.contains("the ledger is another process's")
+            line.contains("another process has the ledger of this store")
         })
         .await;
 

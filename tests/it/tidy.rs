@@ -10,7 +10,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("money", &["catalog", "model", "surface", "usage"]),
     ("metrics", &["surface", "usage"]),
     ("snapshot", &[]),
-    ("secret", &[]),
+    ("secret", &["whole"]),
+    ("whole", &[]),
     ("surface", &[]),
     ("log", &["snapshot", "usage"]),
     ("otel", &["snapshot", "surface", "upstream", "usage"]),
@@ -19,7 +20,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("kept", &[]),
     ("access", &["money", "snapshot", "secret"]),
     ("catalog", &["give_way", "surface"]),
-    ("config", &["ledger", "log", "money", "secret"]),
+    ("config", &["ledger", "log", "money", "secret", "whole"]),
     ("credentials", &[]),
     (
         "store",

@@ -51,7 +51,10 @@ impl Task {
             Ok(true) => {}
             Ok(false) => {
                 if !self.is_awaited() {
-                    self.complain("the ledger is another process's; waiting for it");
+                    self.complain(
+                        "another process has the ledger of this store: requests on the gateway's own keys get 503 until \
+                         it ends; stop it, or give this one a store of its own",
+                    );
                 }
                 return false;
             }

@@ -22,6 +22,7 @@ pub mod packed;
 #[cfg(test)]
 mod selftest;
 pub mod sha;
+pub mod shim;
 mod socket;
 pub mod tls;
 pub mod upstream;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,6 +23,9 @@ use crate::support::upstream::Upstream;
 /// The program under test.
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tollgate");
 
+/// The user without rights.
+const NOBODY: u32 = 65_534;
+
 /// A gateway that has not been started yet.
 pub struct Builder {
     config: Table,
@@ -36,6 +40,10 @@ pub struct Builder {
     environment: Vec<(String, String)>,
     /// What is started to serve, in place of the program itself.
     program: Option<PathBuf>,
+    /// A program that starts it, with its arguments.
+    under: Vec<String>,
+    /// Whether what runs is a user without rights.
+    nobody: bool,
     /// Accounts that pay beforehand, and what they are granted.
     prepaid: HashMap<String, Credits>,
     folder: TempDir,
@@ -78,6 +86,8 @@ pub fn gateway() -> Builder {
         last: Vec::new(),
         environment: Vec::new(),
         program: None,
+        under: Vec::new(),
+        nobody: false,
         prepaid: HashMap::new(),
         folder,
         listeners: 1,
@@ -185,6 +195,27 @@ impl Builder {
         self
     }
 
+    /// Serves as a child of `program`, called with these arguments: `under("prlimit", &["--nofile=64"])`.
+    pub fn under(mut self, program: &str, arguments: &[&str]) -> Self {
+        let words = [program].into_iter().chain(arguments.iter().copied());
+        self.under = words.map(str::to_owned).collect();
+        self
+    }
+
+    /// Has `run` be that of a user without rights, in a folder where everybody may make files. `None`, and a line that
+    /// says so, where this user cannot become another.
+    pub fn by_nobody(mut self) -> Option<Self> {
+        let owner = std::fs::metadata(self.folder.path()).expect("a folder");
+        if std::os::unix::fs::MetadataExt::uid(&owner) != 0 {
+            eprintln!("skipped: only root becomes another user");
+            return None;
+        }
+        let everybody = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(self.folder.path(), everybody).expect("permissions");
+        self.nobody = true;
+        Some(self)
+    }
+
     /// As `config`, from when keys are made and stored on: what the gateway starts with.
     pub fn start_with(mut self, path: &str, value: impl Into<toml::Value>) -> Self {
         self.last.push((path.to_owned(), value.into()));
@@ -262,7 +293,16 @@ impl Builder {
     /// When it ends instead; with what it wrote.
     pub async fn start(self) -> Gateway {
         let program = self.program.as_deref().unwrap_or(Path::new(PROGRAM));
-        let command = command_of(program, self.folder.path(), &["serve"], &self.environment);
+        let mut command = command_of(program, self.folder.path(), &["serve"], &self.environment);
+        if let Some((outer, arguments)) = self.under.split_first() {
+            let mut outer = Command::new(outer);
+            outer
+                .args(arguments)
+                .arg(command.get_program())
+                .args(command.get_args());
+            bare(&mut outer, self.folder.path(), &self.environment);
+            command = outer;
+        }
         self.start_by(command).await
     }
 
@@ -317,8 +357,17 @@ impl Builder {
 
     /// Writes the configuration and runs a subcommand that ends by itself: `serve` with a mistake in it, `check` …
     pub fn run(&self, arguments: &[&str]) -> Finished {
+        run_by(self.command(arguments), "")
+    }
+
+    /// Writes the configuration; a call of the program with it.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         self.write();
-        run(self.folder.path(), arguments, &self.environment)
+        let mut command = command(self.folder.path(), arguments, &self.environment);
+        if self.nobody {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command
     }
 
     fn write(&self) {
@@ -381,7 +430,11 @@ pub(super) fn run_with(
     environment: &[(String, String)],
     input: &str,
 ) -> Finished {
-    let child = command(folder, arguments, environment)
+    run_by(command(folder, arguments, environment), input)
+}
+
+fn run_by(mut command: Command, input: &str) -> Finished {
+    let child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
