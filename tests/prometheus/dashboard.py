@@ -58,6 +58,7 @@ PROVOKED = {
     "TollgateEstimatesUp",
     "TollgatePriceDrift",
     "TollgateReloadFails",
+    "TollgateTelemetryLost",
     "TollgateCertificateExpires",
     "TollgateCertificateExpiresSoon",
 }

@@ -46,6 +46,11 @@ access = "access.log"
 
 [byok]
 master_key = "file:master"
+
+# Nobody is there: what is to be told is lost, and counted.
+[otel]
+endpoint = "http://127.0.0.1:1"
+traces = true
 """
 
 PROMETHEUS = """
