@@ -158,6 +158,9 @@ class Gateway(Process):
         draft.write_text(json.dumps(file))
         draft.rename(self._home / "catalog" / f"{name}.json")
 
+    def remove(self, name):
+        (self._home / "catalog" / f"{name}.json").unlink()
+
     def command(self, *words, said=""):
         group, *rest = words
         done = subprocess.run(

@@ -1,8 +1,9 @@
-"""Fake providers on one port, told apart by the first segment of the path: each does one thing, and does it always."""
+"""Fake providers on one port, told apart by the first segment of the path: each does one thing."""
 
 import http.server
 import json
 import threading
+import time
 
 # What each answers. Where nothing else is said, with a completion that tells its usage.
 FAILURES = {
@@ -23,15 +24,23 @@ UNTOLD, DEAR = "untold", "dear"
 DEAR_USAGE = {"prompt_tokens": 60, "completion_tokens": 90_000, "total_tokens": 90_060}
 # Seconds between the events of a stream, and how many there are.
 PAUSE, EVENTS = 0.05, 5
+# Seconds for which one that changes fails, of how many.
+FAILS = 15, 60
 
 
 class Provider(http.server.ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self):
+    def __init__(self, changing):
+        """Where they are `changing`, the one that fails does so for a while only, again and again."""
         super().__init__(("127.0.0.1", 0), Handler)
+        self._changing = changing
         self.stopping = threading.Event()
         threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def fails(self, who):
+        well_again = self._changing and who == "failing" and time.monotonic() % FAILS[1] > FAILS[0]
+        return who in FAILURES and not well_again
 
     @property
     def port(self):
@@ -52,11 +61,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         who = self.path.split("/")[1]
-        if who in FAILURES:
+        if self.server.fails(who):
             status, error = FAILURES[who]
             self.json(status, {"error": error})
         elif body.get("stream"):
             self.stream(body["model"])
+        elif self.path.endswith("/embeddings"):
+            found = [{"object": "embedding", "index": 0, "embedding": [0.1, 0.2]}]
+            usage = {"prompt_tokens": 60, "total_tokens": 60}
+            self.json(200, {"object": "list", "data": found, "model": body["model"], "usage": usage})
         else:
             choice = {"index": 0, "message": {"role": "assistant", "content": "some words"}, "finish_reason": "stop"}
             answer = {"id": "1", "object": "chat.completion", "model": body["model"], "choices": [choice]}
