@@ -10,14 +10,15 @@ PATIENCE = 60
 
 
 class Load:
-    """So many connections that are always busy, and so many streams that are open until the end."""
+    """So many connections that are always busy, and so many streams that are open until the end or to their own."""
 
     def __init__(self, address, key, model):
         self.address, self.model = address, model
         self.headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self.stop = threading.Event()
         self.lock = threading.Lock()
-        self.answered = self.streamed = 0
+        # `lasted` are streams that came to their own end.
+        self.answered = self.streamed = self.lasted = 0
         self.failures = []
         self.threads = []
         self.begun = threading.Semaphore(0)
@@ -32,14 +33,30 @@ class Load:
         for _ in range(streams):
             assert self.begun.acquire(timeout=PATIENCE), self.failures
 
-    def spawn(self, job, *arguments):
-        thread = threading.Thread(target=self.guarded, args=(job, *arguments), daemon=True)
+    def start_long(self, connections, streams, seconds, short_streams, short_seconds):
+        """As `start`, but each of `streams` is one that lasts to its own end, beside others that end and begin anew."""
+        for number in range(connections):
+            self.spawn(self.ask, number % 2 == 0)
+        for _ in range(streams):
+            self.stream_once(seconds)
+        for _ in range(short_streams):
+            self.spawn(self.streaming, short_seconds)
+        for _ in range(streams + short_streams):
+            assert self.begun.acquire(timeout=PATIENCE), self.failures
+
+    def stream_once(self, seconds):
+        """Begins a stream that lasts so long, and none after it."""
+        self.spawn(self.streaming, seconds, again=False)
+
+    def spawn(self, job, *arguments, again=True):
+        thread = threading.Thread(target=self.guarded, args=(job, again, *arguments), daemon=True)
         thread.start()
         self.threads.append(thread)
 
-    def guarded(self, job, *arguments):
+    def guarded(self, job, again, *arguments):
         try:
-            while not self.stop.is_set():
+            job(*arguments)
+            while again and not self.stop.is_set():
                 job(*arguments)
         except Exception as error:  # noqa: BLE001, whatever it is: the request has failed
             self.fail(f"{job.__name__}: {error!r}")
@@ -80,6 +97,7 @@ class Load:
                 self.fail(f"stream: {answer.status} {body[-200:]}")
             with self.lock:
                 self.streamed += 1
+                self.lasted += count == seconds
 
     def end(self):
         self.stop.set()

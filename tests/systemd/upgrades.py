@@ -1,8 +1,10 @@
 """Upgrades and reloads of a busy service under a real systemd: not one request fails, no stream is cut, and systemd knows at
 each moment which process is the main one. Run by tests/systemd/run, after checks.py.
 
-TOLLGATE_UPGRADES says how many upgrades and reloads there are (5); 50 is the whole form, in which streams last for ten minutes
-or as long as the run."""
+TOLLGATE_UPGRADES says how many upgrades and reloads there are (5). By themselves they follow on one another, and streams end
+with the last of them. TOLLGATE_UPGRADES_OVER spreads them over so many seconds, below 600: 50 streams of ten minutes then begin
+before the first and go on to their own end after the last, and with every fifth upgrade one begins that ends when they do,
+so that many processes are leaving at one time."""
 
 import os
 import re
@@ -17,10 +19,17 @@ from machine import UNIT, run, shown, systemctl, until, write, write_catalog
 from upstream import Upstream
 
 UPGRADES = int(os.environ.get("TOLLGATE_UPGRADES", "5"))
+OVER = int(os.environ.get("TOLLGATE_UPGRADES_OVER", "0"))
 CONNECTIONS = 64
 STREAMS = 50
 STREAM_SECONDS = 600
 SHORT_STREAM_SECONDS = 3
+SHORT_STREAMS = 5
+# Upgrades from one that a stream begins with to the next, where they are spread.
+EVERY = 5
+
+# Seconds that the last stream may be late on a busy machine.
+STREAM_MARGIN = 60
 
 # The most that an upgrade may take here, in seconds: a guard.
 UPGRADE_MAX = 60
@@ -28,6 +37,9 @@ UPGRADE_MAX = 60
 PROGRAM = "/etc/tollgate/bin/tollgate"
 CONFIGURED = ("--config", "/etc/tollgate/tollgate.toml")
 COMMAND = ("/usr/bin/tollgate", "upgrade", *CONFIGURED)
+# A program that ends when it starts; and one that says that it is ready, and ends when it is told to begin.
+CRASHES = "#!/bin/sh\necho crashed at the start >&2; kill -SEGV $$\n"
+CRASHES_WHEN_TOLD = "#!/bin/sh\nread -r sockets; echo '\"ready\"' >&0; read -r word; kill -SEGV $$\n"
 OPERATOR = ("runuser", "-u", "tollgate", "--", PROGRAM)
 
 # The program is where a package would put another one in its place.
@@ -112,30 +124,53 @@ class Upgrades(unittest.TestCase):
     def test_2_requests_and_streams_go_on_through_upgrades_and_reloads(self):
         load = Load(PUBLIC, self.key, "house:small")
         self.addCleanup(load.stop.set)
-        load.start(CONNECTIONS, STREAMS, STREAM_SECONDS, SHORT_STREAM_SECONDS)
         began, took, mains = time.monotonic(), [], [self.main]
+        if OVER:
+            load.start_long(CONNECTIONS, STREAMS, STREAM_SECONDS, SHORT_STREAMS, SHORT_STREAM_SECONDS)
+        else:
+            load.start(CONNECTIONS, STREAMS, STREAM_SECONDS, SHORT_STREAM_SECONDS)
+        long_streams = STREAMS if OVER else 0
         for number in range(UPGRADES):
+            time.sleep(max(0, began + number * OVER / UPGRADES - time.monotonic()))
             asked = time.monotonic()
             mains.append(self.upgrade())
             took.append(time.monotonic() - asked)
             self.assert_well(mains[-1])
             self.reload(f"fresh-{number}")
             self.assert_well(mains[-1])
+            if number == UPGRADES // 2:
+                self.crashes(mains[-1])
+            if OVER and number % EVERY == EVERY - 1:
+                load.stream_once(int(began + STREAM_SECONDS - time.monotonic()))
+                long_streams += 1
             self.assertEqual(load.failures, [])
         lasted = time.monotonic() - began
         until("requests of the last process", lambda: counted("tollgate_in_flight") > 0)
         leaving = set(processes()) - {mains[-1]}
-        self.upstream.release.set()
+        memory = sum(resident(process) for process in processes())
+        if OVER:
+            self.assertGreater(STREAM_SECONDS, lasted, "streams go on when the last upgrade is over")
+            print(f"\nafter {lasted:.0f} s {len(leaving)} processes are leaving; all have {memory >> 20} MiB resident")
+            # All of them: what is short comes to its end by itself as well.
+            while time.monotonic() < began + STREAM_SECONDS + STREAM_MARGIN and set(processes()) != {mains[-1]}:
+                self.assertEqual(load.failures, [])
+                time.sleep(1)
+            self.assert_well(mains[-1])
+        else:
+            self.upstream.release.set()
         load.end()
         self.assertEqual(load.failures, [])
+        self.assertGreaterEqual(load.lasted, long_streams)
         self.assertEqual(len(set(mains)), UPGRADES + 1)
         self.assertGreater(load.answered, UPGRADES * CONNECTIONS)
         self.assertGreaterEqual(load.streamed, STREAMS)
         self.assertIn(mains[0], leaving, "the first has had streams to the end")
+        self.assertGreaterEqual(len(leaving), UPGRADES // EVERY if OVER else 1)
         until("the end of those before", lambda: processes() == [mains[-1]])
         print(
             f"\n{UPGRADES} upgrades and {UPGRADES} reloads in {lasted:.0f} s: {load.answered} requests and "
-            f"{load.streamed} streams, {len(load.failures)} failed; an upgrade took {max(took):.2f} s at the most; "
+            f"{load.streamed} streams, {load.lasted} of them to their own end, {long_streams} for minutes, "
+            f"{len(load.failures)} failed; an upgrade took {max(took):.2f} s at the most; "
             f"{len(leaving)} processes were leaving at the end"
         )
         self.assertLess(max(took), UPGRADE_MAX)
@@ -143,6 +178,14 @@ class Upgrades(unittest.TestCase):
         # All is paid for, once; it fails where the books do not agree with the rows, or a hold is left.
         print(run(*OPERATOR, "credit", "check", *CONFIGURED))
         self.assertEqual(counted("tollgate_holds_open"), 0)
+
+    def crashes(self, main):
+        """A program that crashes takes nothing over, early or late."""
+        self.main = main
+        for program, said in [(CRASHES, "before it was ready"), (CRASHES_WHEN_TOLD, "before it served")]:
+            replace(self.link, program)
+            self.assertIn(f"ended {said}", self.refused())
+        replace(self.link, "/usr/bin/tollgate")
 
     def reload(self, name):
         write_catalog("more", {"virtual_models": {name: ["house:small"]}})
@@ -154,8 +197,7 @@ class Upgrades(unittest.TestCase):
         return ask(PUBLIC, "POST", "/v1/chat/completions", {"model": model, "messages": []}, headers)[0]
 
     def test_3_a_program_that_cannot_take_over_leaves_the_one_before(self):
-        replace(self.link, "#!/bin/sh\necho crashed at the start >&2; kill -SEGV $$\n")
-        self.assertIn("ended before it was ready", self.refused())
+        self.crashes(self.main)
         self.assertIn("crashed at the start", machine.journal())
         replace(self.link, "#!/bin/sh\nexec sleep 1000\n")
         self.assertIn("not ready within 5s", self.refused())
@@ -166,7 +208,7 @@ class Upgrades(unittest.TestCase):
         write("etc/tollgate.toml", "nonsense = 1\n" + good)
         # The command reads its configuration as well.
         run("systemctl", "kill", "--signal=USR2", "--kill-whom=main", UNIT)
-        until("the failure", lambda: counted(r'tollgate_upgrades_total\{outcome="failed"\}') == 4)
+        until("the failure", lambda: counted(r'tollgate_upgrades_total\{outcome="failed"\}') == 5)
         write("etc/tollgate.toml", good)
         self.assertIn("nonsense", machine.journal())
         self.assert_well(self.main)
@@ -207,6 +249,12 @@ def access_key():
     made = run(*OPERATOR, "keys", "create", *CONFIGURED, "--name", "upgrades")
     run(*OPERATOR, "credit", "grant", *CONFIGURED, "default", "1000")
     return re.search(r"^tg-\S+$", made, re.MULTILINE)[0]
+
+
+def resident(process):
+    """Bytes of memory of a process; 0 where it has ended."""
+    found = re.search(r"VmRSS:\s+(\d+) kB", run("cat", f"/proc/{process}/status", check=False))
+    return int(found[1]) << 10 if found else 0
 
 
 def processes():
