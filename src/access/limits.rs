@@ -106,6 +106,60 @@ impl LimitsEntry {
     }
 }
 
+/// What changes of the limits of a key: a member that is absent stays as it is, null takes the limit away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsChange {
+    /// Requests a minute.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000))]
+    pub requests_minute: Option<Option<u64>>,
+    /// Tokens a minute, those of the prompts and of the answers together.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000_000_000_u64))]
+    pub tokens_minute: Option<Option<u64>>,
+    /// Requests under way at one time.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<u64>", range(min = 1, max = 1_000_000))]
+    pub in_flight: Option<Option<u64>>,
+    /// US dollars charged to the account's credit a day (UTC), for what is served on the gateway's credential.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Credits>")]
+    pub spend_day: Option<Option<Credits>>,
+    /// The same in a calendar month (UTC).
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Credits>")]
+    pub spend_month: Option<Option<Credits>>,
+    /// The most that one request may cost.
+    #[serde(deserialize_with = "said", skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<Credits>")]
+    pub max_cost: Option<Option<Credits>>,
+}
+
+/// A member that is there, be it null.
+fn said<'de, D: serde::Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<Option<T>>, D::Error> {
+    Option::deserialize(from).map(Some)
+}
+
+impl LimitsChange {
+    /// Changes what is said.
+    pub fn apply(&self, limits: &mut LimitsEntry) {
+        fn set<T>(limit: &mut Option<T>, said: Option<Option<T>>) {
+            if let Some(said) = said {
+                *limit = said;
+            }
+        }
+        set(&mut limits.requests_minute, self.requests_minute);
+        set(&mut limits.tokens_minute, self.tokens_minute);
+        set(&mut limits.in_flight, self.in_flight);
+        set(&mut limits.spend_day, self.spend_day);
+        set(&mut limits.spend_month, self.spend_month);
+        set(&mut limits.max_cost, self.max_cost);
+    }
+}
+
 /// A limit that cannot be one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OutOfRange {

@@ -546,6 +546,11 @@ async fn a_key_is_shown_once_then_disabled_enabled_and_revoked() {
     let (status, changed) = admin.send("PATCH", &path, &change).await;
     assert_eq!((status, &changed["policy"]["limits"]), (200, &limits));
     assert_eq!(changed["policy"]["allow_models"], json!(["gpt-*"]));
+    // What is not named stays; null takes a limit away.
+    let more = json!({"limits": {"in_flight": 3, "spend_day": null}}).to_string();
+    let (status, changed) = admin.send("PATCH", &path, &more).await;
+    let left = json!({"requests_minute": 60, "in_flight": 3});
+    assert_eq!((status, &changed["policy"]["limits"]), (200, &left));
     let wrong = json!({"limits": {"requests_minute": 0}}).to_string();
     assert_eq!(admin.send("PATCH", &path, &wrong).await.0, 422);
     for (state, expected) in [

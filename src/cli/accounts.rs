@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
 use super::books::Books;
+use super::form::Form;
 use super::keys::{CliError, time, write_columns, write_json};
 use super::money::dollars;
 use crate::money::Credits;
@@ -16,47 +17,70 @@ use crate::store::{AccountDetails, Billing};
 #[derive(Clone, Debug, Subcommand)]
 pub enum AccountsCommand {
     /// Make an account; prepaid, unless it is said otherwise
+    #[command(after_help = "\
+Examples:
+  tollgate accounts create acme
+  tollgate accounts create lab --postpaid --limit 500")]
     Create {
         /// Its name, which no other account has
         name: String,
         /// How it pays
         #[command(flatten)]
         billing: NewBilling,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// Limit the requests of an account that may be under way at one time, over all its keys
+    #[command(after_help = "\
+Examples:
+  tollgate accounts limit acme --in-flight 50
+  tollgate accounts limit acme --in-flight none")]
     Limit {
         /// Its name
         name: String,
         /// How many, from 1 to 1000000, or none for any number
         #[arg(long, value_name = "COUNT", value_parser = in_flight)]
         in_flight: InFlight,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// List all accounts
-    List {
-        /// As a JSON array
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(after_help = "Examples:\n  tollgate accounts list\n  tollgate accounts list --json")]
+    List(Form),
     /// Show an account with its credit
+    #[command(after_help = "Example:\n  tollgate accounts show acme")]
     Show {
         /// Its name
         name: String,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// Change how an account pays
+    #[command(after_help = "\
+Examples:
+  tollgate accounts set acme --postpaid --limit 500
+  tollgate accounts set acme --prepaid")]
     Set {
         /// Its name
         name: String,
         /// What changes
         #[command(flatten)]
         change: Change,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// Close an account for good: its keys are refused, what it has or owes stays in the books
+    #[command(after_help = "Example:\n  tollgate accounts close acme")]
     Close {
         /// Its name
         name: String,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
 }
 
@@ -152,50 +176,64 @@ pub async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        AccountsCommand::Create { name, billing } => {
+        AccountsCommand::Create {
+            name,
+            billing,
+            form,
+        } => {
             let billing = billing.billing();
-            books
-                .create_account(&name, billing, now.as_second())
-                .await?;
-            writeln!(out, "Account {name} is made ({}).", words(billing))?;
+            let at = now.as_second();
+            books.create_account(&name, billing, at).await?;
+            let what = format!("is made ({})", words(billing));
+            tell(&name, &what, form, books, out).await
         }
-        AccountsCommand::Limit { name, in_flight } => {
-            let InFlight(limit) = in_flight;
+        AccountsCommand::Limit {
+            name,
+            in_flight: InFlight(limit),
+            form,
+        } => {
             let account = books.account_named(&name).await?;
             books.limit_account(account.account.id, limit).await?;
-            match limit {
-                Some(limit) => {
-                    writeln!(out, "Account {name} may have {limit} requests under way.")?
-                }
-                None => writeln!(
-                    out,
-                    "Account {name} may have any number of requests under way."
-                )?,
-            }
+            let many = limit.map_or_else(|| "any number of".to_owned(), |limit| limit.to_string());
+            let what = format!("may have {many} requests under way");
+            tell(&name, &what, form, books, out).await
         }
-        AccountsCommand::List { json } => list(books, json, out).await?,
-        AccountsCommand::Show { name, json } => {
+        AccountsCommand::List(form) => list(books, form, out).await,
+        AccountsCommand::Show { name, form } => {
             let account = books.account_named(&name).await?;
-            match json {
-                true => write_json(out, &Account::from(&account))?,
-                false => show(&account, out)?,
+            match form.json {
+                true => write_json(out, &Account::from(&account)),
+                false => show(&account, out),
             }
         }
-        AccountsCommand::Set { name, change } => {
+        AccountsCommand::Set { name, change, form } => {
             let account = books.account_named(&name).await?;
             let billing = change.of(account.billing)?;
             books.set_billing(account.account.id, billing).await?;
-            writeln!(out, "Account {name} is {} now.", words(billing))?;
+            let what = format!("is {} now", words(billing));
+            tell(&name, &what, form, books, out).await
         }
-        AccountsCommand::Close { name } => {
-            let account = books.account_named(&name).await?;
-            books
-                .close_account(account.account.id, now.as_second())
-                .await?;
-            writeln!(out, "Account {name} is closed.")?;
+        AccountsCommand::Close { name, form } => {
+            let id = books.account_named(&name).await?.account.id;
+            books.close_account(id, now.as_second()).await?;
+            tell(&name, "is closed", form, books, out).await
         }
     }
-    Ok(())
+}
+
+/// Says what became of an account: as a sentence, or as what the account is now.
+async fn tell(
+    name: &str,
+    what: &str,
+    form: Form,
+    books: &Books,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    if form.json {
+        let account = books.account_named(name).await?;
+        return write_json(out, &Account::from(&account));
+    }
+    Ok(writeln!(out, "Account {name} {what}.")?)
 }
 
 /// How an account pays, in words.
@@ -213,9 +251,9 @@ fn available(account: &AccountDetails) -> String {
         .map_or_else(|| "no limit".to_owned(), dollars)
 }
 
-async fn list(books: &Books, json: bool, out: &mut dyn Write) -> Result<(), CliError> {
+async fn list(books: &Books, form: Form, out: &mut dyn Write) -> Result<(), CliError> {
     let accounts = books.accounts().await?;
-    if json {
+    if form.json {
         let listed: Vec<Account> = accounts.iter().map(Account::from).collect();
         return write_json(out, &listed);
     }

@@ -7,7 +7,9 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cli::{ConfigFile, user};
+use crate::cli::exit::{Exit, Failure};
+use crate::cli::listener::{Distrust, Trusted};
+use crate::cli::{ConfigFile, aside, user};
 use crate::config::{Admin, AdminAddress, Config};
 use crate::secret::{Secret, SecretRef};
 
@@ -17,6 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The largest answer that is read, in bytes.
 const ANSWER_MAX: u64 = 64 << 20;
 
+/// The code of what is not sent to somebody else.
+pub const NOT_THE_GATEWAY: &str = "not_the_gateway";
+
 /// Which gateway is meant.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Gateway {
@@ -25,6 +30,9 @@ pub struct Gateway {
     /// Where its admin listener is, in place of `admin.address`: IP:PORT or unix:PATH
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<String>,
+    /// Send the admin token to whoever listens there, as through a port that is forwarded
+    #[arg(long)]
+    trust_listener: bool,
 }
 
 /// An answer.
@@ -49,6 +57,19 @@ impl Answer {
         let message = text(&self.body["error"]["message"]);
         vec![message.unwrap_or_else(|| format!("the gateway answered with status {}", self.status))]
     }
+
+    /// The refusal that it is.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let failure = Failure::from(self.problems());
+        match self.body["error"]["code"].as_str() {
+            Some(code) => Failure {
+                code: code.to_owned(),
+                ..failure
+            },
+            None => failure,
+        }
+    }
 }
 
 impl Gateway {
@@ -58,15 +79,17 @@ impl Gateway {
         Self {
             file: file.clone(),
             admin: None,
+            trust_listener: false,
         }
     }
 
     /// The one that a configuration describes, at `admin` where that is given.
     #[must_use]
-    pub fn new(file: &ConfigFile, admin: Option<String>) -> Self {
+    pub fn new(file: &ConfigFile, admin: Option<String>, trust_listener: bool) -> Self {
         Self {
             file: file.clone(),
             admin,
+            trust_listener,
         }
     }
 
@@ -74,7 +97,7 @@ impl Gateway {
     /// `LoadCredential=` is the unit's alone.
     #[must_use]
     pub fn can_be_asked(&self) -> bool {
-        let Ok(admin) = self.address() else {
+        let Ok((admin, _)) = self.address() else {
             return false;
         };
         if admin.token.is_some_and(|token| token.resolve().is_err()) {
@@ -90,7 +113,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Why there was no answer, for people.
-    pub fn ask(&self, method: &str, target: &str) -> Result<Answer, Vec<String>> {
+    pub fn ask(&self, method: &str, target: &str) -> Result<Answer, Failure> {
         self.send(method, target, None)
     }
 
@@ -98,12 +121,7 @@ impl Gateway {
     ///
     /// # Errors
     /// Why there was no answer, for people.
-    pub fn send(
-        &self,
-        method: &str,
-        target: &str,
-        body: Option<&str>,
-    ) -> Result<Answer, Vec<String>> {
+    pub fn send(&self, method: &str, target: &str, body: Option<&str>) -> Result<Answer, Failure> {
         self.send_within(PATIENCE, method, target, body)
     }
 
@@ -117,8 +135,8 @@ impl Gateway {
         method: &str,
         target: &str,
         body: Option<&str>,
-    ) -> Result<Answer, Vec<String>> {
-        let admin = self.address()?;
+    ) -> Result<Answer, Failure> {
+        let (admin, store) = self.address()?;
         let ask = Ask {
             method,
             target,
@@ -126,49 +144,94 @@ impl Gateway {
         };
         let token = admin.token.as_ref().map(SecretRef::resolve).transpose();
         let token = token.map_err(|error| vec![error.to_string()])?;
-        let asked = match &admin.address {
-            AdminAddress::Tcp(address) => exchange(
-                connect(*address, patience),
-                &address.to_string(),
-                &ask,
-                token,
-            ),
-            AdminAddress::Unix(path) => {
-                let connected = UnixStream::connect(path).and_then(|socket| {
-                    socket.set_read_timeout(Some(patience))?;
-                    Ok(socket)
-                });
-                exchange(connected, "localhost", &ask, token)
-            }
-        };
-        asked.map_err(|error| {
-            let place = Place(&admin.address);
-            vec![format!(
-                "no answer from the gateway at {place}: {error}; does it run?"
-            )]
-        })
+        // Without a secret in it, whoever reads it may.
+        let secret = token.is_some() || body.is_some();
+        let trusted = (secret && !self.trust_listener).then(|| Trusted::of(store.as_deref()));
+        let asked =
+            match &admin.address {
+                AdminAddress::Tcp(address) => connect(*address, patience)
+                    .map_err(NoAnswer::from)
+                    .and_then(|socket| {
+                        trusted.map_or(Ok(()), |trusted| trusted.tcp(&socket))?;
+                        Ok(exchange(socket, &address.to_string(), &ask, token)?)
+                    }),
+                AdminAddress::Unix(path) => UnixStream::connect(path)
+                    .map_err(NoAnswer::from)
+                    .and_then(|socket| {
+                        trusted.map_or(Ok(()), |trusted| trusted.unix(&socket))?;
+                        socket.set_read_timeout(Some(patience))?;
+                        Ok(exchange(socket, "localhost", &ask, token)?)
+                    }),
+            };
+        asked.map_err(|why| why.failure(&Place(&admin.address)))
     }
 
-    /// As the configuration says, which may be absent where the address is given.
-    fn address(&self) -> Result<Admin, Vec<String>> {
+    /// As the configuration says, and where the store is; it may be absent where the address is given.
+    fn address(&self) -> Result<(Admin, Option<PathBuf>), Failure> {
         let given = self.admin.as_deref().map(parse).transpose()?;
         let configured = Config::load_values(&self.file.config).or_else(|problems| {
             // Mistakes elsewhere are no reason not to ask the gateway that runs.
             alone(&self.file.config).ok_or(problems)
         });
         match (configured, given) {
-            (Ok(config), Some(address)) => Ok(Admin {
-                address,
-                token: config.admin.and_then(|admin| admin.token),
-            }),
-            (Err(_), Some(address)) if !self.file.config.exists() => Ok(Admin {
-                address,
-                token: None,
-            }),
-            (Ok(config), None) => config.admin.ok_or_else(|| {
-                vec!["there is no admin listener: `admin.address` is \"off\"".to_owned()]
-            }),
-            (Err(problems), _) => Err(problems.iter().map(ToString::to_string).collect()),
+            (Ok(config), Some(address)) => {
+                let token = config.admin.and_then(|admin| admin.token);
+                Ok((Admin { address, token }, Some(config.store.path)))
+            }
+            (Err(_), Some(address)) if !self.file.config.exists() => {
+                let token = None;
+                Ok((Admin { address, token }, None))
+            }
+            (Ok(config), None) => {
+                let off = || {
+                    let problem = "there is no admin listener: `admin.address` is \"off\"";
+                    Failure::new(Exit::NoGateway, problem)
+                };
+                Ok((config.admin.ok_or_else(off)?, Some(config.store.path)))
+            }
+            (Err(problems), _) => {
+                let problems = problems.iter().map(ToString::to_string);
+                Err(problems.collect::<Vec<_>>().into())
+            }
+        }
+    }
+}
+
+/// Why there is no answer.
+enum NoAnswer {
+    Failed(io::Error),
+    Distrusted(Distrust),
+}
+
+impl From<io::Error> for NoAnswer {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<Distrust> for NoAnswer {
+    fn from(why: Distrust) -> Self {
+        Self::Distrusted(why)
+    }
+}
+
+impl NoAnswer {
+    fn failure(self, place: &Place<'_>) -> Failure {
+        match self {
+            Self::Failed(error) => {
+                let problem =
+                    format!("no answer from the gateway at {place}: {error}; does it run?");
+                Failure::new(Exit::NoGateway, problem)
+            }
+            Self::Distrusted(why) => {
+                let problem = format!(
+                    "nothing was sent to {place}: {why}; --trust-listener sends the token all the same"
+                );
+                Failure {
+                    code: NOT_THE_GATEWAY.to_owned(),
+                    ..Failure::new(Exit::NoGateway, problem)
+                }
+            }
         }
     }
 }
@@ -176,17 +239,21 @@ impl Gateway {
 /// The section `[admin]` by itself, where it is good, and a word that something else is not.
 fn alone(file: &Path) -> Option<Config> {
     let whole: toml::Table = std::fs::read_to_string(file).ok()?.parse().ok()?;
-    let admin = whole.get("admin").cloned();
-    let section = admin.map(|section| ("admin".to_owned(), section));
-    let text = toml::to_string(&toml::Table::from_iter(section)).ok()?;
-    let config = Config::parse(&text, file).ok()?;
+    // The store says whose gateway it is, if it is good, too.
+    let read = |names: &[&str]| {
+        let of = |name: &&str| Some(((*name).to_owned(), whole.get(*name)?.clone()));
+        let sections = names.iter().filter_map(of);
+        let text = toml::to_string(&toml::Table::from_iter(sections)).ok()?;
+        Config::parse(&text, file).ok()
+    };
+    let config = read(&["admin", "store"]).or_else(|| read(&["admin"]))?;
     // Once, though several things are asked.
     static TOLD: std::sync::Once = std::sync::Once::new();
     TOLD.call_once(|| {
         let file = file.display();
-        eprintln!(
-            "tollgate: {file} has mistakes (`tollgate check` lists them); its [admin] is gone by"
-        );
+        aside::note(&format!(
+            "{file} has mistakes (`tollgate check` lists them); its [admin] is gone by"
+        ));
     });
     Some(config)
 }
@@ -203,15 +270,15 @@ impl fmt::Display for Place<'_> {
     }
 }
 
-fn parse(text: &str) -> Result<AdminAddress, Vec<String>> {
+fn parse(text: &str) -> Result<AdminAddress, Failure> {
     if let Some(path) = text.strip_prefix("unix:") {
         return Ok(AdminAddress::Unix(PathBuf::from(path)));
     }
     let address = text.parse().map(AdminAddress::Tcp);
     address.map_err(|_| {
-        vec![format!(
+        Failure::usage(format!(
             "--admin {text}: must be an IP address and port, as 127.0.0.1:8081, or unix:PATH"
-        )]
+        ))
     })
 }
 
@@ -234,12 +301,11 @@ struct Ask<'a> {
 
 /// One request and its answer, on a connection that ends with it.
 fn exchange(
-    socket: io::Result<impl Read + Write>,
+    mut socket: impl Read + Write,
     host: &str,
     ask: &Ask<'_>,
     token: Option<Secret>,
 ) -> io::Result<Answer> {
-    let mut socket = socket?;
     let body = ask.body.unwrap_or_default();
     let mut request = format!(
         "{} {} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\nConnection: close\r\nTollgate-Actor: {}\r\n",

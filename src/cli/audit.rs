@@ -5,6 +5,7 @@ use std::io::Write;
 use clap::Args;
 
 use super::books::{Books, Where};
+use super::form::Form;
 use super::keys::{CliError, write_columns, write_json};
 use crate::statement::audit::Entry;
 use crate::statement::time::When;
@@ -43,9 +44,8 @@ pub struct Options {
     /// How many at the most, the newest
     #[arg(long, value_name = "COUNT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     limit: u32,
-    /// As a JSON array
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// Writes the changes that were asked for, newest first.
@@ -62,7 +62,7 @@ pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<
         outcome: asked.outcome.clone(),
     };
     let entries = books.audit(&which, asked.limit).await?;
-    if asked.json {
+    if asked.form.json {
         return write_json(out, &entries);
     }
     let header = ["AT", "WHO", "OPERATION", "OBJECT", "OUTCOME", "DETAILS"];

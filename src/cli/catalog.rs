@@ -3,13 +3,16 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use clap::Subcommand;
 use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
+use super::exit::{Exit, Failure};
+use super::form::Form;
 use super::keys::{CliError, write_json};
-use super::{ConfigFile, offline, one, running, worse};
+use super::{ConfigFile, offline, one, running};
 use crate::catalog::diff::{Change, Effect, diff};
 use crate::catalog::import::{Imported, LeftOut, List, import};
 
@@ -25,7 +28,7 @@ const BUILTIN: &str = "builtin";
 /// What can be done with catalogs.
 #[derive(Clone, Debug, Subcommand)]
 pub enum CatalogCommand {
-    /// Say what changes for users from one catalog to another; exits with 2 where something gets worse
+    /// Say what changes for users from one catalog to another; exits with 3 where something gets worse
     #[command(after_help = "\
 Each is a folder or a file, laid over the built-in catalog as the configuration says, in the place of the
 configuration's own folders; `builtin` stands for the built-in catalog alone.
@@ -41,9 +44,9 @@ Example:
         old: PathBuf,
         /// The catalog as it is to be
         new: PathBuf,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// Turn a well-known price list into catalog files, one a provider
     #[command(after_help = "\
@@ -71,6 +74,9 @@ Example:
         /// Name everything that was left out
         #[arg(long)]
         all: bool,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// Those of the running gateway
     #[command(flatten)]
@@ -89,14 +95,14 @@ fn list(text: &str) -> Result<List, String> {
 ///
 /// # Errors
 /// Every problem, for people.
-pub fn run(command: &CatalogCommand, out: &mut dyn Write) -> Result<ExitCode, Vec<String>> {
+pub fn run(command: &CatalogCommand, out: &mut dyn Write) -> Result<Exit, Failure> {
     match command {
-        CatalogCommand::Running(command) => running::catalog(command).map(super::good),
+        CatalogCommand::Running(command) => running::catalog(command, out).map(super::done),
         CatalogCommand::Diff {
             config,
             old,
             new,
-            json,
+            form,
         } => {
             let config = offline::config(&config.config)?;
             let outline = |path: &Path| {
@@ -109,7 +115,7 @@ pub fn run(command: &CatalogCommand, out: &mut dyn Write) -> Result<ExitCode, Ve
                 Ok::<_, Vec<String>>(offline::outline(&config, &catalog))
             };
             let changes = diff(&outline(old)?, &outline(new)?);
-            tell(&changes, *json, out).map_err(one)
+            Ok(tell(&changes, form.json, out)?)
         }
         CatalogCommand::Import {
             config,
@@ -118,6 +124,7 @@ pub fn run(command: &CatalogCommand, out: &mut dyn Write) -> Result<ExitCode, Ve
             out: folder,
             date,
             all,
+            form,
         } => {
             let config = offline::config(&config.config)?;
             let known = offline::catalog(&config)?;
@@ -126,12 +133,23 @@ pub fn run(command: &CatalogCommand, out: &mut dyn Write) -> Result<ExitCode, Ve
             let date = date.as_deref().unwrap_or(&day);
             let imported = import(*from, &text, date, &known)
                 .map_err(|why| one(format!("{}: {why}", file.display())))?;
+            let written = match folder {
+                Some(folder) => write(&imported, *from, folder).map_err(one)?,
+                None => Vec::new(),
+            };
+            if form.json {
+                write_json(out, &import_json(&imported, *from, &written))?;
+                return Ok(Exit::Done);
+            }
             match folder {
-                Some(folder) => write(&imported, *from, folder, out).map_err(one)?,
+                Some(_) => written
+                    .iter()
+                    .try_for_each(|path| writeln!(out, "{}", path.display()))
+                    .map_err(one)?,
                 None => print(&imported, out).map_err(one)?,
             }
             report(&imported, *all, &mut io::stderr()).map_err(one)?;
-            Ok(ExitCode::SUCCESS)
+            Ok(Exit::Done)
         }
     }
 }
@@ -148,7 +166,7 @@ struct Told<'a> {
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn tell(changes: &[Change], json: bool, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+pub fn tell(changes: &[Change], json: bool, out: &mut dyn Write) -> Result<Exit, CliError> {
     let count = |effect| {
         let of_it = changes.iter().filter(|change| change.effect == effect);
         of_it.count()
@@ -161,7 +179,7 @@ pub fn tell(changes: &[Change], json: bool, out: &mut dyn Write) -> Result<ExitC
     };
     if json {
         write_json(out, &told)?;
-        return Ok(worse(told.worse > 0));
+        return Ok(Exit::of_look(told.worse > 0));
     }
     for (effect, title) in [
         (Effect::Worse, "worse"),
@@ -183,7 +201,7 @@ pub fn tell(changes: &[Change], json: bool, out: &mut dyn Write) -> Result<ExitC
     } else {
         writeln!(out, "{bad} worse, {better} better, {other} other")?;
     }
-    Ok(worse(bad > 0))
+    Ok(Exit::of_look(bad > 0))
 }
 
 /// The text of a file, and the day on which it was changed last.
@@ -211,23 +229,41 @@ fn read(path: &Path) -> Result<(String, String), String> {
 }
 
 /// Writes each file by a rename, so that a gateway that watches the folder reads none half.
-fn write(
-    imported: &Imported,
-    from: List,
-    folder: &Path,
-    out: &mut dyn Write,
-) -> Result<(), String> {
+fn write(imported: &Imported, from: List, folder: &Path) -> Result<Vec<PathBuf>, String> {
     let told = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
     fs::create_dir_all(folder).map_err(|error| told(folder, error))?;
+    let mut written = Vec::new();
     for (provider, text) in &imported.files {
         let path = folder.join(format!("{}-{provider}.json", from.name()));
         let unfinished = folder.join(format!(".{}-{provider}.unfinished", from.name()));
         fs::write(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, &path))
             .map_err(|error| told(&path, error))?;
-        writeln!(out, "{}", path.display()).map_err(|error| told(&path, error))?;
+        written.push(path);
     }
-    Ok(())
+    Ok(written)
+}
+
+/// What an import came to, for programs: the files by their paths, or by what they would hold where none was written.
+fn import_json(imported: &Imported, from: List, written: &[PathBuf]) -> Value {
+    let mut paths = written.iter().map(|path| path.display().to_string());
+    let files = imported.files.iter().map(|(provider, text)| {
+        let path = paths.next();
+        // Made a moment ago, of JSON.
+        let raw = RawValue::from_string(text.trim().to_owned()).ok();
+        let file = raw.filter(|_| path.is_none());
+        json!({"provider": provider, "path": path, "file": file})
+    });
+    let files: Vec<Value> = files.collect();
+    let left_out = imported.left_out.iter();
+    let left_out = left_out.map(|(why, what)| json!({"reason": why, "names": what}));
+    json!({
+        "list": from.name(),
+        "models": imported.models,
+        "priced": imported.priced,
+        "files": files,
+        "left_out": left_out.collect::<Vec<_>>(),
+    })
 }
 
 fn print(imported: &Imported, out: &mut dyn Write) -> io::Result<()> {

@@ -2,12 +2,14 @@
 //! what a reload would change for users.
 
 use std::fmt::Write as _;
+use std::io::Write;
 use std::path::Path;
-use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{provider_keys, risks, running_catalog, serve};
+use super::exit::{Exit, Failure};
+use super::form::Form;
+use super::{aside, form, one, provider_keys, risks, running_catalog, serve};
 use crate::catalog::{Catalog, Origins, origins};
 use crate::config::Config;
 use crate::live;
@@ -23,8 +25,10 @@ const VALUE_SHOWN: usize = 160;
 Example:
   tollgate check --config conf/tollgate.toml && systemctl reload tollgate
   tollgate check --strict --json
+  tollgate check --against-running
+  tollgate check --origins openai:gpt-4o
 
-With --against-running the exit code is 2 where something gets worse for users.")]
+With --against-running the exit code is 3 where something gets worse for users.")]
 pub struct Options {
     /// The configuration
     #[command(flatten)]
@@ -36,9 +40,9 @@ pub struct Options {
     /// Ask the running gateway for its catalog, and say what a reload would change for users
     #[arg(long, conflicts_with = "origins")]
     pub against_running: bool,
-    /// What was found, or the changes, as JSON
-    #[arg(long, conflicts_with = "origins")]
-    pub json: bool,
+    /// How the answer is written
+    #[command(flatten)]
+    pub form: Form,
     /// Exit with 1 for warnings, too
     #[arg(long)]
     pub strict: bool,
@@ -48,42 +52,48 @@ pub struct Options {
 ///
 /// # Errors
 /// Every problem found; and a name whose origins are asked for and that means nothing.
-pub fn check(options: &Options) -> Result<ExitCode, Vec<String>> {
+pub fn check(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     let path = &options.file.config;
     let warnings = warnings(path);
-    let is_json = options.json && !options.against_running;
-    if !is_json {
-        for warning in &warnings {
-            eprintln!("tollgate: warning: {warning}");
-        }
-    }
     let found = read(path);
-    if is_json {
-        return as_json(found, &warnings, options.strict);
+    if options.form.json && !options.against_running && options.origins.is_none() {
+        let told = report(&found, &warnings);
+        form::json(out, &told).map_err(one)?;
+        let failed = found.is_err() || (options.strict && !warnings.is_empty());
+        return Ok(if failed { Exit::Failed } else { Exit::Done });
+    }
+    for warning in &warnings {
+        aside::warn(warning);
     }
     let (loaded, catalog) = found?;
     if options.strict && !warnings.is_empty() {
-        return Err(vec![format!(
-            "{} is good, but for {} warning(s): --strict",
-            path.display(),
-            warnings.len()
-        )]);
+        return Err(Failure::new(
+            Exit::Failed,
+            format!(
+                "{} is good, but for {} warning(s): --strict",
+                path.display(),
+                warnings.len()
+            ),
+        ));
     }
     if let Some(name) = &options.origins {
-        tell(&loaded, &catalog, name.as_deref())?;
-        return Ok(ExitCode::SUCCESS);
+        tell(&loaded, &catalog, name.as_deref(), options.form, out)?;
+        return Ok(Exit::Done);
     }
     if options.against_running {
-        return running_catalog::compare(&options.file, &loaded.config, &catalog, options.json);
+        let json = options.form.json;
+        return running_catalog::compare(&options.file, &loaded.config, &catalog, json, out);
     }
-    println!(
+    writeln!(
+        out,
         "{} is good; the catalog is {}, with {} providers and {} models",
         path.display(),
         catalog.version(),
         catalog.providers().len(),
         catalog.models().len()
-    );
-    Ok(ExitCode::SUCCESS)
+    )
+    .map_err(one)?;
+    Ok(Exit::Done)
 }
 
 /// Everything that `serve` would read, if all of it is good.
@@ -118,16 +128,12 @@ fn warnings(path: &Path) -> Vec<String> {
 }
 
 /// Problems and warnings for programs.
-fn as_json(
-    found: Result<(Loaded, Catalog), Vec<String>>,
-    warnings: &[String],
-    strict: bool,
-) -> Result<ExitCode, Vec<String>> {
-    let (catalog, problems) = match &found {
+fn report(found: &Result<(Loaded, Catalog), Vec<String>>, warnings: &[String]) -> Value {
+    let (catalog, problems) = match found {
         Ok((_, catalog)) => (Some(catalog), &[][..]),
         Err(problems) => (None, &problems[..]),
     };
-    let told = json!({
+    json!({
         "good": problems.is_empty(),
         "problems": problems,
         "warnings": warnings,
@@ -136,13 +142,6 @@ fn as_json(
             "providers": catalog.providers().len(),
             "models": catalog.models().len(),
         })),
-    });
-    println!("{told:#}");
-    let failed = !problems.is_empty() || (strict && !warnings.is_empty());
-    Ok(if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
     })
 }
 
@@ -155,7 +154,13 @@ fn of_the_catalog(path: &Path) -> Vec<String> {
     checked.err().unwrap_or_default()
 }
 
-fn tell(loaded: &Loaded, catalog: &Catalog, name: Option<&str>) -> Result<(), Vec<String>> {
+fn tell(
+    loaded: &Loaded,
+    catalog: &Catalog,
+    name: Option<&str>,
+    form: Form,
+    out: &mut dyn Write,
+) -> Result<(), Vec<String>> {
     let Some(found) = origins(&loaded.files, catalog, name) else {
         let name = name.unwrap_or_default();
         let near = catalog.nearest(name);
@@ -166,12 +171,29 @@ fn tell(loaded: &Loaded, catalog: &Catalog, name: Option<&str>) -> Result<(), Ve
         };
         return Err(vec![format!("no file says anything of `{name}`{hint}")]);
     };
+    if form.json {
+        let of = |origins: &Origins| section_json(origins, loaded, catalog);
+        let all: Vec<Value> = found.iter().map(of).collect();
+        return form::json(out, &all).map_err(one);
+    }
     let mut text = String::new();
     for origins in &found {
         section(&mut text, origins, loaded, catalog);
     }
-    print!("{text}");
-    Ok(())
+    out.write_all(text.as_bytes()).map_err(one)
+}
+
+/// The same for programs, with whole values; what the configuration has put in a place is said as in the text.
+fn section_json(origins: &Origins, loaded: &Loaded, catalog: &Catalog) -> Value {
+    let members = origins.members.iter().map(|member| {
+        json!({"file": member.file, "line": member.line, "path": member.path, "value": member.value})
+    });
+    json!({
+        "title": origins.title,
+        "provider": origins.provider,
+        "members": members.collect::<Vec<_>>(),
+        "configured": moved(origins, loaded, catalog),
+    })
 }
 
 /// A title, and a line a member that begins as those of compilers do: `file:line: path = value`.

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
 use super::books::Books;
+use super::form::Form;
 use super::keys::{CliError, expiry, time, write_columns, write_json};
 use super::money::dollars;
 use crate::money::Credits;
@@ -25,11 +26,19 @@ Example:
   tollgate credit grant acme 100 --expires 90d --note 'invoice 7' --idempotency-key invoice-7")]
     Grant(New),
     /// Take back what is neither spent nor held of a grant
+    #[command(after_help = "Example:\n  tollgate credit end 3")]
     End {
         /// The number of the grant
         grant: i64,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// Show what changed the balance of an account: grants, expiries, and the usage of each day
+    #[command(after_help = "\
+Examples:
+  tollgate credit history acme
+  tollgate credit history acme --from 2026-11-01 --to 2026-12-01 --json")]
     History {
         /// The account's name
         account: String,
@@ -39,21 +48,18 @@ Example:
         /// Up to and without this day, UTC
         #[arg(long, value_name = "DAY")]
         to: Option<OnDay>,
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// Write down every movement of money, for bookkeepers
     #[command(after_help = "\
 Example:
   tollgate credit export --from 2026-11-01 --to 2026-12-01 > november.csv")]
     Export(Export),
-    /// Say whether all books agree with the rows that they are the sums of; exits with 2 if not
-    Check {
-        /// As a JSON object
-        #[arg(long)]
-        json: bool,
-    },
+    /// Say whether all books agree with the rows that they are the sums of; exits with 3 if not
+    #[command(after_help = "Example:\n  tollgate credit check")]
+    Check(Form),
 }
 
 /// Credit to be given.
@@ -73,9 +79,9 @@ pub struct New {
     /// Makes asking again safe: one grant is made for a key, however often it is asked for
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
-    /// As a JSON object
-    #[arg(long)]
-    json: bool,
+    /// How the answer is written
+    #[command(flatten)]
+    form: Form,
 }
 
 /// Movements to be written down.
@@ -93,6 +99,9 @@ pub struct Export {
     /// As what
     #[arg(long, value_enum, default_value_t = Format::Csv)]
     format: Format,
+    /// The same as --format json; errors too, on standard error
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 /// How movements are written down.
@@ -117,20 +126,20 @@ pub async fn run(
 ) -> Result<bool, CliError> {
     match command {
         CreditCommand::Grant(asked) => grant(&asked, books, now, out).await?,
-        CreditCommand::End { grant } => end(GrantId(grant), books, now, out).await?,
+        CreditCommand::End { grant, form } => end(GrantId(grant), form, books, now, out).await?,
         CreditCommand::History {
             account,
             from,
             to,
-            json,
+            form,
         } => {
             let id = books.account_named(&account).await?.account.id;
             let day = |on: OnDay| Day(on.days());
             let history = books.history(id, from.map(day), to.map(day)).await?;
-            show(&history, json, out)?;
+            show(&history, form.json, out)?;
         }
         CreditCommand::Export(asked) => export(&asked, books, out).await?,
-        CreditCommand::Check { json } => return check(books, json, out).await,
+        CreditCommand::Check(form) => return check(books, form.json, out).await,
     }
     Ok(false)
 }
@@ -150,7 +159,7 @@ async fn grant(
         idempotency: asked.idempotency_key.clone(),
     };
     let (row, made) = books.grant(&new, now.as_second()).await?;
-    if asked.json {
+    if asked.form.json {
         return write_json(out, &Grant::from(row));
     }
     let (id, amount) = (row.id.0, dollars(row.grant.amount));
@@ -177,12 +186,16 @@ async fn grant(
 
 async fn end(
     id: GrantId,
+    form: Form,
     books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     let left = books.grant_numbered(id).await?.remaining;
     books.end_grant(id, now.as_second()).await?;
+    if form.json {
+        return write_json(out, &Grant::from(books.grant_numbered(id).await?));
+    }
     writeln!(
         out,
         "Grant {} has ended. The running gateway, or the next one, takes back what is neither spent nor held of the {} \
@@ -239,7 +252,12 @@ async fn export(asked: &Export, books: &Books, out: &mut dyn Write) -> Result<()
         to: asked.to.map(milliseconds),
         account,
     };
-    let mut writer = Writer::new(asked.format, out)?;
+    let format = if asked.json {
+        Format::Json
+    } else {
+        asked.format
+    };
+    let mut writer = Writer::new(format, out)?;
     let write = |posting: &Posting| writer.write(posting);
     books.each_posting(&moves, write).await?;
     writer.end()

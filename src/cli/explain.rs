@@ -3,14 +3,15 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::exit::{Exit, Failure};
+use super::form::Form;
 use super::keys::write_json;
-use super::{ConfigFile, offline, one, serve, worse};
+use super::{ConfigFile, offline, one, serve};
 use crate::access::key::KeyId;
 use crate::access::policy::Policy;
 use crate::access::{Account, AccountId, Caller, Refusal};
@@ -34,7 +35,7 @@ Example:
   tollgate explain --body request.json --json
 
 The health of provider keys is known to the running gateway only: POST a request's body to /tollgate/v1/explain, with
-an access key, to see it. The exit code is 2 where the request would be refused.")]
+an access key, to see it. The exit code is 3 where the request would be refused.")]
 pub struct Options {
     #[command(flatten)]
     file: ConfigFile,
@@ -52,9 +53,8 @@ pub struct Options {
     /// A file with the body of the request; - for standard input
     #[arg(long, value_name = "FILE")]
     body: Option<PathBuf>,
-    /// As a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 pub(super) fn surface(name: &str) -> Result<Surface, String> {
@@ -68,7 +68,7 @@ pub(super) fn surface(name: &str) -> Result<Surface, String> {
 ///
 /// # Errors
 /// Every problem that keeps it from doing so.
-pub fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Vec<String>> {
+pub fn run(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
     let body = body(options)?;
     let path = &*options.file.config;
     let config = offline::config(path)?;
@@ -104,12 +104,12 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode, Vec<Strin
         refused: refusal.or(told.refused.clone()),
         ..told
     };
-    if options.json {
+    if options.form.json {
         write_json(out, &told).map_err(one)?;
     } else {
         write!(out, "{told}").map_err(one)?;
     }
-    Ok(worse(told.refused.is_some()))
+    Ok(Exit::of_look(told.refused.is_some()))
 }
 
 /// What a process that sends nothing has in place of what is measured. Names are looked up by tasks of its runtime,
@@ -134,15 +134,17 @@ impl Looking {
 }
 
 /// The body as it would be sent: the file's, or the shortest that asks for the model.
-fn body(options: &Options) -> Result<Bytes, Vec<String>> {
+fn body(options: &Options) -> Result<Bytes, Failure> {
     match (&options.body, &options.model) {
-        (Some(file), _) => read(file).map_err(|error| one(format!("{}: {error}", file.display()))),
+        (Some(file), _) => {
+            Ok(read(file).map_err(|error| one(format!("{}: {error}", file.display())))?)
+        }
         (None, Some(_)) if has_path(options) => Ok(Bytes::from_static(b"{}")),
         (None, Some(model)) => {
             let body = serde_json::json!({ "model": model });
             Ok(body.to_string().into())
         }
-        (None, None) => Err(one(
+        (None, None) => Err(Failure::usage(
             "name a model, or a file with a request's body (--body)",
         )),
     }
@@ -198,13 +200,14 @@ fn pinned(
 }
 
 /// The key of that id in the store, and the stored provider keys beside it.
-fn key(store: PathBuf, text: &str) -> Result<(KeyRow, Vec<Stored>), Vec<String>> {
-    let id = super::keys::key_id(text).map_err(one)?;
+fn key(store: PathBuf, text: &str) -> Result<(KeyRow, Vec<Stored>), Failure> {
+    let id = super::keys::key_id(text)?;
     if !store.exists() {
         return Err(one(format!(
             "there is no store at {}, and no key in it",
             store.display()
-        )));
+        ))
+        .into());
     }
     let (mut found, mut stored) = (None, Vec::new());
     serve::on_store(store, async |store, _| {
@@ -217,6 +220,7 @@ fn key(store: PathBuf, text: &str) -> Result<(KeyRow, Vec<Stored>), Vec<String>>
         one(format!(
             "there is no access key {id}; see `tollgate keys list`"
         ))
+        .into()
     })
 }
 

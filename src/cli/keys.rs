@@ -10,6 +10,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::books::Books;
+use super::exit::Failure;
+use super::form::{self, Form};
 use super::limits::LimitFlags;
 use super::table;
 use crate::access::key::{self, KeyId};
@@ -23,30 +25,38 @@ use crate::store::{Billing, KeyRow, NewKey, StoreError};
 #[derive(Clone, Debug, Subcommand)]
 pub enum KeysCommand {
     /// Make an access key; it is shown this once
+    #[command(after_help = "\
+Examples:
+  tollgate keys create --name ci --account acme --expires 90d
+  tollgate keys create --name batch --allow-provider openai --requests-per-minute 60 --spend-day 20")]
     Create(Box<Create>),
     /// List all access keys, revoked ones included
-    List {
-        /// As a JSON array
-        #[arg(long)]
-        json: bool,
-    },
+    #[command(after_help = "Examples:\n  tollgate keys list\n  tollgate keys list --json")]
+    List(Form),
     /// Change the limits of a key
+    #[command(after_help = "\
+Examples:
+  tollgate keys update 2f8k1m0qXYZ0 --requests-per-minute 120
+  tollgate keys update 2f8k1m0qXYZ0 --spend-month none")]
     Update(Box<Update>),
     /// Refuse a key until it is enabled again
-    Disable {
-        /// The key's id, or the whole key
-        id: String,
-    },
+    #[command(after_help = "Example:\n  tollgate keys disable 2f8k1m0qXYZ0")]
+    Disable(Named),
     /// Accept a disabled key again
-    Enable {
-        /// The key's id, or the whole key
-        id: String,
-    },
+    #[command(after_help = "Example:\n  tollgate keys enable 2f8k1m0qXYZ0")]
+    Enable(Named),
     /// End a key for good
-    Revoke {
-        /// The key's id, or the whole key
-        id: String,
-    },
+    #[command(after_help = "Example:\n  tollgate keys revoke 2f8k1m0qXYZ0")]
+    Revoke(Named),
+}
+
+/// Which key.
+#[derive(Args, Clone, Debug)]
+pub struct Named {
+    /// The key's id, or the whole key
+    id: String,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// A key to be made.
@@ -94,9 +104,8 @@ pub struct Create {
     timeout: Vec<(String, Duration)>,
     #[command(flatten)]
     limits: LimitFlags,
-    /// As a JSON object
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// A key whose limits are changed.
@@ -106,6 +115,8 @@ pub struct Update {
     id: String,
     #[command(flatten)]
     limits: LimitFlags,
+    #[command(flatten)]
+    form: Form,
 }
 
 impl Create {
@@ -145,40 +156,58 @@ pub async fn run(
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     match command {
-        KeysCommand::Create(asked) => create(&asked, books, now, out).await?,
-        KeysCommand::List { json } => list(json, books, now, out).await?,
-        KeysCommand::Update(asked) => {
-            let id = key_id(&asked.id)?;
-            if asked.limits.is_empty() {
-                return Err(CliError::Argument(
-                    "name a limit to change, as --requests-per-minute 60".to_owned(),
-                ));
-            }
-            let change = |policy: &mut PolicyEntry| asked.limits.apply(&mut policy.limits);
-            let policy = books.change_limits(id, change).await?;
-            writeln!(
-                out,
-                "Access key {id} is changed; rules: {}.",
-                rules(Some(&policy))
-            )?;
-        }
-        KeysCommand::Disable { id } => {
+        KeysCommand::Create(asked) => create(&asked, books, now, out).await,
+        KeysCommand::List(form) => list(form, books, now, out).await,
+        KeysCommand::Update(asked) => update(&asked, books, now, out).await,
+        KeysCommand::Disable(Named { id, form }) => {
             let id = key_id(&id)?;
             books.set_enabled(id, false).await?;
-            writeln!(out, "Access key {id} is disabled.")?;
+            tell(id, "is disabled", form, books, now, out).await
         }
-        KeysCommand::Enable { id } => {
+        KeysCommand::Enable(Named { id, form }) => {
             let id = key_id(&id)?;
             books.set_enabled(id, true).await?;
-            writeln!(out, "Access key {id} is enabled.")?;
+            tell(id, "is enabled", form, books, now, out).await
         }
-        KeysCommand::Revoke { id } => {
+        KeysCommand::Revoke(Named { id, form }) => {
             let id = key_id(&id)?;
             books.revoke(id, now.as_second()).await?;
-            writeln!(out, "Access key {id} is revoked.")?;
+            tell(id, "is revoked", form, books, now, out).await
         }
     }
-    Ok(())
+}
+
+/// Says what became of a key: as a sentence, or as what the key is now.
+async fn tell(
+    id: KeyId,
+    what: &str,
+    form: Form,
+    books: &Books,
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    if form.json {
+        let row = books.key(id).await?;
+        return write_json(out, &Listed::new(&row, now));
+    }
+    Ok(writeln!(out, "Access key {id} {what}.")?)
+}
+
+async fn update(
+    asked: &Update,
+    books: &Books,
+    now: Timestamp,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    let id = key_id(&asked.id)?;
+    if asked.limits.is_empty() {
+        return Err(CliError::Usage(
+            "name a limit to change, as --requests-per-minute 60".to_owned(),
+        ));
+    }
+    let policy = books.change_limits(id, &asked.limits.change()).await?;
+    let what = format!("is changed; rules: {}", rules(Some(&policy)));
+    tell(id, &what, asked.form, books, now, out).await
 }
 
 /// Whether the account pays beforehand, and has nothing to pay with.
@@ -219,7 +248,7 @@ async fn create(
         revoked: None,
         policy: Some(new.policy),
     };
-    if asked.json {
+    if asked.form.json {
         let shown = Listed {
             access_key: Some(created.shown.expose()),
             ..Listed::new(&row, now)
@@ -248,13 +277,13 @@ async fn create(
 }
 
 async fn list(
-    json: bool,
+    form: Form,
     books: &Books,
     now: Timestamp,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
     let keys = books.list_keys().await?;
-    if json {
+    if form.json {
         let listed: Vec<Listed> = keys.iter().map(|key| Listed::new(key, now)).collect();
         return write_json(out, &listed);
     }
@@ -280,14 +309,14 @@ pub(super) fn key_id(text: &str) -> Result<KeyId, CliError> {
     match (text.parse(), key::parse(text)) {
         (Ok(id), _) => Ok(id),
         (_, Ok(whole)) => Ok(whole.id()),
-        (Err(not_an_id), Err(_)) => Err(CliError::Argument(not_an_id.to_string())),
+        (Err(not_an_id), Err(_)) => Err(CliError::Usage(not_an_id.to_string())),
     }
 }
 
 /// Unix seconds. A date means its first second in UTC.
 pub(super) fn expiry(text: &str, now: Timestamp) -> Result<i64, CliError> {
     until(text, now).map_err(|fault| {
-        CliError::Argument(match fault {
+        CliError::Usage(match fault {
             NotToCome::Unreadable => format!(
                 "--expires {text:?}: write how long (90d, 12h) or until when (2030-01-31, \
                  2030-01-31T12:00:00Z)"
@@ -439,15 +468,18 @@ pub(super) fn write_columns<const N: usize>(
 
 /// One JSON document and a line break.
 pub(super) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> Result<(), CliError> {
-    serde_json::to_writer_pretty(&mut *out, value).map_err(io::Error::from)?;
-    Ok(writeln!(out)?)
+    Ok(form::json(out, value)?)
 }
 
 /// Why a command did not do what was asked.
 #[derive(Debug)]
 pub enum CliError {
-    /// An argument makes no sense; the text says what would.
+    /// The command line makes no sense; the text says what would.
+    Usage(String),
+    /// What was asked cannot be done; the text says why.
     Argument(String),
+    /// The gateway refused, or does not answer.
+    Gateway(Failure),
     /// The store refused or failed.
     Store(StoreError),
     /// The output could not be written.
@@ -457,7 +489,8 @@ pub enum CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Argument(text) => out.write_str(text),
+            Self::Usage(text) | Self::Argument(text) => out.write_str(text),
+            Self::Gateway(failure) => out.write_str(&failure.problems.join("\n")),
             Self::Store(error) => error.fmt(out),
             Self::Output(error) => write!(out, "cannot write the answer: {error}"),
         }
@@ -467,7 +500,7 @@ impl fmt::Display for CliError {
 impl std::error::Error for CliError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Argument(_) => None,
+            Self::Usage(_) | Self::Argument(_) | Self::Gateway(_) => None,
             Self::Store(error) => Some(error),
             Self::Output(error) => Some(error),
         }
@@ -787,7 +820,7 @@ mod tests {
             "9999999y",
         ] {
             assert!(
-                matches!(expiry(text, now), Err(CliError::Argument(_))),
+                matches!(expiry(text, now), Err(CliError::Usage(_))),
                 "{text}"
             );
         }

@@ -6,8 +6,10 @@ use clap::Subcommand;
 use serde_json::{Map, Value};
 
 use super::admin::Gateway;
-use super::one;
+use super::exit::Failure;
+use super::form::Form;
 use super::running::good;
+use super::{form, one};
 
 /// Where the levels are.
 const TARGET: &str = "/log/levels";
@@ -36,9 +38,8 @@ pub struct LevelsOptions {
     /// First go back to what is configured
     #[arg(long)]
     reset: bool,
-    /// Print them as JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 fn level(text: &str) -> Result<(String, String), String> {
@@ -52,7 +53,7 @@ fn level(text: &str) -> Result<(String, String), String> {
 ///
 /// # Errors
 /// What the gateway says against it, or that there is none.
-pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<(), Vec<String>> {
+pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<(), Failure> {
     let LogCommand::Levels(options) = command;
     let changes = options.reset || options.default.is_some() || !options.modules.is_empty();
     let mut answer = good(options.gateway.ask("GET", TARGET)?)?;
@@ -60,7 +61,7 @@ pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<(), Vec<String>>
         let wanted = wanted(options, &answer.body).to_string();
         answer = good(options.gateway.send("PUT", TARGET, Some(&wanted))?)?;
     }
-    show(options, &answer.body, out).map_err(one)
+    Ok(show(options, &answer.body, out).map_err(one)?)
 }
 
 /// The levels in use with the changes that are asked for.
@@ -81,8 +82,8 @@ fn wanted(options: &LevelsOptions, in_use: &Value) -> Value {
 }
 
 fn show(options: &LevelsOptions, levels: &Value, out: &mut dyn Write) -> std::io::Result<()> {
-    if options.json {
-        return writeln!(out, "{levels}");
+    if options.form.json {
+        return form::json(out, levels);
     }
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let modules = levels["modules"].as_object();

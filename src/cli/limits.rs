@@ -4,12 +4,18 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use crate::access::limits::LimitsEntry;
+use crate::access::limits::{LimitsChange, LimitsEntry};
 use crate::money::Credits;
 
 /// A limit as it is written: `none` takes it away.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound<T>(Option<T>);
+
+impl<T> Bound<T> {
+    fn value(self) -> Option<T> {
+        self.0
+    }
+}
 
 fn bound<T: FromStr>(text: &str) -> Result<Bound<T>, String>
 where
@@ -63,23 +69,20 @@ impl LimitFlags {
     #[must_use]
     pub fn of_new(&self) -> LimitsEntry {
         let mut limits = LimitsEntry::default();
-        self.apply(&mut limits);
+        self.change().apply(&mut limits);
         limits
     }
 
-    /// Changes what is said.
-    pub fn apply(&self, limits: &mut LimitsEntry) {
-        set(&mut limits.requests_minute, self.requests_per_minute);
-        set(&mut limits.tokens_minute, self.tokens_per_minute);
-        set(&mut limits.in_flight, self.in_flight);
-        set(&mut limits.spend_day, self.spend_day);
-        set(&mut limits.spend_month, self.spend_month);
-        set(&mut limits.max_cost, self.max_cost);
-    }
-}
-
-fn set<T>(limit: &mut Option<T>, said: Option<Bound<T>>) {
-    if let Some(Bound(said)) = said {
-        *limit = said;
+    /// What is said.
+    #[must_use]
+    pub fn change(&self) -> LimitsChange {
+        LimitsChange {
+            requests_minute: self.requests_per_minute.map(Bound::value),
+            tokens_minute: self.tokens_per_minute.map(Bound::value),
+            in_flight: self.in_flight.map(Bound::value),
+            spend_day: self.spend_day.map(Bound::value),
+            spend_month: self.spend_month.map(Bound::value),
+            max_cost: self.max_cost.map(Bound::value),
+        }
     }
 }

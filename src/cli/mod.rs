@@ -2,15 +2,19 @@
 
 pub mod accounts;
 pub mod admin;
+mod aside;
 pub mod audit;
 mod books;
 pub mod catalog;
 pub mod check;
 pub mod credit;
+pub mod exit;
 pub mod explain;
+mod form;
 pub mod keys;
 pub mod levels;
 mod limits;
+mod listener;
 pub mod manual;
 pub mod models;
 mod money;
@@ -38,6 +42,8 @@ use jiff::Timestamp;
 use crate::dev;
 use crate::log::logger;
 use crate::server::upgrade::program;
+use exit::{Exit, Failure};
+use form::Form;
 
 /// An AI gateway: one access key for every provider.
 #[derive(Debug, Parser)]
@@ -49,9 +55,6 @@ struct Arguments {
 
 /// Where the configuration is when nobody says.
 const DEFAULT_CONFIG: &str = "/etc/tollgate/tollgate.toml";
-
-/// Where something has got worse, or would be refused: the answer is given, and a script can go by it.
-const WORSE: u8 = 2;
 
 /// How long the process waits at its end for whoever reads what it told.
 const LAST_LINES: Duration = Duration::from_secs(2);
@@ -72,16 +75,19 @@ pub struct ConfigFile {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the gateway
-    Serve(ConfigFile),
+    Serve(serve::Options),
     /// Report every mistake in configuration and catalog; exits with 1 if there is one
     Check(check::Options),
     /// Print the JSON Schema of catalog files
-    Schema,
+    #[command(after_help = "Example:\n  tollgate schema > catalog.schema.json")]
+    Schema(Form),
     /// Have the running gateway read configuration and catalog again
-    Reload(admin::Gateway),
+    #[command(after_help = "Examples:\n  tollgate reload\n  tollgate check && tollgate reload")]
+    Reload(running::Options),
     /// Have the program's file started anew and take over from the running gateway, without a request lost
-    Upgrade(admin::Gateway),
-    /// Say on one screen whether all is well with the running gateway; exits with 2 where something is not
+    #[command(after_help = "Example:\n  tollgate upgrade")]
+    Upgrade(running::Options),
+    /// Say on one screen whether all is well with the running gateway; exits with 3 where something is not
     Status(status::Options),
     /// Have load balancers send requests elsewhere (/readyz says 503), while those that come are served
     Drain(running::DrainOptions),
@@ -139,7 +145,7 @@ enum Command {
     Usage(Box<usage::Options>),
     /// Show what operators changed, or were refused to change
     Audit(Box<audit::Options>),
-    /// Hold a provider's own report of usage or costs against our rows; exits with 2 where they differ
+    /// Hold a provider's own report of usage or costs against our rows; exits with 3 where they differ
     Reconcile(Box<reconcile::Options>),
 }
 
@@ -149,64 +155,73 @@ pub fn run() -> ExitCode {
     if let Some(ended) = program::launch_where_asked() {
         return ended;
     }
-    let out = &mut Pipe(std::io::stdout());
+    aside::init();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(told) => return said(&told),
+        Err(told) => return said(&told).into(),
     };
-    let done = match arguments.command {
-        Command::Serve(file) => serve::serve(&file.config).map(good),
-        Command::Check(options) => check::check(&options),
-        Command::Schema => {
-            print!("{}", crate::catalog::schema());
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Reload(gateway) => running::reload(&gateway).map(good),
-        Command::Upgrade(gateway) => running::upgrade(&gateway).map(good),
-        Command::Status(options) => status::run(&options, out).map(worse),
-        Command::Drain(options) => running::drain(&options).map(good),
-        Command::Log { command } => levels::run(&command, out).map(good),
-        Command::Completions(options) => manual::completions(&options, out).map(good),
-        Command::Man(options) => manual::man(&options).map(good),
-        Command::Dev(options) => dev::run(&options).map(good),
-        Command::Explain(options) => explain::run(&options, out),
-        Command::Models(options) => models::run(&options, out).map(good),
-        Command::Price(options) => price::run(&options, out).map(good),
-        Command::Catalog { command } => catalog::run(&command, out),
-        Command::Keys { at, command } => books::with_books(&at, async |books, out| {
-            keys::run(command, books, Timestamp::now(), out).await
-        })
-        .map(good),
-        Command::ProviderKeys { at, command } => provider_keys::start(&at, command).map(good),
-        Command::Accounts { at, command } => books::with_books(&at, async |books, out| {
-            accounts::run(command, books, Timestamp::now(), out).await
-        })
-        .map(good),
-        Command::Credit { at, command } => books::with_books(&at, async |books, out| {
-            credit::run(command, books, Timestamp::now(), out).await
-        })
-        .map(worse),
-        Command::Usage(options) => books::with_books(&options.at, async |books, out| {
-            usage::run(&options, books, out).await
-        })
-        .map(good),
-        Command::Audit(options) => books::with_books(&options.at, async |books, out| {
-            audit::run(&options, books, out).await
-        })
-        .map(good),
-        Command::Reconcile(options) => books::with_books(&options.at, async |books, out| {
-            reconcile::run(&options, books, out).await
-        })
-        .map(worse),
-    };
+    let done = arguments.command.run(&mut Pipe(std::io::stdout()));
     logger::flush(LAST_LINES);
-    match done {
-        Ok(code) => code,
-        Err(problems) => {
-            for problem in problems {
-                eprintln!("tollgate: {problem}");
-            }
-            ExitCode::FAILURE
+    let exit = done.unwrap_or_else(|failure| {
+        aside::fail(&failure);
+        failure.exit
+    });
+    exit.into()
+}
+
+impl Command {
+    fn run(self, out: &mut Pipe) -> Result<Exit, Failure> {
+        match self {
+            Self::Serve(options) => Ok(serve::serve(&options.file.config).map(done)?),
+            Self::Check(options) => check::check(&options, out),
+            Self::Schema(_) => manual::schema(out).map(done),
+            Self::Reload(options) => running::reload(&options, out).map(done),
+            Self::Upgrade(options) => running::upgrade(&options, out).map(done),
+            Self::Status(options) => status::run(&options, out).map(Exit::of_look),
+            Self::Drain(options) => running::drain(&options, out).map(done),
+            Self::Log { command } => levels::run(&command, out).map(done),
+            Self::Completions(options) => manual::completions(&options, out).map(done),
+            Self::Man(options) => manual::man(&options, out).map(done),
+            Self::Dev(options) => Ok(dev::run(&options).map(done)?),
+            Self::Explain(options) => explain::run(&options, out),
+            Self::Models(options) => Ok(models::run(&options, out).map(done)?),
+            Self::Price(options) => Ok(price::run(&options, out).map(done)?),
+            Self::Catalog { command } => catalog::run(&command, out),
+            command => command.on_books(),
+        }
+    }
+
+    /// Those on accounts, keys, credit and usage.
+    fn on_books(self) -> Result<Exit, Failure> {
+        let now = Timestamp::now();
+        match self {
+            Self::Keys { at, command } => books::with_books(&at, async |books, out| {
+                keys::run(command, books, now, out).await
+            })
+            .map(done),
+            Self::ProviderKeys { at, command } => provider_keys::start(&at, command).map(done),
+            Self::Accounts { at, command } => books::with_books(&at, async |books, out| {
+                accounts::run(command, books, now, out).await
+            })
+            .map(done),
+            Self::Credit { at, command } => books::with_books(&at, async |books, out| {
+                credit::run(command, books, now, out).await
+            })
+            .map(Exit::of_look),
+            Self::Usage(options) => books::with_books(&options.at, async |books, out| {
+                usage::run(&options, books, out).await
+            })
+            .map(done),
+            Self::Audit(options) => books::with_books(&options.at, async |books, out| {
+                audit::run(&options, books, out).await
+            })
+            .map(done),
+            Self::Reconcile(options) => books::with_books(&options.at, async |books, out| {
+                reconcile::run(&options, books, out).await
+            })
+            .map(Exit::of_look),
+            // The others have been run above.
+            _ => Ok(Exit::Done),
         }
     }
 }
@@ -230,27 +245,19 @@ impl std::io::Write for Pipe {
     }
 }
 
-/// Help and version, or what is wrong with the arguments: an error as any other, and nothing that got worse.
-fn said(told: &clap::Error) -> ExitCode {
-    let _ = told.print();
+/// Help and version, or what is wrong with the arguments.
+fn said(told: &clap::Error) -> Exit {
     if told.use_stderr() {
-        ExitCode::FAILURE
+        aside::misused(told);
+        Exit::Usage
     } else {
-        ExitCode::SUCCESS
+        let _ = told.print();
+        Exit::Done
     }
 }
 
-fn good((): ()) -> ExitCode {
-    ExitCode::SUCCESS
-}
-
-/// The exit code of an answer that says whether something is worse.
-fn worse(is: bool) -> ExitCode {
-    if is {
-        ExitCode::from(WORSE)
-    } else {
-        ExitCode::SUCCESS
-    }
+fn done((): ()) -> Exit {
+    Exit::Done
 }
 
 /// An error that ends a command, for people.

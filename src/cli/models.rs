@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use super::form::Form;
 use super::keys::{CliError, write_json};
 use super::{ConfigFile, offline, one, table};
 use crate::catalog::file::{Decimal, Modality, Status};
@@ -49,9 +50,8 @@ pub struct Options {
     /// The providers instead of the models
     #[arg(long)]
     providers: bool,
-    /// As a JSON array, with everything
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// A column of the table.
@@ -148,12 +148,12 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), Vec<String>> {
         })?),
     };
     if options.providers {
-        return providers(&catalog, &config, options.json, out).map_err(one);
+        return providers(&catalog, &config, options.form.json, out).map_err(one);
     }
     let wanted =
         |model: &&Model| only.is_none_or(|only| only == model.provider) && options.wants(model);
     let models: Vec<&Model> = catalog.models().iter().filter(wanted).collect();
-    let done = if options.json {
+    let done = if options.form.json {
         let rows: Vec<Row> = models
             .iter()
             .map(|model| Row::new(&catalog, model))

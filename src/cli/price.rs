@@ -4,6 +4,7 @@ use std::io::{BufRead, Write};
 
 use serde::{Deserialize, Serialize};
 
+use super::form::Form;
 use super::{ConfigFile, offline, one};
 use crate::catalog::file::Decimal;
 use crate::catalog::{Catalog, Model, PicoDollars};
@@ -34,9 +35,8 @@ pub struct Options {
     /// A processing fee for the request
     #[arg(long, value_name = "DOLLARS", value_parser = dollars, default_value = "0")]
     fee_per_request: PicoDollars,
-    /// As JSON, an object a line
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 fn dollars(text: &str) -> Result<PicoDollars, String> {
@@ -177,7 +177,7 @@ fn model<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Model, String> {
     reason = "what the command says, not a request"
 )]
 fn write(options: &Options, line: &Line, out: &mut dyn Write) -> Result<(), Vec<String>> {
-    let written = if options.json {
+    let written = if options.form.json {
         serde_json::to_writer(&mut *out, line)
             .map_err(std::io::Error::from)
             .and_then(|()| writeln!(out))

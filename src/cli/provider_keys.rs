@@ -7,8 +7,11 @@ use std::io::{IsTerminal as _, Read, Write};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::json;
 
 use super::books::{Books, Where, with_books};
+use super::exit::Failure;
+use super::form::Form;
 use super::keys::{CliError, time, write_columns, write_json};
 use super::offline;
 use crate::access::Account;
@@ -26,8 +29,16 @@ const INPUT_MAX: u64 = 64 * 1024;
 #[derive(Clone, Debug, Subcommand)]
 pub enum ProviderKeysCommand {
     /// Store a provider key, read from standard input or from where --secret says
+    #[command(after_help = "\
+Examples:
+  tollgate provider-keys add --account acme --provider openai < key.txt
+  tollgate provider-keys add --account acme --provider openai --name spare --secret file:key.txt --no-fallback")]
     Add(Add),
     /// List all stored keys; none is ever shown
+    #[command(after_help = "\
+Examples:
+  tollgate provider-keys list
+  tollgate provider-keys list --account acme --json")]
     List {
         /// Of this account only
         #[arg(long, value_name = "NAME")]
@@ -35,22 +46,42 @@ pub enum ProviderKeysCommand {
         /// For this provider only
         #[arg(long, value_name = "PROVIDER")]
         provider: Option<String>,
-        /// As a JSON array
-        #[arg(long)]
-        json: bool,
+        /// How the answer is written
+        #[command(flatten)]
+        form: Form,
     },
     /// Put another key in the place of one; id and name stay
+    #[command(
+        after_help = "Example:\n  tollgate provider-keys rotate acme/openai/main --secret file:new-key.txt"
+    )]
     Rotate(Rotate),
     /// Change all but the key itself
+    #[command(
+        after_help = "Example:\n  tollgate provider-keys update acme/openai/main --name first --fallback off"
+    )]
     Update(Update),
     /// Use a key no more until it is enabled again
-    Disable(Named),
+    #[command(after_help = "Example:\n  tollgate provider-keys disable acme/openai/main")]
+    Disable(One),
     /// Use a disabled key again
-    Enable(Named),
+    #[command(after_help = "Example:\n  tollgate provider-keys enable acme/openai/main")]
+    Enable(One),
     /// Remove a key for good
-    Remove(Named),
+    #[command(after_help = "Example:\n  tollgate provider-keys remove acme/openai/main")]
+    Remove(One),
     /// Seal all keys anew under the first master key
-    Reseal,
+    #[command(after_help = "Example:\n  tollgate provider-keys reseal")]
+    Reseal(Form),
+}
+
+/// Which key, and how the answer is written.
+#[derive(Args, Clone, Debug)]
+pub struct One {
+    #[command(flatten)]
+    key: Named,
+    /// How the answer is written
+    #[command(flatten)]
+    form: Form,
 }
 
 /// A key to be stored.
@@ -76,9 +107,9 @@ pub struct Add {
     no_fallback: bool,
     #[command(flatten)]
     from: From,
-    /// As a JSON object
-    #[arg(long)]
-    json: bool,
+    /// How the answer is written
+    #[command(flatten)]
+    form: Form,
 }
 
 /// A key and what is put in its place.
@@ -88,6 +119,9 @@ pub struct Rotate {
     key: Named,
     #[command(flatten)]
     from: From,
+    /// How the answer is written
+    #[command(flatten)]
+    form: Form,
 }
 
 /// Which key.
@@ -131,6 +165,9 @@ pub struct Update {
     key: Named,
     #[command(flatten)]
     changes: Changes,
+    /// How the answer is written
+    #[command(flatten)]
+    form: Form,
 }
 
 /// A weight, or that there is none.
@@ -171,7 +208,7 @@ pub struct Context<'a> {
 ///
 /// # Errors
 /// What went wrong, for people.
-pub fn start(at: &Where, command: ProviderKeysCommand) -> Result<(), Vec<String>> {
+pub fn start(at: &Where, command: ProviderKeysCommand) -> Result<(), Failure> {
     let config = at.config()?;
     let catalog = offline::catalog(&config)?;
     let masters = MasterKeys::read(&config.byok.master_keys);
@@ -255,21 +292,21 @@ pub async fn run(
         ProviderKeysCommand::List {
             account,
             provider,
-            json,
+            form,
         } => {
             let filter = (account.as_deref(), provider.as_deref());
-            list(filter, json, context, out).await?;
+            list(filter, form, context, out).await?;
         }
-        ProviderKeysCommand::Rotate(Rotate { key, from }) => {
+        ProviderKeysCommand::Rotate(Rotate { key, from, form }) => {
             let row = find(books, &key.key).await?;
             let masters = masters(context)?;
             let secret = secret(&from, input)?;
             books
                 .rotate_provider_key(&row.id, &secret, masters, now)
                 .await?;
-            told(out, &row, "is rotated")?;
+            now_is(&row, "is rotated", form, books, out).await?;
         }
-        ProviderKeysCommand::Update(Update { key, changes }) => {
+        ProviderKeysCommand::Update(Update { key, changes, form }) => {
             let row = find(books, &key.key).await?;
             let change = ProviderKeyChange {
                 name: changes.name,
@@ -279,18 +316,36 @@ pub async fn run(
                 fallback: changes.fallback,
             };
             books.change_provider_key(&row.id, &change, now).await?;
-            told(out, &row, "is changed")?;
+            now_is(&row, "is changed", form, books, out).await?;
         }
         ProviderKeysCommand::Disable(key) => enable(false, &key, context, out).await?,
         ProviderKeysCommand::Enable(key) => enable(true, &key, context, out).await?,
         ProviderKeysCommand::Remove(key) => {
-            let row = find(books, &key.key).await?;
+            let row = find(books, &key.key.key).await?;
             books.remove_provider_key(&row.id).await?;
-            told(out, &row, "is removed")?;
+            match key.form.json {
+                true => write_json(out, &Listed::new(&row))?,
+                false => told(out, &row, "is removed")?,
+            }
         }
-        ProviderKeysCommand::Reseal => reseal(context, out).await?,
+        ProviderKeysCommand::Reseal(form) => reseal(form, context, out).await?,
     }
     Ok(())
+}
+
+/// Says what became of a key: as a sentence, or as what the key is now.
+async fn now_is(
+    row: &Stored,
+    what: &str,
+    form: Form,
+    books: &Books,
+    out: &mut dyn Write,
+) -> Result<(), CliError> {
+    if form.json {
+        let row = find(books, row.id.as_str()).await?;
+        return write_json(out, &Listed::new(&row));
+    }
+    told(out, row, what)
 }
 
 fn told(out: &mut dyn Write, row: &Stored, what: &str) -> Result<(), CliError> {
@@ -324,7 +379,7 @@ async fn add(
     let now = context.now.as_second();
     let id = books.add_provider_key(&new, &secret, masters, now).await?;
     let row = find(books, id.as_str()).await?;
-    if asked.json {
+    if asked.form.json {
         return write_json(out, &Listed::new(&row));
     }
     told(out, &row, "is stored")
@@ -332,7 +387,7 @@ async fn add(
 
 async fn list(
     (account, provider): (Option<&str>, Option<&str>),
-    json: bool,
+    form: Form,
     context: &Context<'_>,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
@@ -342,7 +397,7 @@ async fn list(
     };
     let mut rows = context.books.list_provider_keys().await?;
     rows.retain(wanted);
-    if json {
+    if form.json {
         let listed: Vec<Listed> = rows.iter().map(Listed::new).collect();
         return write_json(out, &listed);
     }
@@ -370,11 +425,11 @@ async fn list(
 
 async fn enable(
     enabled: bool,
-    key: &Named,
+    key: &One,
     context: &Context<'_>,
     out: &mut dyn Write,
 ) -> Result<(), CliError> {
-    let row = find(context.books, &key.key).await?;
+    let row = find(context.books, &key.key.key).await?;
     let change = ProviderKeyChange {
         enabled: Some(enabled),
         ..ProviderKeyChange::default()
@@ -385,18 +440,25 @@ async fn enable(
         .change_provider_key(&row.id, &change, now)
         .await?;
     let what = if enabled { "is enabled" } else { "is disabled" };
-    told(out, &row, what)
+    now_is(&row, what, key.form, context.books, out).await
 }
 
-async fn reseal(context: &Context<'_>, out: &mut dyn Write) -> Result<(), CliError> {
+async fn reseal(form: Form, context: &Context<'_>, out: &mut dyn Write) -> Result<(), CliError> {
     let (moved, already, unusable) = context
         .books
         .reseal_provider_keys(masters(context)?)
         .await?;
-    writeln!(
+    let failed = unusable.iter();
+    let failed = failed.map(|(id, why)| json!({"id": id, "reason": why}));
+    let value = json!({
+        "moved": moved, "already": already, "unusable": failed.collect::<Vec<_>>(),
+    });
+    form.tell(
         out,
-        "{} key(s) sealed anew, {} were sealed under the first master key already.",
-        moved, already
+        &value,
+        format_args!(
+            "{moved} key(s) sealed anew, {already} were sealed under the first master key already."
+        ),
     )?;
     if unusable.is_empty() {
         return Ok(());
@@ -823,7 +885,7 @@ mod tests {
             };
             let mut out = Vec::new();
             run(
-                ProviderKeysCommand::Reseal,
+                ProviderKeysCommand::Reseal(Form::default()),
                 &context,
                 &mut std::io::empty(),
                 &mut out,

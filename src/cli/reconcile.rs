@@ -54,6 +54,9 @@ pub struct Options {
     /// As what
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// The same as --format json; errors too, on standard error
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 /// Writes what differs, and returns whether something does.
@@ -92,7 +95,7 @@ pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<
     if !asked.all {
         outcome.pairs.retain(|pair| pair.differs);
     }
-    match asked.format {
+    match asked.format.or_json(asked.json) {
         Format::Table => table(&outcome, out)?,
         Format::Csv => lines(&outcome, out)?,
         Format::Json => write_json(out, &outcome)?,

@@ -1,9 +1,10 @@
 //! `tollgate check --against-running`: the catalog that the running gateway serves, against the one that a reload would
 //! bring.
 
-use std::process::ExitCode;
+use std::io::Write;
 
 use super::admin::Gateway;
+use super::exit::{Exit, Failure};
 use super::{ConfigFile, catalog, offline, one, running};
 use crate::catalog::Catalog;
 use crate::catalog::diff::diff;
@@ -23,7 +24,8 @@ pub fn compare(
     config: &Config,
     next: &Catalog,
     json: bool,
-) -> Result<ExitCode, Vec<String>> {
+    out: &mut dyn Write,
+) -> Result<Exit, Failure> {
     let answer = running::good(Gateway::configured(file).ask("GET", "/catalog")?)?;
     let running: Outline = serde_json::from_value(answer.body).map_err(|error| {
         one(format!(
@@ -31,5 +33,5 @@ pub fn compare(
         ))
     })?;
     let changes = diff(&running, &offline::outline(config, next));
-    catalog::tell(&changes, json, &mut std::io::stdout()).map_err(one)
+    Ok(catalog::tell(&changes, json, out)?)
 }

@@ -7,13 +7,25 @@ use crate::catalog::{Files, Overrides, Seen};
 use jiff::Timestamp;
 
 use crate::cli::keys::CliError;
-use crate::cli::user;
+use crate::cli::{ConfigFile, user};
 use crate::config::Config;
 use crate::log::logger;
 use crate::server::reload::Loaded;
 use crate::server::upgrade::predecessor::Predecessor;
 use crate::server::{Begun, Running};
 use crate::store::Store;
+
+/// What is run.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = "Example:\n  tollgate serve --config conf/tollgate.toml")]
+pub struct Options {
+    /// The configuration
+    #[command(flatten)]
+    pub file: ConfigFile,
+    /// Say as JSON what keeps it from starting; the log goes by [log]
+    #[arg(long)]
+    pub json: bool,
+}
 
 /// Runs the gateway until it is told to stop.
 ///

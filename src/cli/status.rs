@@ -5,6 +5,8 @@ use std::io::Write;
 use serde_json::{Value, json};
 
 use super::admin::{Answer, Gateway};
+use super::exit::Failure;
+use super::form::Form;
 use super::samples::Samples;
 use super::table;
 
@@ -19,26 +21,25 @@ const CERTIFICATE_NEAR: f64 = 14.0 * 24.0 * 3_600.0;
 pub struct Options {
     #[command(flatten)]
     gateway: Gateway,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    form: Form,
 }
 
 /// Writes how the gateway is; whether anything is wrong with it.
 ///
 /// # Errors
 /// When it does not answer, or not to this caller.
-pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool, Vec<String>> {
+pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool, Failure> {
     let gateway = &options.gateway;
     let ready = gateway.ask("GET", "/readyz")?;
     if !matches!(ready.status, 200 | 503) || !ready.body["ready"].is_boolean() {
-        return Err(ready.problems());
+        return Err(ready.failure());
     }
     let metrics = super::running::good(gateway.ask("GET", "/metrics")?)?;
     let versions = super::running::good(gateway.ask("GET", "/catalog/versions")?)?;
     let samples = Samples::new(&metrics.text);
     let problems = problems(&ready, &samples, now());
-    let written = if options.json {
+    let written = if options.form.json {
         let all =
             json!({"well": problems.is_empty(), "problems": problems, "readiness": ready.body});
         writeln!(out, "{all:#}")

@@ -49,6 +49,9 @@ pub struct Options {
     /// As what
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
+    /// The same as --format json; errors too, on standard error
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
 }
 
 /// By what usage is added up.
@@ -75,6 +78,14 @@ pub enum Format {
     Csv,
     /// A JSON array
     Json,
+}
+
+impl Format {
+    /// This, or JSON where `json` is said.
+    #[must_use]
+    pub fn or_json(self, json: bool) -> Self {
+        if json { Self::Json } else { self }
+    }
 }
 
 impl Group {
@@ -118,7 +129,7 @@ pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<
         credential: asked.credential.map(PaidWith::as_str),
     };
     let lines = books.usage(&used, asked.by.by()).await?;
-    match asked.format {
+    match asked.format.or_json(asked.json) {
         Format::Table => table(asked.by, &lines, out),
         Format::Json => write_json(out, &lines),
         Format::Csv => {

@@ -10,14 +10,24 @@ pub fn actor() -> String {
         return "cli:unknown".to_owned();
     };
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    match named(&users, uid) {
+    match name_of(&users, uid) {
         Some(name) => format!("cli:{name}"),
         None => format!("cli:{uid}"),
     }
 }
 
+/// A user for people.
+#[must_use]
+pub fn named(uid: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    match name_of(&users, uid) {
+        Some(name) => format!("user {name} ({uid})"),
+        None => format!("user {uid}"),
+    }
+}
+
 /// The name of `uid` in `users`, which is written as passwd(5) says.
-fn named(users: &str, uid: u32) -> Option<&str> {
+fn name_of(users: &str, uid: u32) -> Option<&str> {
     let lines = users
         .lines()
         .map(|line| line.split(':').collect::<Vec<_>>());
@@ -38,10 +48,10 @@ mod tests {
     fn a_user_is_found_by_its_number() {
         let users =
             "root:x:0:0:root:/root:/bin/sh\n# a comment\nalice:x:1000:1000::/:\nb d:x:7:7::/:\n";
-        assert_eq!(named(users, 0), Some("root"));
-        assert_eq!(named(users, 1000), Some("alice"));
-        assert_eq!(named(users, 7), None);
-        assert_eq!(named(users, 8), None);
+        assert_eq!(name_of(users, 0), Some("root"));
+        assert_eq!(name_of(users, 1000), Some("alice"));
+        assert_eq!(name_of(users, 7), None);
+        assert_eq!(name_of(users, 8), None);
         assert!(actor().starts_with("cli:"));
     }
 }

@@ -50,6 +50,9 @@ const LOCAL: [&str; 3] = ["ollama", "vllm", "lmstudio"];
 
 /// Flags of `tollgate dev`.
 #[derive(Clone, Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  tollgate dev\n  tollgate dev --listen 127.0.0.1:9000 --admin 127.0.0.1:9001 --data /tmp/tollgate"
+)]
 pub struct Options {
     /// Where clients connect
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
@@ -60,6 +63,9 @@ pub struct Options {
     /// Where the store is; the access key stays the same as long as this does
     #[arg(long, value_name = "DIR", default_value = DATA)]
     data: PathBuf,
+    /// Print as a JSON object what to connect to, and with which key
+    #[arg(long)]
+    json: bool,
 }
 
 /// Runs the gateway until it is told to stop.
@@ -93,7 +99,7 @@ pub fn run(options: &Options) -> Result<(), Vec<String>> {
         return Ok(());
     };
     if let Some(address) = running.public.first() {
-        print!("{}", greeting(*address, running.admin, &key, &told));
+        greet(options.json, *address, running.admin, &key, &told);
     }
     running.run();
     Ok(())
@@ -421,6 +427,20 @@ fn models<'a>(ids: impl IntoIterator<Item = &'a str>) -> serde_json::Value {
     ids.into_iter()
         .map(|id| (id.to_owned(), serde_json::json!({})))
         .collect()
+}
+
+/// Says where it is. Who has closed standard output does not want to know.
+fn greet(json: bool, public: SocketAddr, admin: Option<SocketAddr>, key: &str, told: &str) {
+    let text = match json {
+        true => format!(
+            "{:#}\n",
+            serde_json::json!({"address": public, "admin": admin, "access_key": key})
+        ),
+        false => greeting(public, admin, key, told),
+    };
+    let mut out = std::io::stdout();
+    let _ = std::io::Write::write_all(&mut out, text.as_bytes());
+    let _ = std::io::Write::flush(&mut out);
 }
 
 fn greeting(public: SocketAddr, admin: Option<SocketAddr>, key: &str, told: &str) -> String {

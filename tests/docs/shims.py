@@ -41,8 +41,8 @@ serve) ;;
 *)
     code=0
     "$program" "$@" || code=$?
-    # 2 is an answer: something differs, or would be refused (docs/cli.md).
-    case "$1 $2" in explain* | status* | check* | reconcile* | 'catalog diff') [ $code != 2 ] || code=0 ;; esac
+    # 3 is an answer: something differs, or would be refused (docs/cli.md).
+    case "$1 $2" in explain* | status* | check* | reconcile* | 'catalog diff') [ $code != 3 ] || code=0 ;; esac
     exit $code
     ;;
 esac

@@ -10,7 +10,7 @@ use crate::support::gateway::{Finished, Gateway, MASTER_KEY, gateway};
 use crate::support::wait;
 
 /// A gateway whose configuration says where its admin listener is.
-async fn start() -> Gateway {
+pub async fn start() -> Gateway {
     let builder = gateway()
         .config("catalog.watch", false)
         .config("byok.master_key", "file:master");
@@ -26,7 +26,7 @@ async fn start() -> Gateway {
 }
 
 /// The configuration asks for any free port; the commands have to know which one it became.
-fn say_where(gateway: &Gateway) {
+pub fn say_where(gateway: &Gateway) {
     let config = std::fs::read_to_string(gateway.config_file()).expect("a file");
     let mut config: toml::Table = config.parse().expect("TOML");
     config["admin"]["address"] = gateway.admin().to_string().into();
@@ -383,9 +383,44 @@ async fn provider_keys_and_reports_are_the_same_asked_or_direct() {
             "--tolerance",
             "0.5",
         ],
-        2,
+        3,
     );
     look(&gateway, &["reconcile", &report], 1);
+}
+
+/// Each names one limit: none undoes what another has set.
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_that_are_changed_at_once_are_all_changed() {
+    let gateway = start().await;
+    let made = gateway.run(&["keys", "create", "--name", "ci", "--json"]);
+    let made: Value = serde_json::from_str(&made.stdout).expect("JSON");
+    let id = made["id"].as_str().expect("an id");
+    let limits = [
+        ["--requests-per-minute", "60"],
+        ["--tokens-per-minute", "9000"],
+        ["--in-flight", "4"],
+        ["--spend-day", "5"],
+        ["--spend-month", "50"],
+        ["--max-cost", "1"],
+    ];
+    std::thread::scope(|scope| {
+        for limit in &limits {
+            let gateway = &gateway;
+            scope.spawn(move || {
+                let run = gateway.run(&[&["keys", "update", id][..], limit].concat());
+                assert_eq!(run.code, Some(0), "{run:?}");
+            });
+        }
+    });
+    let listed: Value =
+        serde_json::from_str(&look(&gateway, &["keys", "list", "--json"], 0)).expect("JSON");
+    let key = listed.as_array().expect("keys").iter();
+    let key = key.clone().find(|key| key["id"] == id).expect("the key");
+    let limits = serde_json::json!({
+        "requests_minute": 60, "tokens_minute": 9000, "in_flight": 4,
+        "spend_day": "5", "spend_month": "50", "max_cost": "1",
+    });
+    assert_eq!(key["policy"]["limits"], limits);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -405,11 +440,11 @@ async fn the_store_is_worked_on_where_no_gateway_of_it_runs() {
     assert!(look(&gateway, &["accounts", "list"], 0).contains("there"));
     let run = other.run(&["accounts", "list", "--admin", "127.0.0.1:1"]);
     assert!(
-        run.code == Some(1) && run.stderr.contains("does it run?"),
+        run.code == Some(4) && run.stderr.contains("does it run?"),
         "{run:?}"
     );
     let run = other.run(&["accounts", "list", "--direct", "--admin", &admin]);
-    assert_eq!(run.code, Some(1), "{run:?}");
+    assert_eq!(run.code, Some(2), "{run:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -431,7 +431,7 @@ async fn the_command_line_is_read_by_people_and_scripts() {
         assert!(run.stdout.contains(part), "{part}:\n{}", run.stdout);
     }
     let refused = gateway.run(&["explain", "fast", "--surface", "messages"]);
-    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert_eq!(refused.code, Some(3), "{refused:?}");
     assert!(
         refused
             .stdout
@@ -442,7 +442,7 @@ async fn the_command_line_is_read_by_people_and_scripts() {
     let id = gateway.key_named("narrow");
     assert_eq!(gateway.run(&["keys", "disable", id]).code, Some(0));
     let disabled = gateway.run(&["explain", "fast", "--key", id]);
-    assert_eq!(disabled.code, Some(2));
+    assert_eq!(disabled.code, Some(3));
     assert!(
         disabled
             .stdout
@@ -450,21 +450,23 @@ async fn the_command_line_is_read_by_people_and_scripts() {
         "{}",
         disabled.stdout
     );
-    for (arguments, says) in [
-        (&["explain"][..], "name a model"),
+    for (arguments, code, says) in [
+        (&["explain"][..], 2, "name a model"),
         (
             &["explain", "fast", "--surface", "telepathy"],
+            2,
             "a surface is one of",
         ),
         (
             &["explain", "fast", "--provider", "nobody"],
+            1,
             "no provider `nobody`",
         ),
-        (&["explain", "fast", "--key", "nonsense"], "id"),
-        (&["explain", "--body", "absent.json"], "absent.json"),
+        (&["explain", "fast", "--key", "nonsense"], 2, "id"),
+        (&["explain", "--body", "absent.json"], 1, "absent.json"),
     ] {
         let run = gateway.run(arguments);
-        assert_eq!(run.code, Some(1), "{run:?}");
+        assert_eq!(run.code, Some(code), "{run:?}");
         assert!(
             run.stdout.is_empty() && run.stderr.contains(says),
             "{says}: {run:?}"

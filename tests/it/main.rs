@@ -11,6 +11,7 @@
 
 mod access;
 mod addresses;
+mod admin_listener;
 mod allocations;
 mod ask;
 mod attempts_seen;
@@ -28,6 +29,7 @@ mod byok_master;
 mod byok_secrets;
 mod canaries;
 mod catalog;
+mod command_line;
 mod commands;
 mod compressed;
 mod credit;

@@ -43,7 +43,7 @@ async fn drained_it_serves_and_says_that_it_is_not_ready() {
     assert_eq!(gateway.ask_admin("/readyz").await.status, 503);
     assert!(serves(&gateway).await);
     let status = ran(&["status", "--json"]);
-    assert_eq!(status.code, Some(2), "{status:?}");
+    assert_eq!(status.code, Some(3), "{status:?}");
     let told: Value = serde_json::from_str(&status.stdout).expect("JSON");
     assert_eq!(
         (&told["well"], &told["readiness"]["draining"]),
@@ -63,7 +63,7 @@ async fn a_gateway_that_is_not_there_is_told_apart_from_one_that_is_not_well() {
     let [flag, admin] = at(&running);
     assert_eq!(running.stop().await, Some(0));
     let gone = gateway().run(&["status", &flag, &admin]);
-    assert_eq!(gone.code, Some(1), "{gone:?}");
+    assert_eq!(gone.code, Some(4), "{gone:?}");
     assert!(gone.stderr.contains("does it run?"), "{gone:?}");
 }
 

@@ -192,13 +192,13 @@ async fn the_command_line_reloads_goes_back_and_lists() {
     let run = |words: &[&str]| gateway.run(&[words, &["--admin", &admin]].concat());
     let listed = run(&["catalog", "versions"]);
     let lines: Vec<_> = listed.stdout.lines().collect();
-    assert_eq!(lines.len(), 2, "{listed:?}");
+    assert_eq!(lines.len(), 3, "{listed:?}");
     assert!(
-        lines[0].starts_with(&second) && lines[0].ends_with("in use"),
+        lines[1].starts_with(&second) && lines[1].ends_with("yes"),
         "{listed:?}"
     );
     assert!(
-        lines[1].starts_with(&first) && !lines[1].contains("in use"),
+        lines[2].starts_with(&first) && lines[2].ends_with("no"),
         "{listed:?}"
     );
 
@@ -231,7 +231,7 @@ async fn the_command_line_reloads_goes_back_and_lists() {
     assert_eq!(version(&gateway).await, second);
     let unasked = gateway.run(&["reload", "--admin", "127.0.0.1:1"]);
     assert!(
-        unasked.code == Some(1) && unasked.stderr.contains("127.0.0.1:1"),
+        unasked.code == Some(4) && unasked.stderr.contains("127.0.0.1:1"),
         "{unasked:?}"
     );
 }

@@ -264,7 +264,7 @@ class Proof:
     async def _check(self):
         """What `tollgate credit check` has counted; what it found is noted."""
         # Ends with 2 where something does not agree.
-        checked = json.loads(await self.gateway.command("credit", "check", "--json", codes=(0, 2)))
+        checked = json.loads(await self.gateway.command("credit", "check", "--json", codes=(0, 3)))
         self.found.faults += checked["faults"]
         if checked["open"]:
             self.found.fault(f"{checked['open']} open holds")

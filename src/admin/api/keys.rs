@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::accounts::NAME;
 use super::{account_numbered, key_of, to_come};
 use crate::access::key::KeyId;
-use crate::access::limits::LimitsEntry;
+use crate::access::limits::LimitsChange;
 use crate::access::policy::PolicyEntry;
 use crate::access::{Account, AccountId};
 use crate::admin::AdminApp;
@@ -223,8 +223,9 @@ enum NewState {
 pub struct KeyChange {
     /// Whether it can be used.
     state: Option<NewState>,
-    /// What may be used in a time: in place of all the limits that it has.
-    limits: Option<LimitsEntry>,
+    /// What may be used in a time: each limit that is named, at once with what others change; null takes one away, and one
+    /// that is absent stays as it is.
+    limits: Option<LimitsChange>,
 }
 
 /// Changes a key.
@@ -241,7 +242,7 @@ impl Operation for Change {
     async fn run(app: &AdminApp, asked: Asked<Nothing, KeyChange>) -> Result<Key, Fault> {
         let (id, now) = (key_of(&asked.params)?, asked.now.as_second());
         if let Some(limits) = asked.body.limits {
-            let change = |policy: &mut PolicyEntry| policy.limits = limits;
+            let change = |policy: &mut PolicyEntry| limits.apply(&mut policy.limits);
             asked.store.change_policy(id, change).await?;
         }
         match asked.body.state {

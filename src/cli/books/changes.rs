@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::wire::{Granted, Key, ProviderKey, Resealed};
 use super::{Books, Remote};
 use crate::access::key::KeyId;
+use crate::access::limits::LimitsChange;
 use crate::access::policy::PolicyEntry;
 use crate::access::{Account, AccountId};
 use crate::byok::StoredId;
@@ -129,23 +130,23 @@ impl Books {
         }
     }
 
-    /// Changes the limits in the policy of a key, and returns what the policy is now.
+    /// Changes those limits of a key that are named, and returns what the policy is now.
     pub async fn change_limits(
         &self,
         id: KeyId,
-        change: impl Fn(&mut PolicyEntry),
+        change: &LimitsChange,
     ) -> Result<PolicyEntry, CliError> {
-        let unreadable = || CliError::from(StoreError::UnreadablePolicy(id));
         match self {
-            Self::Store(store) => Ok(store.change_policy(id, change).await?),
+            Self::Store(store) => {
+                let change = |policy: &mut PolicyEntry| change.apply(&mut policy.limits);
+                Ok(store.change_policy(id, change).await?)
+            }
             Self::Gateway(remote) => {
-                let path = key_at(id);
-                let row = remote.get::<Key>(&path, &Vec::new())?.row()?;
-                let mut policy = row.policy.ok_or_else(unreadable)?;
-                change(&mut policy);
-                let body = json!({"limits": policy.limits});
-                let changed: Key = remote.send("PATCH", &path, &body)?;
-                changed.row()?.policy.ok_or_else(unreadable)
+                // What is named alone: what others change at the same time stays.
+                let body = json!({"limits": change});
+                let changed: Key = remote.send("PATCH", &key_at(id), &body)?;
+                let policy = changed.row()?.policy;
+                policy.ok_or_else(|| StoreError::UnreadablePolicy(id).into())
             }
         }
     }
@@ -272,7 +273,7 @@ pub(super) fn account_at(id: AccountId) -> String {
     format!("/api/v1/accounts/{}", id.0)
 }
 
-fn key_at(id: KeyId) -> String {
+pub(super) fn key_at(id: KeyId) -> String {
     format!("/api/v1/keys/{id}")
 }
 

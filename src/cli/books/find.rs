@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::{Books, Remote};
-use crate::cli::admin::Gateway;
+use crate::cli::admin::{Gateway, NOT_THE_GATEWAY};
+use crate::cli::exit::Failure;
 use crate::cli::keys::CliError;
-use crate::cli::{ConfigFile, DEFAULT_CONFIG, Pipe, user};
+use crate::cli::{ConfigFile, DEFAULT_CONFIG, Pipe, aside, one, user};
 use crate::config::Config;
 use crate::dev;
 use crate::secret::SecretRef;
@@ -25,6 +26,9 @@ pub struct Where {
     /// Ask the gateway whose admin listener is here, in place of `admin.address`: IP:PORT or unix:PATH
     #[arg(long, value_name = "ADDRESS", global = true, conflicts_with = "direct")]
     admin: Option<String>,
+    /// Send the admin token to whoever listens there, as through a port that is forwarded
+    #[arg(long, global = true)]
+    trust_listener: bool,
     /// Work on the store in this folder, as that of `tollgate dev`; no configuration is read
     #[arg(long, value_name = "DIR", global = true, conflicts_with_all = ["admin", "config"])]
     data: Option<PathBuf>,
@@ -57,12 +61,12 @@ impl Where {
     }
 
     /// The gateway to be asked, if one runs on the store that is meant.
-    fn gateway(&self, store: &Path) -> Result<Option<Remote>, Vec<String>> {
+    fn gateway(&self, store: &Path) -> Result<Option<Remote>, Failure> {
         let named = self.admin.is_some();
         if self.direct || self.folder().is_some() {
             return Ok(None);
         }
-        let gateway = Gateway::new(&self.file, self.admin.clone());
+        let gateway = Gateway::new(&self.file, self.admin.clone(), self.trust_listener);
         if !named && !gateway.can_be_asked() {
             return Ok(None);
         }
@@ -71,16 +75,26 @@ impl Where {
             Ok(_) if named => Ok(Some(remote)),
             Ok(theirs) if is_same(&theirs, store) => Ok(Some(remote)),
             Ok(theirs) => {
-                eprintln!(
-                    "tollgate: the gateway that runs has another store, {theirs}; this is about {}",
+                aside::note(&format!(
+                    "the gateway that runs has another store, {theirs}; this is about {}",
                     store.display()
-                );
+                ));
                 Ok(None)
             }
-            Err(error) if named => Err(vec![error.to_string()]),
-            Err(error) => Err(vec![format!(
-                "the gateway that runs was asked: {error}; --direct works on the store itself"
-            )]),
+            Err(error) if named => Err(error.into()),
+            Err(error) => {
+                let failure = Failure::from(error);
+                let why = failure.problems.join("\n");
+                let before = match &*failure.code {
+                    NOT_THE_GATEWAY => "",
+                    _ => "the gateway that runs was asked: ",
+                };
+                let problem = format!("{before}{why}; --direct works on the store itself");
+                Err(Failure {
+                    problems: vec![problem],
+                    ..failure
+                })
+            }
         }
     }
 }
@@ -121,7 +135,7 @@ fn of_folder(folder: &Path) -> Result<Config, Vec<String>> {
 pub fn with_books<T>(
     at: &Where,
     command: impl AsyncFnOnce(&Books, &mut dyn Write) -> Result<T, CliError>,
-) -> Result<T, Vec<String>> {
+) -> Result<T, Failure> {
     let config = at.config().map_err(|mut problems| {
         if at.file.config == Path::new(DEFAULT_CONFIG) && !at.file.config.exists() {
             problems.push(
@@ -133,22 +147,22 @@ pub fn with_books<T>(
     })?;
     let file = config.store.path;
     if at.data.is_none() && at.folder().is_some() {
-        eprintln!(
-            "tollgate: this is about the store of `tollgate dev`, {}",
+        aside::note(&format!(
+            "this is about the store of `tollgate dev`, {}",
             file.display()
-        );
+        ));
     }
     let remote = at.gateway(&file)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
-    let runtime = runtime.map_err(|error| vec![error.to_string()])?;
+    let runtime = runtime.map_err(one)?;
     runtime.block_on(async {
         let books = match remote {
             Some(remote) => Books::Gateway(remote),
             None => {
                 let store = Store::open_file(&file).await;
-                let store = store.map_err(|error| vec![error.to_string()])?;
+                let store = store.map_err(CliError::from)?;
                 Books::Store(store.by(&user::actor(), Timestamp::now().as_second()))
             }
         };
@@ -158,6 +172,6 @@ pub fn with_books<T>(
         if let Books::Store(store) = &books {
             store.close().await;
         }
-        done.map_err(|error| vec![error.to_string()])
+        Ok(done?)
     })
 }

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::changes::account_at;
+use super::changes::{account_at, key_at};
 use super::wire::{self, Key, Moved, ProviderKey, Usage};
 use super::{Books, Remote};
 use crate::access::AccountId;
+use crate::access::key::KeyId;
 use crate::byok::Stored;
 use crate::cli::keys::CliError;
 use crate::statement::account::Account;
@@ -158,6 +159,14 @@ impl Books {
                 all.sort_by(|a, b| (a.created, a.id.as_str()).cmp(&(b.created, b.id.as_str())));
                 Ok(all)
             }
+        }
+    }
+
+    /// The access key of this id.
+    pub async fn key(&self, id: KeyId) -> Result<KeyRow, CliError> {
+        match self {
+            Self::Store(store) => Ok(store.key(id).await?),
+            Self::Gateway(remote) => remote.get::<Key>(&key_at(id), &Vec::new())?.row(),
         }
     }
 

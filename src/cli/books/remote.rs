@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cli::admin::{Answer, Gateway};
+use crate::cli::exit::Failure;
 use crate::cli::keys::CliError;
 
 /// Entries of a page: as many as the API gives at most.
@@ -139,7 +140,7 @@ struct Page<T> {
 )]
 fn read<T: DeserializeOwned>(answer: Answer) -> Result<T, CliError> {
     if !matches!(answer.status, 200 | 201) {
-        return Err(told(answer.problems()));
+        return Err(told(answer.failure()));
     }
     serde_json::from_value(answer.body).map_err(|error| {
         CliError::Argument(format!(
@@ -148,6 +149,6 @@ fn read<T: DeserializeOwned>(answer: Answer) -> Result<T, CliError> {
     })
 }
 
-fn told(problems: Vec<String>) -> CliError {
-    CliError::Argument(problems.join("\n"))
+fn told(failure: Failure) -> CliError {
+    CliError::Gateway(failure)
 }
