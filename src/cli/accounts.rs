@@ -1,7 +1,5 @@
 //! `tollgate accounts`: who pays, and how. A running gateway notices a change within a second.
 
-use std::io::Write;
-
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
@@ -9,6 +7,8 @@ use super::books::Books;
 use super::form::Form;
 use super::keys::{CliError, time, write_columns, write_json};
 use super::money::dollars;
+use super::table;
+use super::terminal::Out;
 use crate::money::Credits;
 use crate::statement::account::{Account, Pays};
 use crate::store::{AccountDetails, Billing};
@@ -173,7 +173,7 @@ pub async fn run(
     command: AccountsCommand,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     match command {
         AccountsCommand::Create {
@@ -227,7 +227,7 @@ async fn tell(
     what: &str,
     form: Form,
     books: &Books,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     if form.json {
         let account = books.account_named(name).await?;
@@ -251,7 +251,7 @@ fn available(account: &AccountDetails) -> String {
         .map_or_else(|| "no limit".to_owned(), dollars)
 }
 
-async fn list(books: &Books, form: Form, out: &mut dyn Write) -> Result<(), CliError> {
+async fn list(books: &Books, form: Form, out: &mut dyn Out) -> Result<(), CliError> {
     let accounts = books.accounts().await?;
     if form.json {
         let listed: Vec<Account> = accounts.iter().map(Account::from).collect();
@@ -287,7 +287,7 @@ fn row(account: &AccountDetails) -> [String; 8] {
     ]
 }
 
-fn show(account: &AccountDetails, out: &mut dyn Write) -> Result<(), CliError> {
+fn show(account: &AccountDetails, out: &mut dyn Out) -> Result<(), CliError> {
     let never = || "never".to_owned();
     let lines = [
         ("name", account.account.name.to_string()),
@@ -307,10 +307,7 @@ fn show(account: &AccountDetails, out: &mut dyn Write) -> Result<(), CliError> {
         ("created", time(account.created)),
         ("closed", account.closed.map_or_else(never, time)),
     ];
-    for (name, value) in lines {
-        writeln!(out, "{name:11}  {value}")?;
-    }
-    Ok(())
+    Ok(table::pairs(out, &lines)?)
 }
 
 #[cfg(test)]
@@ -370,8 +367,8 @@ mod tests {
         assert_eq!(
             say(&store, &["list"]).await.unwrap(),
             "NAME       BILLING   BALANCE  HELD  AVAILABLE  KEYS  STATE  CREATED\n\
-             acme & co  postpaid  0.00     0.00  20.50      0     open   2027-01-15T08:00:00Z\n\
-             zeta       prepaid   0.00     0.00  0.00       0     open   2027-01-15T08:00:00Z\n"
+             acme & co  postpaid     0.00  0.00      20.50     0  open   2027-01-15T08:00:00Z\n\
+             zeta       prepaid      0.00  0.00       0.00     0  open   2027-01-15T08:00:00Z\n"
         );
         let listed: serde_json::Value =
             serde_json::from_str(&say(&store, &["list", "--json"]).await.unwrap()).unwrap();

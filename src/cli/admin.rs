@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::cli::exit::{Exit, Failure};
 use crate::cli::listener::{Distrust, Trusted};
+use crate::cli::progress::Progress;
 use crate::cli::{ConfigFile, aside, user};
 use crate::config::{Admin, AdminAddress, Config};
 use crate::secret::{Secret, SecretRef};
@@ -147,6 +148,11 @@ impl Gateway {
         // Without a secret in it, whoever reads it may.
         let secret = token.is_some() || body.is_some();
         let trusted = (secret && !self.trust_listener).then(|| Trusted::of(store.as_deref()));
+        let _progress = Progress::start(match target {
+            "/reload" => "The gateway reads its files",
+            "/upgrade" => "A new process starts and takes over",
+            _ => "Waiting for the gateway",
+        });
         let asked =
             match &admin.address {
                 AdminAddress::Tcp(address) => connect(*address, patience)
@@ -219,8 +225,9 @@ impl NoAnswer {
     fn failure(self, place: &Place<'_>) -> Failure {
         match self {
             Self::Failed(error) => {
-                let problem =
-                    format!("no answer from the gateway at {place}: {error}; does it run?");
+                let problem = format!(
+                    "no answer from the gateway at {place}: {error}; does it run? `tollgate check` says whether it could, and `systemctl status tollgate` how it ended"
+                );
                 Failure::new(Exit::NoGateway, problem)
             }
             Self::Distrusted(why) => {

@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use serde_json::json;
 
 use super::exit::Failure;
+use super::terminal::{self, Ink, paint};
 
 /// Whether this process was asked for JSON.
 static JSON: OnceLock<bool> = OnceLock::new();
@@ -33,15 +34,28 @@ pub fn init() {
     let _ = JSON.set(asks_for_json(std::env::args_os()));
 }
 
-fn is_json() -> bool {
+/// Whether this process was asked for JSON.
+pub fn is_json() -> bool {
     JSON.get().copied().unwrap_or(false)
+}
+
+/// The program's name before what it says; on a terminal in the colour of what that is.
+fn name(kind: Option<(&str, Ink)>) -> String {
+    match kind {
+        Some((word, ink)) => paint(
+            &format!("tollgate:{word}"),
+            ink,
+            terminal::aside_has_colours(),
+        ),
+        None => "tollgate:".to_owned(),
+    }
 }
 
 /// What is worth knowing, and keeps nothing from being done.
 pub fn note(text: &str) {
     match is_json() {
         true => eprintln!("{}", json!({"note": {"message": text}})),
-        false => eprintln!("tollgate: {text}"),
+        false => eprintln!("{} {text}", name(None)),
     }
 }
 
@@ -49,7 +63,7 @@ pub fn note(text: &str) {
 pub fn warn(text: &str) {
     match is_json() {
         true => eprintln!("{}", json!({"warning": {"message": text}})),
-        false => eprintln!("tollgate: warning: {text}"),
+        false => eprintln!("{} {text}", name(Some((" warning:", Ink::Warning)))),
     }
 }
 
@@ -60,7 +74,7 @@ pub fn fail(failure: &Failure) {
         return;
     }
     for problem in &failure.problems {
-        eprintln!("tollgate: {problem}");
+        eprintln!("{} {problem}", name(Some(("", Ink::Bad))));
     }
 }
 

@@ -1,12 +1,11 @@
 //! `tollgate audit`: what operators changed, or were refused to change.
 
-use std::io::Write;
-
 use clap::Args;
 
 use super::books::{Books, Where};
 use super::form::Form;
 use super::keys::{CliError, write_columns, write_json};
+use super::terminal::Out;
 use crate::statement::audit::Entry;
 use crate::statement::time::When;
 use crate::store::Audited;
@@ -52,7 +51,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When the store fails, or `out` cannot be written.
-pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<(), CliError> {
+pub async fn run(asked: &Options, books: &Books, out: &mut dyn Out) -> Result<(), CliError> {
     let which = Audited {
         from: asked.from.map(|when| when.0.as_second()),
         to: asked.to.map(|when| when.0.as_second()),

@@ -1,7 +1,7 @@
 //! `tollgate catalog`: what changes between two catalogs, and files out of other people's price lists.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::exit::{Exit, Failure};
 use super::form::Form;
 use super::keys::{CliError, write_json};
+use super::terminal::{Ink, Out, paint};
 use super::{ConfigFile, offline, one, running};
 use crate::catalog::diff::{Change, Effect, diff};
 use crate::catalog::import::{Imported, LeftOut, List, import};
@@ -95,7 +96,7 @@ fn list(text: &str) -> Result<List, String> {
 ///
 /// # Errors
 /// Every problem, for people.
-pub fn run(command: &CatalogCommand, out: &mut dyn Write) -> Result<Exit, Failure> {
+pub fn run(command: &CatalogCommand, out: &mut dyn Out) -> Result<Exit, Failure> {
     match command {
         CatalogCommand::Running(command) => running::catalog(command, out).map(super::done),
         CatalogCommand::Diff {
@@ -166,7 +167,7 @@ struct Told<'a> {
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn tell(changes: &[Change], json: bool, out: &mut dyn Write) -> Result<Exit, CliError> {
+pub fn tell(changes: &[Change], json: bool, out: &mut dyn Out) -> Result<Exit, CliError> {
     let count = |effect| {
         let of_it = changes.iter().filter(|change| change.effect == effect);
         of_it.count()
@@ -181,13 +182,14 @@ pub fn tell(changes: &[Change], json: bool, out: &mut dyn Write) -> Result<Exit,
         write_json(out, &told)?;
         return Ok(Exit::of_look(told.worse > 0));
     }
-    for (effect, title) in [
-        (Effect::Worse, "worse"),
-        (Effect::Better, "better"),
-        (Effect::Other, "also"),
+    for (effect, title, ink) in [
+        (Effect::Worse, "worse", Ink::Bad),
+        (Effect::Better, "better", Ink::Good),
+        (Effect::Other, "also", Ink::Strong),
     ] {
         for change in changes.iter().filter(|change| change.effect == effect) {
-            writeln!(out, "{title:6}  {change}")?;
+            let shown = paint(&format!("{title:6}"), ink, out.has_colours());
+            writeln!(out, "{shown}  {change}")?;
         }
     }
     let Told {
@@ -266,12 +268,12 @@ fn import_json(imported: &Imported, from: List, written: &[PathBuf]) -> Value {
     })
 }
 
-fn print(imported: &Imported, out: &mut dyn Write) -> io::Result<()> {
+fn print(imported: &Imported, out: &mut dyn Out) -> io::Result<()> {
     let mut texts = imported.files.iter();
     texts.try_for_each(|(_, text)| out.write_all(text.as_bytes()))
 }
 
-fn report(imported: &Imported, all: bool, out: &mut dyn Write) -> io::Result<()> {
+fn report(imported: &Imported, all: bool, out: &mut dyn Out) -> io::Result<()> {
     let providers = imported.files.len();
     let Imported { models, priced, .. } = imported;
     writeln!(
@@ -282,7 +284,7 @@ fn report(imported: &Imported, all: bool, out: &mut dyn Write) -> io::Result<()>
 }
 
 /// What was left out, the most frequent reason first.
-fn left_out(left_out: &LeftOut, all: bool, out: &mut dyn Write) -> io::Result<()> {
+fn left_out(left_out: &LeftOut, all: bool, out: &mut dyn Out) -> io::Result<()> {
     let mut reasons: Vec<(&str, &[String])> = left_out.iter().collect();
     reasons.sort_by_key(|(_, what)| std::cmp::Reverse(what.len()));
     if !reasons.is_empty() {

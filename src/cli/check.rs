@@ -2,13 +2,13 @@
 //! what a reload would change for users.
 
 use std::fmt::Write as _;
-use std::io::Write;
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::exit::{Exit, Failure};
 use super::form::Form;
+use super::terminal::Out;
 use super::{aside, form, one, provider_keys, risks, running_catalog, serve};
 use crate::catalog::{Catalog, Origins, origins};
 use crate::config::Config;
@@ -52,7 +52,7 @@ pub struct Options {
 ///
 /// # Errors
 /// Every problem found; and a name whose origins are asked for and that means nothing.
-pub fn check(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+pub fn check(options: &Options, out: &mut dyn Out) -> Result<Exit, Failure> {
     let path = &options.file.config;
     let warnings = warnings(path);
     let found = read(path);
@@ -159,7 +159,7 @@ fn tell(
     catalog: &Catalog,
     name: Option<&str>,
     form: Form,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), Vec<String>> {
     let Some(found) = origins(&loaded.files, catalog, name) else {
         let name = name.unwrap_or_default();

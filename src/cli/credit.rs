@@ -1,7 +1,5 @@
 //! `tollgate credit`: credit is given to accounts, and what became of it is shown.
 
-use std::io::Write;
-
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
@@ -9,6 +7,8 @@ use super::books::Books;
 use super::form::Form;
 use super::keys::{CliError, expiry, time, write_columns, write_json};
 use super::money::dollars;
+use super::progress::Progress;
+use super::terminal::Out;
 use crate::money::Credits;
 use crate::statement::csv::{self, Field};
 use crate::statement::grant::Grant;
@@ -122,7 +122,7 @@ pub async fn run(
     command: CreditCommand,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<bool, CliError> {
     match command {
         CreditCommand::Grant(asked) => grant(&asked, books, now, out).await?,
@@ -148,7 +148,7 @@ async fn grant(
     asked: &New,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let expires = asked.expires.as_deref();
     let new = NewGrant {
@@ -189,7 +189,7 @@ async fn end(
     form: Form,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let left = books.grant_numbered(id).await?.remaining;
     books.end_grant(id, now.as_second()).await?;
@@ -206,7 +206,7 @@ async fn end(
     Ok(())
 }
 
-fn show(history: &History, json: bool, out: &mut dyn Write) -> Result<(), CliError> {
+fn show(history: &History, json: bool, out: &mut dyn Out) -> Result<(), CliError> {
     if json {
         return write_json(out, history);
     }
@@ -241,7 +241,7 @@ fn show(history: &History, json: bool, out: &mut dyn Write) -> Result<(), CliErr
     write_columns(out, header, std::iter::once(before).chain(lines).collect())
 }
 
-async fn export(asked: &Export, books: &Books, out: &mut dyn Write) -> Result<(), CliError> {
+async fn export(asked: &Export, books: &Books, out: &mut dyn Out) -> Result<(), CliError> {
     let account = match &asked.account {
         Some(name) => Some(books.account_named(name).await?.account.id),
         None => None,
@@ -257,6 +257,7 @@ async fn export(asked: &Export, books: &Books, out: &mut dyn Write) -> Result<()
     } else {
         asked.format
     };
+    let _progress = Progress::beside_answer("Writing movements");
     let mut writer = Writer::new(format, out)?;
     let write = |posting: &Posting| writer.write(posting);
     books.each_posting(&moves, write).await?;
@@ -266,12 +267,12 @@ async fn export(asked: &Export, books: &Books, out: &mut dyn Write) -> Result<()
 /// Writes postings one after the other, so that none has to be kept.
 struct Writer<'o> {
     format: Format,
-    out: &'o mut dyn Write,
+    out: &'o mut dyn Out,
     any: bool,
 }
 
 impl<'o> Writer<'o> {
-    fn new(format: Format, out: &'o mut dyn Write) -> Result<Self, CliError> {
+    fn new(format: Format, out: &'o mut dyn Out) -> Result<Self, CliError> {
         if format == Format::Csv {
             let names = journal::FIELDS.map(|name| Field::Value(name.to_owned()));
             csv::write(out, names)?;
@@ -316,7 +317,7 @@ struct Checked<'a> {
     faults: &'a [String],
 }
 
-async fn check(books: &Books, json: bool, out: &mut dyn Write) -> Result<bool, CliError> {
+async fn check(books: &Books, json: bool, out: &mut dyn Out) -> Result<bool, CliError> {
     let checked = books.check().await?;
     let ok = checked.faults.is_empty();
     if json {

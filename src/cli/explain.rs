@@ -1,7 +1,6 @@
 //! `tollgate explain`: the whole decision on a request, without sending it and without the running gateway.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,6 +10,7 @@ use jiff::Timestamp;
 use super::exit::{Exit, Failure};
 use super::form::Form;
 use super::keys::write_json;
+use super::terminal::Out;
 use super::{ConfigFile, offline, one, serve};
 use crate::access::key::KeyId;
 use crate::access::policy::Policy;
@@ -68,7 +68,7 @@ pub(super) fn surface(name: &str) -> Result<Surface, String> {
 ///
 /// # Errors
 /// Every problem that keeps it from doing so.
-pub fn run(options: &Options, out: &mut dyn Write) -> Result<Exit, Failure> {
+pub fn run(options: &Options, out: &mut dyn Out) -> Result<Exit, Failure> {
     let body = body(options)?;
     let path = &*options.file.config;
     let config = offline::config(path)?;

@@ -2,7 +2,7 @@
 //! notices within a second.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -14,6 +14,7 @@ use super::exit::Failure;
 use super::form::{self, Form};
 use super::limits::LimitFlags;
 use super::table;
+use super::terminal::Out;
 use crate::access::key::{self, KeyId};
 use crate::access::policy::{FailoverMode, PolicyEntry, Step, StepsEntry};
 use crate::access::times::{self, TimesEntry};
@@ -153,7 +154,7 @@ pub async fn run(
     command: KeysCommand,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     match command {
         KeysCommand::Create(asked) => create(&asked, books, now, out).await,
@@ -184,7 +185,7 @@ async fn tell(
     form: Form,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     if form.json {
         let row = books.key(id).await?;
@@ -197,7 +198,7 @@ async fn update(
     asked: &Update,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let id = key_id(&asked.id)?;
     if asked.limits.is_empty() {
@@ -220,7 +221,7 @@ async fn create(
     asked: &Create,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let expires = asked
         .expires
@@ -280,7 +281,7 @@ async fn list(
     form: Form,
     books: &Books,
     now: Timestamp,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let keys = books.list_keys().await?;
     if form.json {
@@ -457,7 +458,7 @@ pub(super) fn time(seconds: i64) -> String {
 
 /// A table: a header, then rows.
 pub(super) fn write_columns<const N: usize>(
-    out: &mut dyn Write,
+    out: &mut dyn Out,
     header: [&str; N],
     rows: Vec<[String; N]>,
 ) -> Result<(), CliError> {
@@ -467,7 +468,7 @@ pub(super) fn write_columns<const N: usize>(
 }
 
 /// One JSON document and a line break.
-pub(super) fn write_json(out: &mut dyn Write, value: &impl Serialize) -> Result<(), CliError> {
+pub(super) fn write_json(out: &mut dyn Out, value: &impl Serialize) -> Result<(), CliError> {
     Ok(form::json(out, value)?)
 }
 

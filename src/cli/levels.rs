@@ -1,7 +1,5 @@
 //! `tollgate log levels`: how much the running gateway tells, by module.
 
-use std::io::Write;
-
 use clap::Subcommand;
 use serde_json::{Map, Value};
 
@@ -9,6 +7,7 @@ use super::admin::Gateway;
 use super::exit::Failure;
 use super::form::Form;
 use super::running::good;
+use super::terminal::Out;
 use super::{form, one};
 
 /// Where the levels are.
@@ -53,7 +52,7 @@ fn level(text: &str) -> Result<(String, String), String> {
 ///
 /// # Errors
 /// What the gateway says against it, or that there is none.
-pub fn run(command: &LogCommand, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn run(command: &LogCommand, out: &mut dyn Out) -> Result<(), Failure> {
     let LogCommand::Levels(options) = command;
     let changes = options.reset || options.default.is_some() || !options.modules.is_empty();
     let mut answer = good(options.gateway.ask("GET", TARGET)?)?;
@@ -81,7 +80,7 @@ fn wanted(options: &LevelsOptions, in_use: &Value) -> Value {
     all.into()
 }
 
-fn show(options: &LevelsOptions, levels: &Value, out: &mut dyn Write) -> std::io::Result<()> {
+fn show(options: &LevelsOptions, levels: &Value, out: &mut dyn Out) -> std::io::Result<()> {
     if options.form.json {
         return form::json(out, levels);
     }

@@ -1,7 +1,7 @@
 //! `tollgate completions`, `tollgate man` and `tollgate schema`: what shells, readers and editors need to know, made of the
 //! command line and the types themselves.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, ValueEnum as _};
@@ -12,6 +12,7 @@ use serde_json::json;
 
 use super::exit::{Exit, Failure};
 use super::form::Form;
+use super::terminal::Out;
 use super::{Arguments, one};
 
 /// For which shell.
@@ -40,7 +41,7 @@ pub struct ManOptions {
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn completions(options: &CompletionsOptions, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn completions(options: &CompletionsOptions, out: &mut dyn Out) -> Result<(), Failure> {
     let mut script = Vec::new();
     let mut command = Arguments::command();
     clap_complete::generate(options.shell, &mut command, "tollgate", &mut script);
@@ -54,7 +55,7 @@ pub fn completions(options: &CompletionsOptions, out: &mut dyn Write) -> Result<
 ///
 /// # Errors
 /// When `out` cannot be written.
-pub fn schema(out: &mut dyn Write) -> Result<(), Failure> {
+pub fn schema(out: &mut dyn Out) -> Result<(), Failure> {
     let text = crate::catalog::schema();
     Ok(out.write_all(text.as_bytes()).map_err(one)?)
 }
@@ -63,7 +64,7 @@ pub fn schema(out: &mut dyn Write) -> Result<(), Failure> {
 ///
 /// # Errors
 /// When a page cannot be written.
-pub fn man(options: &ManOptions, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn man(options: &ManOptions, out: &mut dyn Out) -> Result<(), Failure> {
     let mut command = Arguments::command();
     command.build();
     let mut written = Vec::new();

@@ -20,6 +20,8 @@ pub mod models;
 mod money;
 mod offline;
 pub mod price;
+mod problems;
+mod progress;
 pub mod provider_keys;
 pub mod reconcile;
 mod risks;
@@ -29,6 +31,7 @@ mod samples;
 pub mod serve;
 pub mod status;
 mod table;
+mod terminal;
 pub mod usage;
 mod user;
 
@@ -44,11 +47,15 @@ use crate::log::logger;
 use crate::server::upgrade::program;
 use exit::{Exit, Failure};
 use form::Form;
+use terminal::{Colour, Pipe};
 
 /// An AI gateway: one access key for every provider.
 #[derive(Debug, Parser)]
 #[command(name = "tollgate", version, about, disable_help_subcommand = true)]
 struct Arguments {
+    /// When there are colours; NO_COLOR and CLICOLOR_FORCE are gone by, too
+    #[arg(long, global = true, value_name = "WHEN", value_enum, default_value_t)]
+    color: Colour,
     #[command(subcommand)]
     command: Command,
 }
@@ -160,7 +167,8 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(told) => return said(&told).into(),
     };
-    let done = arguments.command.run(&mut Pipe(std::io::stdout()));
+    arguments.color.init();
+    let done = arguments.command.run(&mut Pipe::new());
     logger::flush(LAST_LINES);
     let exit = done.unwrap_or_else(|failure| {
         aside::fail(&failure);
@@ -222,25 +230,6 @@ impl Command {
             .map(Exit::of_look),
             // The others have been run above.
             _ => Ok(Exit::Done),
-        }
-    }
-}
-
-/// Standard output. Who reads only the beginning of it, as `head` does, has what it wants: that is no error.
-struct Pipe(std::io::Stdout);
-
-impl std::io::Write for Pipe {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        match self.0.write(bytes) {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(bytes.len()),
-            written => written,
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self.0.flush() {
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-            flushed => flushed,
         }
     }
 }

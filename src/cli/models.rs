@@ -1,11 +1,10 @@
 //! `tollgate models`: the catalog's models as a table, narrowed down.
 
-use std::io::Write;
-
 use serde::Serialize;
 
 use super::form::Form;
 use super::keys::{CliError, write_json};
+use super::terminal::Out;
 use super::{ConfigFile, offline, one, table};
 use crate::catalog::file::{Decimal, Modality, Status};
 use crate::catalog::show::name;
@@ -136,7 +135,7 @@ fn dollars(text: &str) -> Result<PicoDollars, String> {
 ///
 /// # Errors
 /// Every problem that keeps it from doing so.
-pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), Vec<String>> {
+pub fn run(options: &Options, out: &mut dyn Out) -> Result<(), Vec<String>> {
     let config = offline::config(&options.file.config)?;
     let catalog = offline::catalog(&config)?;
     let only = match &options.provider {
@@ -205,7 +204,7 @@ fn shown(
     options: &Options,
     catalog: &Catalog,
     models: &[&Model],
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let header = options.columns.iter().map(|column| column.title());
     let row = |model: &&Model| {
@@ -316,7 +315,7 @@ fn providers(
     catalog: &Catalog,
     config: &Config,
     json: bool,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let ids = catalog.provider_ids();
     let rows: Vec<ProviderRow> = ids.map(|id| provider_row(catalog, config, id)).collect();

@@ -1,10 +1,11 @@
 //! `tollgate price`: what a usage costs at a model.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 use serde::{Deserialize, Serialize};
 
 use super::form::Form;
+use super::terminal::Out;
 use super::{ConfigFile, offline, one};
 use crate::catalog::file::Decimal;
 use crate::catalog::{Catalog, Model, PicoDollars};
@@ -120,7 +121,7 @@ struct Line {
 ///
 /// # Errors
 /// The first usage that has no price, and why.
-pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), Vec<String>> {
+pub fn run(options: &Options, out: &mut dyn Out) -> Result<(), Vec<String>> {
     let config = offline::config(&options.file.config)?;
     let catalog = offline::catalog(&config)?;
     let price = |text: &str| price(options, &catalog, text);
@@ -176,7 +177,7 @@ fn model<'c>(catalog: &'c Catalog, name: &str) -> Result<&'c Model, String> {
     clippy::disallowed_methods,
     reason = "what the command says, not a request"
 )]
-fn write(options: &Options, line: &Line, out: &mut dyn Write) -> Result<(), Vec<String>> {
+fn write(options: &Options, line: &Line, out: &mut dyn Out) -> Result<(), Vec<String>> {
     let written = if options.form.json {
         serde_json::to_writer(&mut *out, line)
             .map_err(std::io::Error::from)

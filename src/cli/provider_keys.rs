@@ -2,7 +2,7 @@
 //! notices within a second. A key is read from standard input or from where a reference says, and never from an argument:
 //! arguments are seen by everybody on the machine.
 
-use std::io::{IsTerminal as _, Read, Write};
+use std::io::{IsTerminal as _, Read};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
@@ -14,6 +14,7 @@ use super::exit::Failure;
 use super::form::Form;
 use super::keys::{CliError, time, write_columns, write_json};
 use super::offline;
+use super::terminal::Out;
 use crate::access::Account;
 use crate::byok::master::MasterKeys;
 use crate::byok::{Stored, StoredId};
@@ -284,7 +285,7 @@ pub async fn run(
     command: ProviderKeysCommand,
     context: &Context<'_>,
     input: &mut dyn Read,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let (books, now) = (context.books, context.now.as_second());
     match command {
@@ -339,7 +340,7 @@ async fn now_is(
     what: &str,
     form: Form,
     books: &Books,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     if form.json {
         let row = find(books, row.id.as_str()).await?;
@@ -348,7 +349,7 @@ async fn now_is(
     told(out, row, what)
 }
 
-fn told(out: &mut dyn Write, row: &Stored, what: &str) -> Result<(), CliError> {
+fn told(out: &mut dyn Out, row: &Stored, what: &str) -> Result<(), CliError> {
     let Stored { id, name, .. } = row;
     let (account, provider) = (&row.account.name, &row.provider);
     Ok(writeln!(
@@ -361,7 +362,7 @@ async fn add(
     asked: &Add,
     context: &Context<'_>,
     input: &mut dyn Read,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let books = context.books;
     let account = account(books, &asked.account).await?;
@@ -389,7 +390,7 @@ async fn list(
     (account, provider): (Option<&str>, Option<&str>),
     form: Form,
     context: &Context<'_>,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let wanted = |row: &Stored| {
         account.is_none_or(|name| *row.account.name == *name)
@@ -427,7 +428,7 @@ async fn enable(
     enabled: bool,
     key: &One,
     context: &Context<'_>,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<(), CliError> {
     let row = find(context.books, &key.key.key).await?;
     let change = ProviderKeyChange {
@@ -443,7 +444,7 @@ async fn enable(
     now_is(&row, what, key.form, context.books, out).await
 }
 
-async fn reseal(form: Form, context: &Context<'_>, out: &mut dyn Write) -> Result<(), CliError> {
+async fn reseal(form: Form, context: &Context<'_>, out: &mut dyn Out) -> Result<(), CliError> {
     let (moved, already, unusable) = context
         .books
         .reseal_provider_keys(masters(context)?)

@@ -1,6 +1,6 @@
 //! `tollgate reconcile`: a provider's own report of what was used, held against our rows.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::books::{Books, Where};
 use super::keys::{CliError, write_columns, write_json};
+use super::terminal::Out;
 use super::usage::Format;
 use crate::money::Credits;
 use crate::statement::csv::{self, Field};
@@ -63,7 +64,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When a report cannot be read, the store fails, or `out` cannot be written.
-pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<bool, CliError> {
+pub async fn run(asked: &Options, books: &Books, out: &mut dyn Out) -> Result<bool, CliError> {
     let texts: Result<Vec<String>, CliError> =
         asked.reports.iter().map(|path| text(path)).collect();
     let texts = texts?;
@@ -126,7 +127,7 @@ fn text(path: &Path) -> Result<String, CliError> {
     Ok(text)
 }
 
-fn table(outcome: &Outcome, out: &mut dyn Write) -> Result<(), CliError> {
+fn table(outcome: &Outcome, out: &mut dyn Out) -> Result<(), CliError> {
     let Outcome {
         provider,
         from,
@@ -178,7 +179,7 @@ fn row(pair: &Pair) -> [String; 7] {
     ]
 }
 
-fn lines(outcome: &Outcome, out: &mut dyn Write) -> Result<(), CliError> {
+fn lines(outcome: &Outcome, out: &mut dyn Out) -> Result<(), CliError> {
     let names = [
         "day",
         "model",

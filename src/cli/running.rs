@@ -1,7 +1,6 @@
 //! `tollgate reload`, `tollgate upgrade`, `tollgate drain`, `tollgate catalog rollback` and `tollgate catalog versions`: what a running gateway
 //! serves.
 
-use std::io::Write;
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -10,6 +9,7 @@ use serde_json::Value;
 use super::admin::{Answer, Gateway};
 use super::exit::Failure;
 use super::form::Form;
+use super::terminal::Out;
 use super::{one, table};
 
 /// The longest that an upgrade may take: a second above what `server.upgrade` allows.
@@ -49,7 +49,7 @@ Examples:
 ///
 /// # Errors
 /// Every problem; nothing has changed then.
-pub fn reload(options: &Options, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn reload(options: &Options, out: &mut dyn Out) -> Result<(), Failure> {
     let answer = good(options.gateway.ask("POST", "/reload")?)?;
     let mut text = format!("Reloaded; the catalog is {}.", word(&answer, "catalog"));
     let waiting = answer.body["at_next_start"].as_array();
@@ -62,7 +62,7 @@ pub fn reload(options: &Options, out: &mut dyn Write) -> Result<(), Failure> {
     tell(options.form, &answer.body, &text, out)
 }
 
-fn tell(form: Form, body: &Value, text: &str, out: &mut dyn Write) -> Result<(), Failure> {
+fn tell(form: Form, body: &Value, text: &str, out: &mut dyn Out) -> Result<(), Failure> {
     Ok(form.tell(out, body, text).map_err(one)?)
 }
 
@@ -70,7 +70,7 @@ fn tell(form: Form, body: &Value, text: &str, out: &mut dyn Write) -> Result<(),
 ///
 /// # Errors
 /// Why none could; the one that runs goes on then.
-pub fn upgrade(options: &Options, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn upgrade(options: &Options, out: &mut dyn Out) -> Result<(), Failure> {
     let gateway = &options.gateway;
     let answer = good(gateway.send_within(UPGRADE_PATIENCE, "POST", "/upgrade", None)?)?;
     let process = &answer.body["process"];
@@ -96,7 +96,7 @@ pub struct DrainOptions {
 ///
 /// # Errors
 /// What the gateway says against it, or that there is none.
-pub fn drain(asked: &DrainOptions, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn drain(asked: &DrainOptions, out: &mut dyn Out) -> Result<(), Failure> {
     let method = if asked.end { "DELETE" } else { "POST" };
     let answer = good(asked.options.gateway.ask(method, "/drain")?)?;
     let text = match asked.end {
@@ -112,14 +112,14 @@ pub fn drain(asked: &DrainOptions, out: &mut dyn Write) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What the gateway says against it, or that there is none.
-pub fn catalog(command: &CatalogCommand, out: &mut dyn Write) -> Result<(), Failure> {
+pub fn catalog(command: &CatalogCommand, out: &mut dyn Out) -> Result<(), Failure> {
     match command {
         CatalogCommand::Rollback { options, version } => rollback(options, version.as_deref(), out),
         CatalogCommand::Versions(options) => versions(options, out),
     }
 }
 
-fn rollback(options: &Options, version: Option<&str>, out: &mut dyn Write) -> Result<(), Failure> {
+fn rollback(options: &Options, version: Option<&str>, out: &mut dyn Out) -> Result<(), Failure> {
     let target = match version {
         None => "/catalog/rollback".to_owned(),
         Some(version) if version.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
@@ -139,7 +139,7 @@ fn rollback(options: &Options, version: Option<&str>, out: &mut dyn Write) -> Re
     tell(options.form, &answer.body, &text, out)
 }
 
-fn versions(options: &Options, out: &mut dyn Write) -> Result<(), Failure> {
+fn versions(options: &Options, out: &mut dyn Out) -> Result<(), Failure> {
     let answer = good(options.gateway.ask("GET", "/catalog/versions")?)?;
     let versions = &answer.body["versions"];
     if options.form.json {

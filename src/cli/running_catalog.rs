@@ -1,10 +1,9 @@
 //! `tollgate check --against-running`: the catalog that the running gateway serves, against the one that a reload would
 //! bring.
 
-use std::io::Write;
-
 use super::admin::Gateway;
 use super::exit::{Exit, Failure};
+use super::terminal::Out;
 use super::{ConfigFile, catalog, offline, one, running};
 use crate::catalog::Catalog;
 use crate::catalog::diff::diff;
@@ -24,7 +23,7 @@ pub fn compare(
     config: &Config,
     next: &Catalog,
     json: bool,
-    out: &mut dyn Write,
+    out: &mut dyn Out,
 ) -> Result<Exit, Failure> {
     let answer = running::good(Gateway::configured(file).ask("GET", "/catalog")?)?;
     let running: Outline = serde_json::from_value(answer.body).map_err(|error| {

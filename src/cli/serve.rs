@@ -135,7 +135,7 @@ pub fn on_store<T>(
         let store = Store::open_file(&file)
             .await
             .map_err(|error| vec![error.to_string()])?;
-        let mut out = BufWriter::new(super::Pipe(std::io::stdout()));
+        let mut out = BufWriter::new(super::Pipe::new());
         let now = Timestamp::now().as_second();
         let done = command(&store.by(&user::actor(), now), &mut out).await;
         let done = done.and_then(|done| Ok(out.flush().map(|()| done)?));

@@ -1,17 +1,16 @@
-//! `tollgate status`: one screen that says whether all is well with a running gateway, and if not, where.
+//! `tollgate status`: one screen that says whether all is well with a running gateway, and if not, where and what to do next.
 
-use std::io::Write;
+use std::io;
 
 use serde_json::{Value, json};
 
-use super::admin::{Answer, Gateway};
+use super::admin::Gateway;
 use super::exit::Failure;
-use super::form::Form;
+use super::form::{self, Form};
+use super::problems::{self, Problem, span};
 use super::samples::Samples;
 use super::table;
-
-/// Seconds of a certificate's life that are worth a warning: two weeks.
-const CERTIFICATE_NEAR: f64 = 14.0 * 24.0 * 3_600.0;
+use super::terminal::{Ink, Out, paint};
 
 /// What is looked at.
 #[derive(Clone, Debug, clap::Args)]
@@ -29,7 +28,7 @@ pub struct Options {
 ///
 /// # Errors
 /// When it does not answer, or not to this caller.
-pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool, Failure> {
+pub fn run(options: &Options, out: &mut dyn Out) -> Result<bool, Failure> {
     let gateway = &options.gateway;
     let ready = gateway.ask("GET", "/readyz")?;
     if !matches!(ready.status, 200 | 503) || !ready.body["ready"].is_boolean() {
@@ -38,242 +37,155 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<bool, Failure> {
     let metrics = super::running::good(gateway.ask("GET", "/metrics")?)?;
     let versions = super::running::good(gateway.ask("GET", "/catalog/versions")?)?;
     let samples = Samples::new(&metrics.text);
-    let problems = problems(&ready, &samples, now());
-    let written = if options.form.json {
-        let all =
-            json!({"well": problems.is_empty(), "problems": problems, "readiness": ready.body});
-        writeln!(out, "{all:#}")
-    } else {
-        tell(out, &ready.body, &versions.body, &samples, &problems)
+    let now = jiff::Timestamp::now().as_duration().as_secs_f64();
+    let state = State {
+        ready: &ready.body,
+        since: since(&versions.body),
+        up: (now - samples.sum("process_start_time_seconds").unwrap_or(now)).max(0.0),
+        problems: problems::find(&ready.body, &samples, now),
+        samples,
+    };
+    let written = match options.form.json {
+        true => form::json(out, &state.json()),
+        false => state.tell(out),
     };
     written.map_err(super::one)?;
-    Ok(!problems.is_empty())
+    Ok(!state.problems.is_empty())
 }
 
-fn now() -> f64 {
-    jiff::Timestamp::now().as_duration().as_secs_f64()
+/// Since when the catalog in use is so.
+fn since(versions: &Value) -> Option<&str> {
+    let mut all = versions["versions"].as_array()?.iter();
+    all.find(|version| version["in_use"] == true)?["since"].as_str()
 }
 
-fn tell(
-    out: &mut dyn Write,
-    ready: &Value,
-    versions: &Value,
-    samples: &Samples<'_>,
-    problems: &[String],
-) -> std::io::Result<()> {
-    match problems {
-        [] => writeln!(out, "All is well.")?,
-        [_] => writeln!(out, "Something is wrong:")?,
-        _ => writeln!(out, "{} things are wrong:", problems.len())?,
+/// How a gateway is.
+struct State<'a> {
+    ready: &'a Value,
+    since: Option<&'a str>,
+    /// Seconds since its start.
+    up: f64,
+    problems: Vec<Problem>,
+    samples: Samples<'a>,
+}
+
+impl State<'_> {
+    fn number(&self, name: &str) -> f64 {
+        self.samples.sum(name).unwrap_or(0.0)
     }
-    for problem in problems {
-        writeln!(out, "  - {problem}")?;
+
+    fn json(&self) -> Value {
+        json!({
+            "well": self.problems.is_empty(),
+            "problems": self.problems,
+            "readiness": self.ready,
+            "up_seconds": self.up as u64,
+            "catalog_since": self.since,
+            "requests": self.number("tollgate_requests_total") as u64,
+            "in_flight": self.number("tollgate_in_flight") as u64,
+            "streams": self.number("tollgate_streams_open") as u64,
+            "connections": self.number("tollgate_connections_open") as u64,
+        })
     }
-    writeln!(out)?;
-    let in_use = |version: &&Value| version["in_use"] == true;
-    let version = versions["versions"].as_array();
-    let version = version.and_then(|all| all.iter().find(in_use));
-    let since = version.and_then(|version| version["since"].as_str());
-    let number = |name| samples.sum(name).unwrap_or(0.0);
-    let lines = [
-        ("up for", span(now() - number("process_start_time_seconds"))),
-        (
-            "catalog",
-            format!(
-                "{} since {}",
-                ready["catalog"].as_str().unwrap_or("none"),
-                since.unwrap_or("-")
+
+    fn tell(&self, out: &mut dyn Out) -> io::Result<()> {
+        let colours = out.has_colours();
+        let heading = match self.problems.len() {
+            0 => paint("All is well.", Ink::Good, colours),
+            1 => paint("Something is wrong:", Ink::Bad, colours),
+            count => paint(&format!("{count} things are wrong:"), Ink::Bad, colours),
+        };
+        writeln!(out, "{heading}")?;
+        let width = out.width().unwrap_or(usize::MAX);
+        for problem in &self.problems {
+            let place = paint(&problem.place, Ink::Strong, colours);
+            writeln!(out, "\n  {place}")?;
+            for text in [&problem.what, &format!("Next: {}", problem.next)] {
+                for line in wrapped(text, width.saturating_sub(4)) {
+                    writeln!(out, "    {line}")?;
+                }
+            }
+        }
+        writeln!(out)?;
+        table::pairs(out, &self.lines())
+    }
+
+    fn lines(&self) -> [(&'static str, String); 6] {
+        let catalog = self.ready["catalog"].as_str().unwrap_or("none");
+        let since = self.since.unwrap_or("-");
+        let requests = self.number("tollgate_requests_total");
+        [
+            ("up for", span(self.up)),
+            ("catalog", format!("{catalog} since {since}")),
+            ("access keys", self.ready["access_keys"].to_string()),
+            (
+                "ledger",
+                self.ready["ledger"].as_str().unwrap_or("-").to_owned(),
             ),
-        ),
-        ("access keys", ready["access_keys"].to_string()),
-        ("ledger", ready["ledger"].as_str().unwrap_or("-").to_owned()),
-        (
-            "under way",
-            format!(
-                "{} requests, {} streams, {} connections",
-                number("tollgate_in_flight"),
-                number("tollgate_streams_open"),
-                number("tollgate_connections_open")
+            (
+                "under way",
+                format!(
+                    "{} requests, {} streams, {} connections",
+                    self.number("tollgate_in_flight"),
+                    self.number("tollgate_streams_open"),
+                    self.number("tollgate_connections_open")
+                ),
             ),
-        ),
-        (
-            "since the start",
-            format!("{} requests", number("tollgate_requests_total")),
-        ),
-    ];
-    let rows = lines.map(|(name, value)| vec![name.to_owned(), value]);
-    table::write(out, &rows)
+            ("since the start", format!("{requests} requests")),
+        ]
+    }
 }
 
-/// Everything that is not as it should be, for people, with what to do.
-fn problems(ready: &Answer, samples: &Samples<'_>, now: f64) -> Vec<String> {
-    let ready = &ready.body;
-    let mut found = Vec::new();
-    if ready["draining"] == true {
-        found.push("it is drained, or ends: load balancers send requests elsewhere (`tollgate drain --end`)".to_owned());
-    }
-    if ready["catalog"].is_null() {
-        found.push("no catalog is in use yet".to_owned());
-    }
-    if ready["store"] == false {
-        found.push("the store does not answer: look into its log".to_owned());
-    }
-    match ready["ledger"].as_str() {
-        Some("down") => found.push(
-            "the ledger cannot be written: requests on the gateway's keys are refused; look at its disk"
-                .to_owned(),
-        ),
-        Some("waiting") => found.push(
-            "the ledger is another process's: requests on the gateway's keys are refused until it ends"
-                .to_owned(),
-        ),
-        _ => {}
-    }
-    for endpoint in ready["ejected"].as_array().into_iter().flatten() {
-        let name = endpoint.as_str().unwrap_or_default();
-        found.push(format!("endpoint {name} is ejected: requests go elsewhere"));
-    }
-    if let Some(count) = ready["provider_keys_unusable"]
-        .as_u64()
-        .filter(|count| *count > 0)
-    {
-        found.push(format!(
-            "{count} stored provider keys are opened by no master key (`tollgate check`)"
-        ));
-    }
-    found.extend(counted(samples));
-    for (labels, value) in samples.of("tollgate_certificate_expiry_timestamp_seconds") {
-        if value - now < CERTIFICATE_NEAR {
-            let listener = Samples::label(labels, "listener").unwrap_or_default();
-            let left = span((value - now).max(0.0));
-            found.push(format!("the certificate of {listener} expires in {left}"));
+/// A text in lines of so many columns, where its words allow it.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last().map_or(0, |line| line.chars().count());
+        if last > 0 && last + 1 + word.chars().count() > width {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
         }
     }
-    found
-}
-
-fn counted(samples: &Samples<'_>) -> Vec<String> {
-    let mut found = Vec::new();
-    for (labels, value) in samples
-        .of("tollgate_keys_set_aside")
-        .filter(|(_, value)| *value > 0.0)
-    {
-        let label = |name| Samples::label(labels, name).unwrap_or_default();
-        found.push(format!(
-            "{value} of the gateway's keys for {} set aside: {}",
-            label("provider"),
-            label("reason")
-        ));
-    }
-    if samples.sum("tollgate_last_reload_successful") == Some(0.0) {
-        found.push("the files had a mistake when they were read last: a restart would fail (`tollgate check`)".to_owned());
-    }
-    for (name, what) in [
-        ("tollgate_usage_rows_lost_total", "usage rows are lost"),
-        (
-            "tollgate_access_log_dropped_total",
-            "lines of the access log are dropped: its target is too slow",
-        ),
-    ] {
-        if let Some(count) = samples.sum(name).filter(|count| *count > 0.0) {
-            found.push(format!("{count} {what}, since the start"));
-        }
-    }
-    found
-}
-
-/// Seconds, as people say them: the two largest units.
-fn span(seconds: f64) -> String {
-    let left = seconds.max(0.0) as u64;
-    let units = [
-        (left / 86_400, "d"),
-        (left / 3_600 % 24, "h"),
-        (left / 60 % 60, "min"),
-        (left % 60, "s"),
-    ];
-    let first = units.iter().position(|(count, _)| *count > 0).unwrap_or(3);
-    let told = units[first..]
-        .iter()
-        .take(2)
-        .filter(|(count, _)| *count > 0);
-    let told: Vec<_> = told
-        .map(|(count, unit)| format!("{count} {unit}"))
-        .collect();
-    match told.is_empty() {
-        true => "0 s".to_owned(),
-        false => told.join(" "),
-    }
+    lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn answer(body: Value) -> Answer {
-        Answer {
-            status: 200,
-            body,
-            text: String::new(),
-        }
-    }
-
-    fn good() -> Value {
-        json!({"ready": true, "catalog": "c0ffee", "access_keys": 3, "store": true, "ledger": "up", "draining": false})
+    #[test]
+    fn text_is_wrapped_between_words() {
+        assert_eq!(wrapped("a bb ccc", 4), ["a bb", "ccc"]);
+        assert_eq!(wrapped("longer-than-that x", 4), ["longer-than-that", "x"]);
+        assert_eq!(wrapped("a bb ccc", usize::MAX), ["a bb ccc"]);
     }
 
     #[test]
-    fn a_gateway_that_is_well_has_no_problem() {
-        let samples = Samples::new(
-            "tollgate_keys_set_aside{provider=\"openai\",reason=\"auth\"} 0\ntollgate_last_reload_successful 1\n\
-             tollgate_certificate_expiry_timestamp_seconds{listener=\"a\"} 1e9\n",
+    fn the_screen_says_what_is_wrong_and_what_next() {
+        let ready = json!({"ready": true, "catalog": "c0ffee", "access_keys": 3, "store": true, "ledger": "down", "draining": false});
+        let samples = Samples::new("tollgate_requests_total{a=\"b\"} 5\n");
+        let state = State {
+            ready: &ready,
+            since: Some("2026-11-01T00:00:00Z"),
+            up: 3_725.0,
+            problems: problems::find(&ready, &samples, 0.0),
+            samples,
+        };
+        let mut out = Vec::new();
+        state.tell(&mut out).expect("written");
+        let text = String::from_utf8(out).expect("text");
+        assert!(
+            text.starts_with("Something is wrong:\n\n  ledger\n    it cannot be written"),
+            "{text}"
         );
-        assert_eq!(problems(&answer(good()), &samples, 0.0), [""; 0]);
-    }
-
-    #[test]
-    fn each_thing_that_is_wrong_is_told() {
-        for (member, value, says) in [
-            ("draining", json!(true), "drained"),
-            ("catalog", Value::Null, "no catalog"),
-            ("store", json!(false), "store"),
-            ("ledger", json!("down"), "cannot be written"),
-            ("ledger", json!("waiting"), "another process"),
-            ("ejected", json!(["openai/main"]), "openai/main"),
-            ("provider_keys_unusable", json!(2), "2 stored provider keys"),
-        ] {
-            let mut ready = good();
-            ready[member] = value;
-            let found = problems(&answer(ready), &Samples::new(""), 0.0);
-            assert!(found.len() == 1 && found[0].contains(says), "{found:?}");
-        }
-        for (text, says) in [
-            (
-                "tollgate_keys_set_aside{provider=\"openai\",reason=\"auth\"} 2",
-                "openai set aside: auth",
-            ),
-            ("tollgate_last_reload_successful 0", "mistake"),
-            ("tollgate_usage_rows_lost_total 1", "usage rows"),
-            ("tollgate_access_log_dropped_total 7", "7 lines"),
-            (
-                "tollgate_certificate_expiry_timestamp_seconds{listener=\"[::]:443\"} 90000",
-                "[::]:443 expires in 1 d 1 h",
-            ),
-        ] {
-            let found = problems(&answer(good()), &Samples::new(text), 0.0);
-            assert!(found.len() == 1 && found[0].contains(says), "{found:?}");
-        }
-    }
-
-    #[test]
-    fn times_are_told_in_their_two_largest_units() {
-        for (seconds, told) in [
-            (0.0, "0 s"),
-            (59.9, "59 s"),
-            (60.0, "1 min"),
-            (3_725.0, "1 h 2 min"),
-            (86_400.0 * 3.0 + 60.0, "3 d"),
-        ] {
-            assert_eq!(span(seconds), told);
-        }
+        assert!(text.contains("\n    Next: see the gateway's log"), "{text}");
+        assert!(text.contains("\nup for           1 h 2 min\n"), "{text}");
+        assert!(text.ends_with("\nsince the start  5 requests\n"), "{text}");
+        assert_eq!(state.json()["problems"][0]["where"], "ledger");
     }
 }

@@ -1,12 +1,11 @@
 //! `tollgate usage`: what was used and what it cost, by key, account, model, provider or day.
 
-use std::io::Write;
-
 use clap::{Args, ValueEnum};
 
 use super::books::{Books, Where};
 use super::keys::{CliError, key_id, write_columns, write_json};
 use super::money::dollars;
+use super::terminal::Out;
 use crate::money::Credits;
 use crate::statement::csv::{self, Field};
 use crate::statement::time::When;
@@ -114,7 +113,7 @@ impl Group {
 ///
 /// # Errors
 /// When an argument makes no sense, the store fails, or `out` cannot be written.
-pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<(), CliError> {
+pub async fn run(asked: &Options, books: &Books, out: &mut dyn Out) -> Result<(), CliError> {
     let account = match &asked.account {
         Some(name) => Some(books.account_named(name).await?.account.id),
         None => None,
@@ -142,7 +141,7 @@ pub async fn run(asked: &Options, books: &Books, out: &mut dyn Write) -> Result<
     }
 }
 
-fn table(by: Group, lines: &[Line], out: &mut dyn Write) -> Result<(), CliError> {
+fn table(by: Group, lines: &[Line], out: &mut dyn Out) -> Result<(), CliError> {
     let header = [
         by.header(),
         "REQUESTS",

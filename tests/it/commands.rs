@@ -277,10 +277,10 @@ async fn models_are_shown_as_a_table_or_as_json() {
         ended(&run, 0).lines().collect::<Vec<_>>(),
         [
             "MODEL           CONTEXT  INPUT  OUTPUT  CACHED_INPUT  SURFACES",
-            "house:big       200000   3      15      -             chat,completions",
-            "house:small     8000     0.1    0.2     -             chat,completions",
-            "house:unpriced  300000   -      -       -             chat,completions",
-            "house:vectors   -        0.02   -       -             embeddings",
+            "house:big        200000   3       15    -             chat,completions",
+            "house:small        8000   0.1      0.2  -             chat,completions",
+            "house:unpriced   300000      -       -  -             chat,completions",
+            "house:vectors         -   0.02       -  -             embeddings",
         ]
     );
     let run = gateway.run(&["models", "--provider", "house", "--json"]);

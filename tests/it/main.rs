@@ -106,6 +106,7 @@ mod succession;
 mod support;
 mod swaps;
 mod talk;
+mod terminal;
 mod tidy;
 mod till;
 mod timeouts;

@@ -9,6 +9,8 @@ use super::{Books, Remote};
 use crate::cli::admin::{Gateway, NOT_THE_GATEWAY};
 use crate::cli::exit::Failure;
 use crate::cli::keys::CliError;
+use crate::cli::progress::Progress;
+use crate::cli::terminal::Out;
 use crate::cli::{ConfigFile, DEFAULT_CONFIG, Pipe, aside, one, user};
 use crate::config::Config;
 use crate::dev;
@@ -134,7 +136,7 @@ fn of_folder(folder: &Path) -> Result<Config, Vec<String>> {
 /// What went wrong, for people.
 pub fn with_books<T>(
     at: &Where,
-    command: impl AsyncFnOnce(&Books, &mut dyn Write) -> Result<T, CliError>,
+    command: impl AsyncFnOnce(&Books, &mut dyn Out) -> Result<T, CliError>,
 ) -> Result<T, Failure> {
     let config = at.config().map_err(|mut problems| {
         if at.file.config == Path::new(DEFAULT_CONFIG) && !at.file.config.exists() {
@@ -161,12 +163,14 @@ pub fn with_books<T>(
         let books = match remote {
             Some(remote) => Books::Gateway(remote),
             None => {
+                let progress = Progress::start("Opening the store");
                 let store = Store::open_file(&file).await;
+                drop(progress);
                 let store = store.map_err(CliError::from)?;
                 Books::Store(store.by(&user::actor(), Timestamp::now().as_second()))
             }
         };
-        let mut out = BufWriter::new(Pipe(std::io::stdout()));
+        let mut out = BufWriter::new(Pipe::new());
         let done = command(&books, &mut out).await;
         let done = done.and_then(|done| Ok(out.flush().map(|()| done)?));
         if let Books::Store(store) = &books {

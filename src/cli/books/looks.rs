@@ -10,6 +10,7 @@ use crate::access::AccountId;
 use crate::access::key::KeyId;
 use crate::byok::Stored;
 use crate::cli::keys::CliError;
+use crate::cli::progress::Progress;
 use crate::statement::account::Account;
 use crate::statement::audit::Entry;
 use crate::statement::grant::Grant;
@@ -134,7 +135,10 @@ impl Books {
     /// Whether the books agree with their rows.
     pub async fn check(&self) -> Result<Checked, CliError> {
         match self {
-            Self::Store(store) => Ok(store.check().await?),
+            Self::Store(store) => {
+                let _progress = Progress::start("Adding up the books");
+                Ok(store.check().await?)
+            }
             Self::Gateway(remote) => {
                 let found: wire::Checked = remote.get("/api/v1/check", &Vec::new())?;
                 Ok(Checked {

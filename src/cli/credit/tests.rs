@@ -134,9 +134,9 @@ async fn the_history_shows_each_change_and_the_balance_after_it() {
     assert_eq!(
         say(&store, &["history", "acme"]).await.unwrap(),
         "AT                    WHAT    CHANGE  BALANCE  ABOUT\n\
-         \u{20}                     before          0.00\n\
-         2027-01-15T08:00:00Z  grant   5.00    5.00     grant 1 first\n\
-         2027-01-15T08:00:00Z  grant   0.25    5.25     grant 2\n"
+         \u{20}                     before             0.00\n\
+         2027-01-15T08:00:00Z  grant     5.00     5.00  grant 1 first\n\
+         2027-01-15T08:00:00Z  grant     0.25     5.25  grant 2\n"
     );
     let later = say(
         &store,

@@ -48,9 +48,9 @@ async fn what_differs_is_told_with_both_sides() {
     let (said, differs) = say(text, &[]).await.unwrap();
     assert_eq!(
         said,
-        "DAY         MODEL        WHAT   PROVIDER  OURS    DIFFERENCE  ABOUT\n\
-         2027-01-15  gpt-4o       input  1600      1500    -100\n\
-         2027-01-15  gpt-4o-mini  cost   $0.01     $0.005  -$0.005\n\
+        "DAY         MODEL        WHAT   PROVIDER      OURS  DIFFERENCE  ABOUT\n\
+         2027-01-15  gpt-4o       input   1600     1500        -100\n\
+         2027-01-15  gpt-4o-mini  cost      $0.01    $0.005     -$0.005\n\
          \n\
          openai, 2027-01-15 to 2027-01-15: 4 compared, 2 differ.\n"
     );

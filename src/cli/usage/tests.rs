@@ -107,9 +107,9 @@ async fn usage_is_a_table_with_a_sum() {
     assert_eq!(
         say(&store, &["--by", "model"]).await.unwrap(),
         "MODEL               REQUESTS  ATTEMPTS  INPUT  CACHED  OUTPUT  MODEL $  FEES $  TOTAL $  OPERATOR $  ESTIMATED\n\
-         openai:gpt-4o       2         2         1500   0       2       1.50     0.002   1.502    0.00        0\n\
-         openai:gpt-4o-mini  1         1         10     0       1       0.005    0.001   0.006    0.00        0\n\
-         together                      3         1510   0       3       1.505    0.003   1.508    0.00        0\n"
+         openai:gpt-4o              2         2   1500       0       2    1.50    0.002    1.502        0.00          0\n\
+         openai:gpt-4o-mini         1         1     10       0       1    0.005   0.001    0.006        0.00          0\n\
+         together                             3   1510       0       3    1.505   0.003    1.508        0.00          0\n"
     );
     for (by, name) in [
         ("account", "acme"),
