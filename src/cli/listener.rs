@@ -82,7 +82,8 @@ impl Trusted {
             return Ok(());
         }
         let table = |name: &str| fs::read_to_string(name).unwrap_or_default();
-        let text = table("/proc/net/tcp") + &table("/proc/net/tcp6");
+        // Below `self`, where a unit with ProcSubset=pid sees them, too.
+        let text = table("/proc/self/net/tcp") + &table("/proc/self/net/tcp6");
         self.judge(&rows(&text), plain(peer), plain(local))
     }
 
@@ -123,7 +124,7 @@ struct Row {
     inode: u64,
 }
 
-/// The lines of `/proc/net/tcp` and `tcp6`; what is none is passed over.
+/// The lines of `/proc/self/net/tcp` and `tcp6`; what is none is passed over.
 fn rows(text: &str) -> Vec<Row> {
     text.lines().filter_map(row).collect()
 }

@@ -103,7 +103,9 @@ fn page(command: &clap::Command, man: &Man) -> io::Result<Vec<u8>> {
     let mut end = Roff::new();
     if let Some(text) = command.get_after_help() {
         end.control("SH", ["EXAMPLES"]).control("nf", []);
-        for line in text.to_string().lines() {
+        let text = text.to_string();
+        let is_title = |line: &str| matches!(line, "Example:" | "Examples:");
+        for line in text.lines().filter(|line| !is_title(line)) {
             end.text([roman(line)]);
         }
         end.control("fi", []);
