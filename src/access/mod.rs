@@ -299,6 +299,15 @@ mod tests {
         ]);
         let ask = |text: &str, now| keyring.authenticate(text, now).map(|caller| caller.key_id);
 
+        for (key, now, stands) in [
+            (&good, NOW, Ok(())),
+            (&disabled, NOW, Err(Refusal::Disabled)),
+            (&expired, NOW - 1, Ok(())),
+            (&expired, NOW, Err(Refusal::Expired)),
+            (&stranger, NOW, Err(Refusal::Unknown)),
+        ] {
+            assert_eq!(keyring.stands(key.id, now), stands);
+        }
         assert_eq!(ask(disabled.shown.expose(), NOW), Err(Refusal::Disabled));
         assert_eq!(ask(expired.shown.expose(), NOW - 1), Ok(expired.id));
         assert_eq!(ask(expired.shown.expose(), NOW), Err(Refusal::Expired));

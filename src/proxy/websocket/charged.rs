@@ -83,10 +83,10 @@ impl Charged {
     /// # Errors
     /// It cannot be paid for, and must not go on.
     pub async fn ask(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
-        let asked = self.asked;
-        self.asked = asked.saturating_add(1);
-        // What has not gone on was not asked for.
-        self.cover(purse).await.inspect_err(|_| self.asked = asked)
+        // What has not gone on was not asked for, also where nobody waits any more for what pays for it.
+        self.cover(1, purse).await?;
+        self.asked = self.asked.saturating_add(1);
+        Ok(())
     }
 
     /// So many responses that the client has asked for were not passed on. What is held for them stays.
@@ -106,7 +106,7 @@ impl Charged {
         };
         *of = of.saturating_sub(1);
         self.begun = self.begun.saturating_add(1);
-        self.cover(purse).await
+        self.cover(0, purse).await
     }
 
     /// The server has not done something that the client asked for, which may have been a response. Its hold is kept until
@@ -132,11 +132,13 @@ impl Charged {
         if self.begun == 0 {
             self.doubtful = 0;
         }
-        self.cover(purse).await
+        self.cover(0, purse).await
     }
 
-    async fn cover(&mut self, purse: &mut impl Purse) -> Result<(), Stop> {
-        let needed = self.under_way().saturating_add(self.doubtful).max(1);
+    /// Sees to it that what is under way is held for, and so many more.
+    async fn cover(&mut self, more: u32, purse: &mut impl Purse) -> Result<(), Stop> {
+        let expected = self.under_way().saturating_add(self.doubtful);
+        let needed = expected.saturating_add(more).max(1);
         if needed > AT_ONCE {
             return Err(Stop {
                 code: Code::RateLimited,

@@ -263,3 +263,91 @@ impl Conversation {
 fn joined(one: &[u8], other: &[u8]) -> Bytes {
     [one, other].concat().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::reject::Code;
+
+    const STOP: Stop = Stop {
+        code: Code::InvalidAccessKey,
+        words: "It was revoked.",
+    };
+
+    /// An empty frame of text, and one of five bytes.
+    const FRAMES: &[u8] = b"\x81\x00\x81\x05hello";
+
+    fn unpaid(events: bool) -> Conversation {
+        Conversation::new(Tap::deaf(), None, events)
+    }
+
+    async fn says(conversation: &mut Conversation, bytes: &'static [u8]) -> Bytes {
+        conversation.server_says(Bytes::from_static(bytes)).await
+    }
+
+    #[tokio::test]
+    async fn it_ends_behind_the_frame_at_hand_and_nothing_passes_after_that() {
+        for events in [true, false] {
+            let mut conversation = unpaid(events);
+            let cut = FRAMES.len() - 2;
+            assert_eq!(
+                says(&mut conversation, &FRAMES[..cut]).await,
+                &FRAMES[..cut]
+            );
+            conversation.stop(STOP);
+            assert_eq!(conversation.tell(), None, "it is in a frame");
+            let last = says(&mut conversation, b"lo\x81\x00").await;
+            assert_eq!(last, [b"lo", &*end::frames(STOP, events)].concat());
+            assert!(conversation.is_over());
+            assert!(says(&mut conversation, FRAMES).await.is_empty());
+            let from_client = Bytes::from_static(b"more");
+            assert!(conversation.client_says(&from_client).await.is_empty());
+            assert_eq!(conversation.next(Instant::now()), Next::Over);
+        }
+    }
+
+    #[tokio::test]
+    async fn between_fragments_there_is_no_event() {
+        let mut conversation = unpaid(true);
+        says(&mut conversation, b"\x01\x00").await;
+        conversation.stop(STOP);
+        assert_eq!(conversation.tell(), Some(end::frames(STOP, false)));
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_does_not_end_is_waited_for_until_one_time() {
+        let mut conversation = unpaid(true);
+        says(&mut conversation, &FRAMES[..5]).await;
+        conversation.stop(STOP);
+        let Next::End(until) = conversation.next(Instant::now()) else {
+            panic!("it is not to end");
+        };
+        conversation.client_says(&Bytes::from_static(b"more")).await;
+        conversation.stop(STOP);
+        let just_before = until - Duration::from_millis(1);
+        assert_eq!(conversation.next(just_before), Next::End(until));
+        assert_eq!(conversation.next(until), Next::Over);
+        assert!(conversation.is_told() && conversation.tell().is_none());
+    }
+
+    #[tokio::test]
+    async fn where_nobody_knows_what_frames_are_it_ends_without_a_word() {
+        let mut conversation = unpaid(true);
+        says(&mut conversation, b"no frames at all").await;
+        conversation.stop(STOP);
+        assert_eq!(conversation.tell(), Some(Vec::new()));
+    }
+
+    #[test]
+    fn it_is_looked_every_now_and_then_until_it_is_to_end() {
+        let mut conversation = unpaid(true);
+        let Next::Look(at) = conversation.next(Instant::now()) else {
+            panic!("nobody looks");
+        };
+        assert!(!conversation.must_look(at - Duration::from_millis(1)));
+        assert!(conversation.must_look(at));
+        assert_eq!(conversation.next(at), Next::Look(at + LOOK));
+        conversation.stop(STOP);
+        assert!(!conversation.must_look(at + 2 * LOOK));
+    }
+}

@@ -31,6 +31,8 @@ pub struct Paid {
     client: Client,
     news: News,
     heard: Heard,
+    /// Responses that the client has asked for, and that have not gone on yet.
+    waiting: u32,
     /// Whether the client has gone.
     left: bool,
 }
@@ -45,6 +47,7 @@ impl Paid {
             client: Client::new(model),
             news: News::default(),
             heard: Heard::default(),
+            waiting: 0,
             left: false,
         })
     }
@@ -57,13 +60,13 @@ impl Paid {
     /// Reads bytes of the client. How many of them go on: all, unless it is to end; what stands before the place that ends it
     /// does. Waits until what is held for the responses that they ask for is on the disk.
     pub async fn client_says(&mut self, bytes: &[u8]) -> (usize, Option<Stop>) {
-        let (mut passed, mut asked, mut stopped) = (0, 0, None);
+        let (mut passed, mut stopped) = (0, None);
         while passed < bytes.len() && stopped.is_none() {
             let (taken, said) = self.step(&bytes[passed..]).await;
             match said {
                 Ok(kind) => {
                     passed += taken;
-                    asked += u32::from(kind == Some(Asked::Response));
+                    self.waiting += u32::from(kind == Some(Asked::Response));
                 }
                 Err(stop) => {
                     stopped = Some(stop);
@@ -71,10 +74,12 @@ impl Paid {
                 }
             }
         }
-        if asked > 0 {
+        if self.waiting > 0 {
             self.till.expect(self.charged.under_way(), self.heard);
-            if let Err(StoreDown) = self.till.durable().await {
-                self.charged.unask(asked);
+            let written = self.till.durable().await;
+            let waited = std::mem::take(&mut self.waiting);
+            if let Err(StoreDown) = written {
+                self.charged.unask(waited);
                 return (0, Some(Stop::STORE));
             }
         }
@@ -224,14 +229,19 @@ impl Paid {
             How::TimedOut => Estimated::Timeout,
             How::Whole | How::Cut | How::Unseen | How::Capped => Estimated::Cut,
         };
-        self.till.end(self.charged.under_way(), self.heard, reason)
+        self.till.end(self.under_way(), self.heard, reason)
+    }
+
+    /// Responses that the provider may be making.
+    fn under_way(&self) -> u32 {
+        self.charged.under_way().saturating_sub(self.waiting)
     }
 }
 
 /// The net beneath: whatever ends the task, as the end of a drain does, what is not under way is not charged.
 impl Drop for Paid {
     fn drop(&mut self) {
-        let under_way = self.charged.under_way();
-        self.till.end(under_way, self.heard, Estimated::Dropped);
+        self.till
+            .end(self.under_way(), self.heard, Estimated::Dropped);
     }
 }
