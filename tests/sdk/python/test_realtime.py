@@ -158,12 +158,26 @@ def test_on_the_gateways_key_each_response_is_charged(client):
     assert rest["state"] == "void"
 
 
+def until_granted(client):
+    """Waits until the running gateway has seen what the account was granted."""
+    deadline = time.monotonic() + TIMEOUT
+    url = str(client.base_url).removesuffix("v1/") + "tollgate/v1/credit"
+    while True:
+        answer = client._client.get(url, headers=client.auth_headers)
+        if answer.status_code == 200 and float(answer.json()["balance"]) > 0:
+            return
+        assert time.monotonic() < deadline, answer.text
+        time.sleep(0.02)
+
+
 def test_without_credit_for_the_next_response_it_is_ended(served):
     gateway = served.gateway
     gateway.command("accounts", "create", "talker")
     # What is held for one response.
     gateway.command("credit", "grant", "talker", "0.0035")
     key = gateway.create_key("--name", "talker", "--account", "talker")
+    with openai_client(gateway, key=key) as client:
+        until_granted(client)
     with openai_client(gateway, key=key) as client, client.realtime.connect(model="speaking:speaker-1") as connection:
         connection.recv()
         connection.conversation.item.create(item=message(SAID))
