@@ -1,6 +1,6 @@
 //! Signals at moments that nobody has in mind: while the gateway starts, while it stops, and very many of them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -31,14 +31,33 @@ fn quick() -> Builder {
         .config("log.errors", "error.log")
 }
 
-fn started(builder: &Builder) -> Child {
+/// A gateway that was started. With the value it ends, and so does one that has taken over from it.
+struct Started {
+    child: Child,
+    folder: PathBuf,
+}
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if let Some(next) = successor(&self.folder).filter(|next| lives(*next)) {
+            signal(next, "KILL");
+        }
+    }
+}
+
+fn started(builder: &Builder) -> Started {
     let mut command = builder.command(&["serve"]);
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    child.expect("the program")
+    Started {
+        child: child.expect("the program"),
+        folder: builder.folder().to_owned(),
+    }
 }
 
 fn log(folder: &Path) -> String {
@@ -72,10 +91,10 @@ async fn one_that_ends_a_start_leaves_nothing_half_begun() {
         for moment in moments() {
             let what = format!("{name} after {moment} ms");
             let builder = quick();
-            let mut child = started(&builder);
+            let mut gateway = started(&builder);
             tokio::time::sleep(Duration::from_millis(moment)).await;
-            signal(child.id(), name);
-            let code = ended(&mut child).await;
+            signal(gateway.child.id(), name);
+            let code = ended(&mut gateway.child).await;
             leaves_nothing(builder.folder(), code, &what);
             // What there is of a store is one.
             let listed = builder.run(&["keys", "list"]);
@@ -90,19 +109,19 @@ async fn one_that_asks_for_something_is_served_when_the_start_is_done() {
         for moment in moments() {
             let what = format!("{name} after {moment} ms");
             let builder = quick();
-            let mut child = started(&builder);
+            let mut gateway = started(&builder);
             tokio::time::sleep(Duration::from_millis(moment)).await;
-            signal(child.id(), name);
+            signal(gateway.child.id(), name);
             let folder = builder.folder();
             wait::until("a start, or an end", || {
-                let over = child.try_wait().expect("a child").is_some();
+                let over = gateway.child.try_wait().expect("a child").is_some();
                 over || log(folder).contains("(public)")
             })
             .await;
-            if child.try_wait().expect("a child").is_none() {
-                signal(child.id(), "TERM");
+            if gateway.child.try_wait().expect("a child").is_none() {
+                signal(gateway.child.id(), "TERM");
             }
-            let code = ended(&mut child).await;
+            let code = ended(&mut gateway.child).await;
             leaves_nothing(folder, code, &what);
         }
     }
@@ -121,10 +140,10 @@ async fn an_upgrade_that_is_asked_for_during_the_start_is_made_after_it() {
     for moment in moments() {
         let what = format!("USR2 after {moment} ms");
         let builder = quick();
-        let mut child = started(&builder);
+        let mut gateway = started(&builder);
         tokio::time::sleep(Duration::from_millis(moment)).await;
-        signal(child.id(), "USR2");
-        let code = ended(&mut child).await;
+        signal(gateway.child.id(), "USR2");
+        let code = ended(&mut gateway.child).await;
         if code.is_none() {
             leaves_nothing(builder.folder(), code, &what);
             continue;
