@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::books::{Early, refusal};
+use super::books::{Early, State, refusal};
 use super::{Caps, Closing, Hold, Ledger, Opening, Refused, Tried, WAIT_MAX};
 use crate::money::Credits;
 use crate::store::{Answer, RowId};
@@ -145,6 +145,17 @@ impl Ledger {
             self.counts.add_lost(1);
         }
         None
+    }
+
+    /// The process before has not the ledger either: it is not waited for more than by others.
+    pub fn expect_none(&self) {
+        self.stop_waiting();
+    }
+
+    /// Whether the ledger is another process's, from which it is not to come to this one.
+    #[must_use]
+    pub fn is_elsewhere(&self) -> bool {
+        self.state() == State::Waiting && !self.awaited.load(Ordering::Acquire)
     }
 
     /// Nobody waits for the ledger any more: it is here, or does not come.

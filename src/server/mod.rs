@@ -283,6 +283,7 @@ fn start(
         sockets.into_kept(),
         Arc::clone(&reloader),
         Arc::clone(&drained),
+        Arc::clone(&books.ledger),
         Arc::clone(&metrics),
     );
     let running = Running {

@@ -255,7 +255,7 @@ impl Reloader {
         self.sources.pin()
     }
 
-    /// How many reloads were begun because somebody asked.
+    /// How many reloads somebody has asked for.
     #[must_use]
     pub fn asked(&self) -> u64 {
         self.asked.load(Ordering::Relaxed)
@@ -267,9 +267,6 @@ impl Reloader {
     /// Every problem; nothing has changed then.
     pub fn reload(&self, cause: Cause) -> Result<Reloaded, Vec<String>> {
         let mut state = self.lock();
-        if cause != Cause::Change {
-            self.asked.fetch_add(1, Ordering::Relaxed);
-        }
         match self.next(&mut state, cause) {
             Ok(Some(next)) => Ok(self.take_up(&mut state, next)),
             Ok(None) => {
@@ -455,6 +452,10 @@ fn told(state: &State, before: &str, now: &str) -> String {
 /// # Errors
 /// As [`Reloader::reload`].
 pub async fn reload(reloader: &Arc<Reloader>, cause: Cause) -> Result<Reloaded, Vec<String>> {
+    // Before it waits for others: a process that is to take over is told of it.
+    if cause != Cause::Change {
+        reloader.asked.fetch_add(1, Ordering::Relaxed);
+    }
     let done = reloader.aside(move |reloader| reloader.reload(cause)).await;
     done.unwrap_or_else(|| Err(vec!["the reload ended before its time".to_owned()]))
 }

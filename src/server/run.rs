@@ -9,7 +9,7 @@ use super::Running;
 use super::reload::{self, Cause};
 use super::signals::{self, End, Signals};
 use super::upgrade::Serving;
-use super::upgrade::predecessor::Predecessor;
+use super::upgrade::predecessor::{Last, Predecessor};
 use crate::kept::LINGER;
 use crate::metrics::Upgrade;
 
@@ -66,7 +66,10 @@ impl Running {
         };
         self.drained.store(word.drained, Ordering::Relaxed);
         if let Some(books) = &self.books {
-            books.ledger.expect_soon();
+            match word.ledger_elsewhere {
+                true => books.ledger.expect_none(),
+                false => books.ledger.expect_soon(),
+            }
         }
         let _ = self.opened.send(true);
         if let Some(file) = &mut self.socket_file {
@@ -76,11 +79,21 @@ impl Running {
         info!("has taken over as process {}", std::process::id());
         self.tell_addresses();
         granted.serving();
-        if word.main_follows
-            && let Some(last) = control.block_on(granted.main())
-        {
-            self.drained.store(last.drained, Ordering::Relaxed);
-            word = last;
+        if word.main_follows {
+            match control.block_on(granted.main()) {
+                Last::Main(last) => {
+                    // Else it is as it was, or as this process was told since.
+                    if last.drained != word.drained {
+                        self.drained.store(last.drained, Ordering::Relaxed);
+                    }
+                    word = last;
+                }
+                Last::Stop => {
+                    info!("the process before serves on; this one ends");
+                    return;
+                }
+                Last::Nothing => {}
+            }
         }
         // From here on systemd listens to this process.
         let _ = self.main.send(true);

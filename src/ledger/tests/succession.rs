@@ -539,6 +539,35 @@ async fn a_successor_may_take_its_time_to_be_ready_but_not_once_it_serves() {
 }
 
 #[tokio::test]
+async fn who_succeeds_one_that_only_waits_takes_no_turn_from_who_succeeds_the_owner() {
+    let line = Line::with("10").await;
+    let owner = line.owner();
+    let waits = line.next(Settings::default());
+    assert!(waits.ledger.is_elsewhere() && !owner.ledger.is_elsewhere());
+    // Before it is told that nothing comes to it, it is in turn.
+    let of_who_waits = line.next(SUCCESSOR);
+    assert!(!of_who_waits.ledger.is_elsewhere());
+    of_who_waits.ledger.expect_none();
+    assert!(of_who_waits.ledger.is_elsewhere());
+    assert_eq!(
+        of_who_waits.obtain("1").await.err(),
+        Some(Refused::StoreDown),
+        "without a wait"
+    );
+    let of_owner = line.next(SUCCESSOR);
+    // Its turn begins when the other's has ended, which that one does by itself.
+    tokio::time::sleep(SUCCEED_MAX / 2).await;
+    owner.hand_over().await;
+    of_owner.ledger.expect_soon();
+    of_owner.ledger.ready().await;
+    assert_eq!(of_owner.ledger.state(), State::Up);
+    for other in [&waits, &of_who_waits] {
+        assert_eq!(other.ledger.state(), State::Waiting);
+    }
+    line.check(0).await;
+}
+
+#[tokio::test]
 async fn who_is_taken_for_dead_charges_nothing_twice() {
     let line = Line::with("10").await;
     let first = line.owner();

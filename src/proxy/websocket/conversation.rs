@@ -189,16 +189,19 @@ impl Conversation {
         while passed < bytes.len() && !self.can_end() {
             passed += self.step(&bytes[passed..]).await;
             let paid = self.paid.as_deref();
-            if held_back.is_none() && paid.is_some_and(Paid::is_unwritten) {
-                held_back = Some(passed);
+            // What has begun to go on is not cut: the frames that end it could not stand there.
+            let (between, message) = self.tap.boundary();
+            let waits = between && matches!(self.end, End::No);
+            if waits && held_back.is_none() && paid.is_some_and(Paid::is_unwritten) {
+                held_back = Some((passed, message));
             }
         }
-        if let (Some(begun), Some(paid)) = (held_back, &self.paid)
+        if let (Some((begun, message)), Some(paid)) = (held_back, &self.paid)
             && paid.written().await.is_err()
         {
             self.has_told();
-            // Behind a message.
-            return joined(&bytes[..begun], &end::frames(Stop::STORE, self.events));
+            let told = end::frames(Stop::STORE, message && self.events);
+            return joined(&bytes[..begun], &told);
         }
         match self.tell() {
             Some(told) => joined(&bytes[..passed], &told),

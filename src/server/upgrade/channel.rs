@@ -82,6 +82,8 @@ pub struct Go {
     pub drained: bool,
     /// [`Old::Main`] follows.
     pub main_follows: bool,
+    /// The ledger is another process's, and does not come with this.
+    pub ledger_elsewhere: bool,
 }
 
 /// Said by the one that is to take over, or by who starts it.

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::reload::Reloader;
 use crate::admin::NoUpgrade;
+use crate::ledger::Ledger;
 use crate::metrics::{Metrics, Upgrade};
 use channel::{Go, Name};
 use program::Program;
@@ -56,6 +57,7 @@ pub struct Upgrades {
     sockets: Vec<(Name, OwnedFd)>,
     reloader: Arc<Reloader>,
     drained: Arc<AtomicBool>,
+    ledger: Arc<Ledger>,
     metrics: Arc<Metrics>,
     starting: Option<Starting>,
 }
@@ -74,6 +76,7 @@ struct Word {
     /// Reloads that had been asked for before it was started.
     reloads: u64,
     drained: Arc<AtomicBool>,
+    ledger: Arc<Ledger>,
 }
 
 impl Word {
@@ -82,6 +85,7 @@ impl Word {
             reload: self.reloader.asked() != self.reloads,
             drained: self.drained.load(Ordering::Relaxed),
             main_follows: true,
+            ledger_elsewhere: self.ledger.is_elsewhere(),
         }
     }
 }
@@ -122,6 +126,7 @@ impl Upgrades {
         sockets: Vec<(Name, OwnedFd)>,
         reloader: Arc<Reloader>,
         drained: Arc<AtomicBool>,
+        ledger: Arc<Ledger>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
@@ -130,6 +135,7 @@ impl Upgrades {
             sockets,
             reloader,
             drained,
+            ledger,
             metrics,
             starting: None,
         }
@@ -181,6 +187,7 @@ impl Upgrades {
                     reloader: Arc::clone(&self.reloader),
                     reloads: self.reloader.asked(),
                     drained: Arc::clone(&self.drained),
+                    ledger: Arc::clone(&self.ledger),
                 };
                 let patience = self.reloader.configuration().server.upgrade;
                 self.starting = Some(Starting {

@@ -13,7 +13,7 @@ use super::channel::{self, Go, Name, New, Old, Purpose};
 use super::program;
 
 /// How long the process before may take to say that this one is the service's main process.
-const MAIN_TIME: Duration = Duration::from_secs(5);
+const MAIN_TIME: Duration = Duration::from_secs(15);
 
 /// The channel to the process before, and what it has handed over.
 #[derive(Debug)]
@@ -96,15 +96,26 @@ impl Granted {
         let _ = line.and_then(|line| self.0.write_all(&line));
     }
 
-    /// Waits until the process before says that this one is the main process, and what it has to know by then. Nothing:
-    /// that one is gone, or says nothing.
-    pub async fn main(self) -> Option<Go> {
+    /// Waits until the process before says that this one is the main process.
+    pub async fn main(self) -> Last {
         match tokio::time::timeout(MAIN_TIME, next(self.0)).await {
-            Ok(Ok((Ok(Old::Main(word)), _))) => Some(word),
+            Ok(Ok((Ok(Old::Main(word)), _))) => Last::Main(word),
+            Ok(Ok((Ok(Old::Stop), _))) => Last::Stop,
             _ => {
                 warn!("the process before does not say that this one is the main process");
-                None
+                Last::Nothing
             }
         }
     }
+}
+
+/// The last that the process before says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// This is the main process, and has to know this.
+    Main(Go),
+    /// This process is to end: that one has not heard in time that it serves, and serves on.
+    Stop,
+    /// It is gone, or says nothing.
+    Nothing,
 }

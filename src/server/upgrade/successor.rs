@@ -116,6 +116,14 @@ impl Successor {
                 Err(error) => return Err(self.ended(&error, "it was ready")),
             }
         }
+        // It is told to end: systemd could not be told of it, nor it of signals.
+        if self.id() == 0 {
+            return Err(vec![format!(
+                "{}: its process cannot be watched (pidfd_open, which Linux has from 5.3 on and a container may forbid); \
+                 restart instead",
+                self.file
+            )]);
+        }
         Ok(())
     }
 
