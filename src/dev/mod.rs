@@ -263,6 +263,9 @@ impl Surroundings {
         });
         config.store.path = options.data.join(store::FILE);
         config.catalog.watch = false;
+        // What one machine asks for, and no more files than a shell gives.
+        config.limits.connections = 2_000;
+        config.limits.requests = 1_000;
         config.log.access = Target::Stderr;
         for id in &self.providers {
             let provider = self.provider(id, &config)?;

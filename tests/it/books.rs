@@ -438,6 +438,10 @@ async fn the_store_is_worked_on_where_no_gateway_of_it_runs() {
     let run = other.run(&["accounts", "create", "there", "--admin", &admin]);
     assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
     assert!(look(&gateway, &["accounts", "list"], 0).contains("there"));
+    // No file has to be found for that.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    let (code, told, said) = bare(elsewhere.path(), &["accounts", "list", "--admin", &admin]);
+    assert!(code == Some(0) && told.contains("there"), "{said}");
     let run = other.run(&["accounts", "list", "--admin", "127.0.0.1:1"]);
     assert!(
         run.code == Some(4) && run.stderr.contains("does it run?"),

@@ -44,15 +44,22 @@ impl Where {
     pub fn config(&self) -> Result<Config, Vec<String>> {
         match self.folder() {
             Some(folder) => of_folder(&folder),
+            // Whose address is said needs no file to be found.
+            None if self.admin.is_some() && self.is_without_file() => defaults(),
             None => Config::load_values(&self.file.config)
                 .map_err(|problems| problems.iter().map(ToString::to_string).collect()),
         }
     }
 
+    /// Whether no configuration is named, and nobody has made the usual one.
+    fn is_without_file(&self) -> bool {
+        self.file.config == Path::new(DEFAULT_CONFIG) && !self.file.config.exists()
+    }
+
     /// The folder that is meant: the one that is named; where nothing is, and nobody has made the usual configuration, the
     /// one that `tollgate dev` makes in the current folder.
     fn folder(&self) -> Option<PathBuf> {
-        let usual = self.file.config == Path::new(DEFAULT_CONFIG) && !self.file.config.exists();
+        let usual = self.is_without_file();
         let of_dev = PathBuf::from(dev::DATA);
         let is_there = || of_dev.join(store::FILE).is_file();
         match &self.data {
@@ -109,6 +116,11 @@ fn is_same(theirs: &str, ours: &Path) -> bool {
     Path::new(theirs) == ours
 }
 
+fn defaults() -> Result<Config, Vec<String>> {
+    Config::parse("", Path::new(DEFAULT_CONFIG))
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
 fn of_folder(folder: &Path) -> Result<Config, Vec<String>> {
     let store = folder.join(store::FILE);
     if !store.is_file() {
@@ -118,9 +130,7 @@ fn of_folder(folder: &Path) -> Result<Config, Vec<String>> {
             store::FILE
         )]);
     }
-    let config = Config::parse("", Path::new(DEFAULT_CONFIG));
-    let mut config =
-        config.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
+    let mut config = defaults()?;
     config.store.path = store;
     config.admin = None;
     let master = folder.join(dev::MASTER_FILE);
@@ -139,7 +149,7 @@ pub fn with_books<T>(
     command: impl AsyncFnOnce(&Books, &mut dyn Out) -> Result<T, CliError>,
 ) -> Result<T, Failure> {
     let config = at.config().map_err(|mut problems| {
-        if at.file.config == Path::new(DEFAULT_CONFIG) && !at.file.config.exists() {
+        if at.is_without_file() {
             problems.push(
                 "name a configuration with --config, or the data folder of `tollgate dev` with --data"
                     .to_owned(),
