@@ -173,6 +173,7 @@ fn start(
         AccessLog::open(&config.log.access, config.log.format, config.log.queue)
             .map_err(|error| vec![format!("log.access: {error}")])?,
     );
+    let door = config.admin.as_ref().map(takers::door).transpose()?;
     let lost = otel::watch(&metrics).map_err(one)?;
     let telling = Arc::new(Telling::start(&config, &lasting.resolver, lost)?);
 
@@ -235,7 +236,6 @@ fn start(
         &drained,
         asking,
     );
-    let door = config.admin.as_ref().map(takers::door).transpose()?;
     let (audit_kept, keeping) = channel::channel(config.store.audit_kept);
     let admin = config.admin.as_ref().map(|admin| admin.address.clone());
     reloader.tell(Takers {

@@ -73,6 +73,6 @@ def test_the_import_can_be_browsed_and_compared(imported):
     config = home / "tollgate.toml"
     rows = json.loads(stack.run(stack.gateway_binary(), "models", "--config", config, "--provider", "mistral", "--json"))
     assert len(rows) > 20
-    changes = stack.run_to(2, stack.gateway_binary(), "catalog", "diff", "--config", config, "builtin", home / "catalog", "--json")
+    changes = stack.run_to(3, stack.gateway_binary(), "catalog", "diff", "--config", config, "builtin", home / "catalog", "--json")
     kinds = {change["kind"] for change in json.loads(changes)["changes"]}
     assert {"model_new", "price_known"} <= kinds
