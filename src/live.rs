@@ -161,8 +161,8 @@ impl Lasting {
         }
     }
 
-    /// The master keys that `references` name. While one of them cannot be read, those that were used before stay in
-    /// use; and where they are the same as before, so is the value.
+    /// The master keys that `references` name. While one of them cannot be read, those that are in use stay; and where they
+    /// are the same, so is the value.
     fn masters(&self, references: &[SecretRef]) -> Arc<Masters> {
         let before = self.masters.pin();
         let (keys, problems) = MasterKeys::read(references);
@@ -175,8 +175,15 @@ impl Lasting {
         if stay || (keys.same_as(&before.keys) && problems == before.problems) {
             return before;
         }
-        self.masters.publish(Masters { keys, problems });
-        self.masters.pin()
+        Arc::new(Masters { keys, problems })
+    }
+
+    /// Requests pin `live` from now on.
+    pub fn in_use(&self, live: &Live) {
+        self.metrics.catalog_in_use(&live.version);
+        if !Arc::ptr_eq(&self.masters.peek(), &live.masters) {
+            self.masters.publish(Arc::clone(&live.masters));
+        }
     }
 
     /// The health of a key of a provider; known by digest, so that no secret is kept here.

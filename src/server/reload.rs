@@ -191,7 +191,7 @@ impl Reloader {
         let certificates = certificates::read(&first.config.listen)?;
         let catalog = Arc::new(check(&first.files, &first.overrides)?);
         let live = build(catalog, &first, &lasting)?;
-        lasting.metrics.catalog_in_use(&live.version);
+        lasting.in_use(&live);
         first.files = Files::empty();
         let sources = Snapshot::new(first.sources());
         let started_with = first.config.clone();
@@ -418,7 +418,7 @@ impl Reloader {
     }
 
     fn publish(&self, next: &Arc<Live>) {
-        self.lasting.metrics.catalog_in_use(&next.version);
+        self.lasting.in_use(next);
         self.live.publish(Arc::clone(next));
     }
 

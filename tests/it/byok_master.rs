@@ -208,6 +208,35 @@ async fn a_reload_that_cannot_read_the_master_key_keeps_the_one_it_has() {
 }
 
 #[tokio::test]
+async fn a_reload_that_fails_changes_no_master_key() {
+    let pair = start(|it| it).await;
+    let config = pair.gateway.config_file();
+    let good = std::fs::read_to_string(&config).expect("the configuration");
+    write_master(&pair.gateway, "new", OTHER);
+    // A mistake that shows when all else has been read.
+    let mut bad: toml::Table = good.parse().expect("a configuration");
+    let log = bad
+        .entry("log")
+        .or_insert_with(|| toml::Table::new().into());
+    log["access"] = "no-such-folder/access.log".into();
+    let bad = bad.to_string().replace("file:master-key", "file:new");
+    std::fs::write(&config, bad).expect("written");
+    assert_eq!(pair.gateway.post_admin("/reload").await.status, 422);
+    // The one in use is the one that stays, also where it cannot be read for a while.
+    std::fs::rename(
+        pair.gateway.folder().join("master-key"),
+        pair.gateway.folder().join("away"),
+    )
+    .expect("moved");
+    std::fs::write(&config, good).expect("written");
+    assert_eq!(pair.gateway.post_admin("/reload").await.status, 200);
+    for _ in 0..10 {
+        assert_eq!(status(&pair).await, 200);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_master_key_nothing_is_stored() {
     let pair = Pair::start(|gateway| gateway).await;
     let add = ["provider-keys", "add", "--provider", "one"];
