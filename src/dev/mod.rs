@@ -25,6 +25,7 @@ use crate::money::Credits;
 use crate::secret::SecretRef;
 use crate::server::Begun;
 use crate::server::reload::{self, Loaded};
+use crate::server::upgrade::predecessor::Predecessor;
 use crate::store::{self, NewGrant, NewKey, Store};
 use crate::surface::Surface;
 use local::Found;
@@ -73,6 +74,11 @@ pub struct Options {
 /// # Errors
 /// Every problem that keeps it from starting.
 pub fn run(options: &Options) -> Result<(), Vec<String>> {
+    if let Some(before) = Predecessor::of_this_process().map_err(|error| vec![error.to_string()])? {
+        let problem = "`tollgate dev` hands over to no other process: stop it, and start it anew";
+        before.failed(&[problem.to_owned()]);
+        return Err(vec![problem.to_owned()]);
+    }
     logger::init(&logger::Settings::default()).map_err(|error| vec![error.to_string()])?;
     let key = access_key(&options.data)?;
     let master = master_key(&options.data).map_err(|error| vec![error.to_string()])?;

@@ -298,8 +298,16 @@ fn dev_tells_programs_where_it_is() {
             break told;
         }
     };
+    // One for a machine of one's own is not replaced under its requests, and says so.
+    let admin = told["admin"].as_str().expect("an address");
+    let upgrade = run(folder.path(), &["upgrade", "--admin", admin]);
     child.kill().expect("it runs");
     child.wait().expect("it ends");
+    assert_eq!(upgrade.code, Some(1), "{upgrade:?}");
+    assert!(
+        upgrade.stderr.contains("hands over to no other process"),
+        "{upgrade:?}"
+    );
     for member in ["address", "admin"] {
         let address = told[member].as_str().expect("an address");
         assert!(address.starts_with("127.0.0.1:"), "{told}");
