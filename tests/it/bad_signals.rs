@@ -88,15 +88,21 @@ fn leaves_nothing(folder: &Path, code: Option<i32>, what: &str) {
     }
 }
 
+/// A gateway that was started, and got a signal so many milliseconds later.
+async fn signalled(name: &str, moment: u64) -> (Builder, Started) {
+    let builder = quick();
+    let gateway = started(&builder);
+    tokio::time::sleep(Duration::from_millis(moment)).await;
+    signal(gateway.child.id(), name);
+    (builder, gateway)
+}
+
 #[tokio::test]
 async fn one_that_ends_a_start_leaves_nothing_half_begun() {
     for name in ["TERM", "INT", "QUIT"] {
         for moment in moments() {
             let what = format!("{name} after {moment} ms");
-            let builder = quick();
-            let mut gateway = started(&builder);
-            tokio::time::sleep(Duration::from_millis(moment)).await;
-            signal(gateway.child.id(), name);
+            let (builder, mut gateway) = signalled(name, moment).await;
             let code = ended(&mut gateway.child).await;
             leaves_nothing(builder.folder(), code, &what);
             // What there is of a store is one.
@@ -111,10 +117,7 @@ async fn one_that_asks_for_something_is_served_when_the_start_is_done() {
     for name in ["HUP", "USR1"] {
         for moment in moments() {
             let what = format!("{name} after {moment} ms");
-            let builder = quick();
-            let mut gateway = started(&builder);
-            tokio::time::sleep(Duration::from_millis(moment)).await;
-            signal(gateway.child.id(), name);
+            let (builder, mut gateway) = signalled(name, moment).await;
             let folder = builder.folder();
             wait::until("a start, or an end", || {
                 let over = gateway.child.try_wait().expect("a child").is_some();
@@ -145,10 +148,7 @@ fn successor(folder: &Path) -> Option<u32> {
 async fn an_upgrade_that_is_asked_for_during_the_start_is_made_after_it() {
     for moment in moments() {
         let what = format!("USR2 after {moment} ms");
-        let builder = quick();
-        let mut gateway = started(&builder);
-        tokio::time::sleep(Duration::from_millis(moment)).await;
-        signal(gateway.child.id(), "USR2");
+        let (builder, mut gateway) = signalled("USR2", moment).await;
         let code = ended(&mut gateway.child).await;
         if code.is_none() {
             leaves_nothing(builder.folder(), code, &what);

@@ -1,11 +1,11 @@
 //! A request's header and the first piece of its body in one segment to an HTTP/1.1 upstream.
 //!
 //! Pingora writes and flushes the header by itself, then each piece. Sent so, a small request is two packets, and its receiver
-//! is woken twice: of what the gateway spends on such a request, a sixth. The socket is corked (tcp(7), `TCP_CORK`) before the
+//! is woken twice, which is a tenth of the CPU time of a request of 1 KiB. The socket is corked (tcp(7), `TCP_CORK`) before the
 //! header is written, and uncorked when Pingora lets go of the first piece, which it does as soon as that is written. What
 //! fills a segment leaves meanwhile, and a body that is in memory is handed over at once, so that nothing waits.
 //!
-//! Not here: which attempts are corked (`mod.rs` of the parent), and the piece's way (`flow.rs`).
+//! Not here: which attempts are corked (`upstream_request_filter`), and the piece's way (`flow.rs`).
 
 #![expect(
     unsafe_code,
@@ -39,7 +39,7 @@ impl Drop for Corked {
 }
 
 fn set(fd: RawFd, corked: bool) -> bool {
-    // What it may not be to be borrowed.
+    // -1 stands for none, and may not be borrowed.
     if fd < 0 {
         return false;
     }

@@ -191,7 +191,7 @@ impl Conversation {
             let paid = self.paid.as_deref();
             // What has begun to go on is not cut: the frames that end it could not stand there.
             let (between, message) = self.tap.boundary();
-            let waits = between && matches!(self.end, End::No);
+            let waits = between && !self.is_ending();
             if waits && held_back.is_none() && paid.is_some_and(Paid::is_unwritten) {
                 held_back = Some((passed, message));
             }
