@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 use pingora::protocols::l4::ext::get_tcp_info;
 use serde_json::json;
 
-use crate::support::client::{self, post};
-use crate::support::gateway::gateway;
+use crate::support::client::{self, H1, post};
+use crate::support::gateway::{Gateway, gateway};
 
 const ANSWER: &str = r#"{"id":"x","choices":[]}"#;
 
@@ -52,30 +52,40 @@ fn take_request(stream: &mut TcpStream) {
     }
 }
 
-#[tokio::test]
-async fn a_request_that_fits_comes_in_one_segment_also_over_a_connection_in_use() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+/// A gateway whose one provider is at `listener`, and has the model `m`.
+async fn before(listener: &TcpListener) -> Gateway {
     let origin = format!("http://{}", listener.local_addr().unwrap());
-    // One that is larger than a segment has more, and leaves nothing behind for the next.
-    let sizes = [10, 1_000, 20_000, 200_000, 300, 40_000];
-    let upstream = counting(listener, sizes.len());
     let provider = json!({
         "provider": "local",
         "preset": "openai-compatible",
         "base_url": format!("{origin}/v1"),
         "models": {"m": {"price": {"input": "1", "output": "2"}, "context": 1_000_000}},
     });
-    let gateway = gateway()
+    gateway()
         .catalog("local", provider)
         .credentials("local", 1)
         .start()
-        .await;
+        .await
+}
+
+/// Asks for `model`, which stands behind a message of `size` bytes.
+async fn ask(client: &mut H1, gateway: &Gateway, model: &str, size: usize) {
+    let body = json!({"messages": ["x".repeat(size)], "model": model}).to_string();
+    let request = post("/v1/chat/completions", body).bearer(gateway.key());
+    let response = client.send(&request).await;
+    assert_eq!((response.status, response.text().as_str()), (200, ANSWER));
+}
+
+#[tokio::test]
+async fn a_request_that_fits_comes_in_one_segment_also_over_a_connection_in_use() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    // One that is larger than a segment has more, and leaves nothing behind for the next.
+    let sizes = [10, 1_000, 20_000, 200_000, 300, 40_000];
+    let gateway = before(&listener).await;
+    let upstream = counting(listener, sizes.len());
     let mut client = client::h1(gateway.address()).await;
     for size in sizes {
-        let body = json!({"messages": ["x".repeat(size)], "model": "local:m"}).to_string();
-        let request = post("/v1/chat/completions", body).bearer(gateway.key());
-        let response = client.send(&request).await;
-        assert_eq!((response.status, response.text().as_str()), (200, ANSWER));
+        ask(&mut client, &gateway, "local:m", size).await;
     }
     let segments = upstream.join().unwrap();
     for (size, segments) in sizes.into_iter().zip(segments) {
@@ -85,4 +95,19 @@ async fn a_request_that_fits_comes_in_one_segment_also_over_a_connection_in_use(
             "{size} bytes came in {segments} segments"
         );
     }
+}
+
+#[tokio::test]
+async fn a_long_body_with_another_model_comes_in_no_more_segments_than_one_as_it_was_sent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let gateway = before(&listener).await;
+    // The first opens the connection.
+    let models = ["m", "m", "local:m"];
+    let upstream = counting(listener, models.len());
+    let mut client = client::h1(gateway.address()).await;
+    for model in models {
+        ask(&mut client, &gateway, model, 100_000).await;
+    }
+    let segments = upstream.join().unwrap();
+    assert!(segments[2] <= segments[1], "{segments:?}");
 }

@@ -1,9 +1,10 @@
-//! A request's header and the first piece of its body in one segment to an HTTP/1.1 upstream.
+//! A request's header and what is in memory of its body in as few segments as hold them, to an HTTP/1.1 upstream.
 //!
 //! Pingora writes and flushes the header by itself, then each piece. Sent so, a small request is two packets, and its receiver
-//! is woken twice, which is a tenth of the CPU time of a request of 1 KiB. The socket is corked (tcp(7), `TCP_CORK`) before the
-//! header is written, and uncorked when Pingora lets go of the first piece, which it does as soon as that is written. What
-//! fills a segment leaves meanwhile, and a body that is in memory is handed over at once, so that nothing waits.
+//! is woken twice, which is a tenth of the CPU time of a request of 1 KiB; a body of which a member is replaced near its end has a
+//! last piece of some bytes. The socket is corked (tcp(7), `TCP_CORK`) before the header is written, and uncorked when Pingora
+//! lets go of the last piece that is in memory, which it does as soon as that is written. What fills a segment leaves meanwhile,
+//! and the next piece is handed over when the last is written, so that nothing waits.
 //!
 //! Not here: which attempts are corked (`upstream_request_filter`), and the piece's way (`flow.rs`).
 
@@ -16,7 +17,7 @@ use std::os::fd::{BorrowedFd, RawFd};
 
 /// The socket of an attempt, corked until this is dropped.
 ///
-/// It lives in the first piece of the body, which exists only while Pingora proxies the attempt over that socket.
+/// It lives in a piece of the body, which exists only while Pingora proxies the attempt over that socket.
 #[derive(Debug)]
 pub struct Corked(RawFd);
 

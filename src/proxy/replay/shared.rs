@@ -55,7 +55,7 @@ pub(super) struct State {
     /// For an upstream that is slow or not known yet, and for one that has taken the last piece quickly.
     pub(super) piece_max: [usize; 2],
     pub(super) flow: Option<Arc<Flow>>,
-    /// The upstream's socket, while it is corked and no piece is under way.
+    /// The upstream's socket, while it is corked and the piece that uncorks it is not under way.
     pub(super) corked: Option<RawFd>,
     /// Whether a piece had to wait for room.
     pub(super) stalled: bool,
@@ -142,8 +142,8 @@ impl Shared {
         state.flow = many.then(Arc::default);
     }
 
-    /// Corks the socket of an HTTP/1.1 upstream, over which the header is about to be written, until the body's first piece is
-    /// written, too. The piece must be there.
+    /// Corks the socket of an HTTP/1.1 upstream, over which the header is about to be written, until the last piece of the body
+    /// that is in memory is written, too. There must be one.
     pub fn cork(&self, upstream: RawFd) {
         let mut state = self.lock();
         if state.next < state.pieces.as_slice().len() && cork::cork(upstream) {
@@ -250,13 +250,17 @@ impl Shared {
             state.last_activity = Instant::now();
         }
         let max = state.piece_max();
-        if rest.len() <= max {
+        let piece = if rest.len() <= max {
             state.next += 1;
             state.offset = 0;
-            return Some(state.counted(rest));
-        }
-        state.offset += max;
-        Some(state.counted(rest.slice(..max)))
+            rest
+        } else {
+            state.offset += max;
+            rest.slice(..max)
+        };
+        let last = state.next >= state.pieces.as_slice().len();
+        let piece = if last { state.uncorking(piece) } else { piece };
+        Some(state.counted(piece))
     }
 
     /// What counts the pieces that Pingora has not written, where that is needed.
@@ -285,11 +289,15 @@ impl State {
         }
     }
 
-    pub(super) fn counted(&mut self, piece: Bytes) -> Bytes {
-        let piece = match self.corked.take() {
+    /// The piece, with whose end the socket is uncorked, where it is corked.
+    fn uncorking(&mut self, piece: Bytes) -> Bytes {
+        match self.corked.take() {
             Some(socket) => flow::held(piece, Corked::new(socket)),
             None => piece,
-        };
+        }
+    }
+
+    pub(super) fn counted(&self, piece: Bytes) -> Bytes {
         match &self.flow {
             Some(flow) => flow.count(piece),
             None => piece,
