@@ -405,7 +405,8 @@ impl Books {
     /// What is to be written now, and the last event in it.
     pub fn take(&mut self) -> (Batch, u64) {
         self.urgent = false;
-        (std::mem::take(&mut self.queue), self.events)
+        let next = self.queue.like();
+        (std::mem::replace(&mut self.queue, next), self.events)
     }
 
     /// The pace at which what is queued is to be written: `urgent` where somebody waits for it.

@@ -135,7 +135,20 @@ pub struct Batch {
     pub between: Between,
 }
 
+/// Rows for which an empty batch has room at the most.
+const ROOM_MAX: usize = 1_024;
+
 impl Batch {
+    /// An empty one, with room for as many rows: what comes next mostly is as much, and need not be moved while it grows.
+    #[must_use]
+    pub fn like(&self) -> Self {
+        Self {
+            opened: Vec::with_capacity(self.opened.len().min(ROOM_MAX)),
+            ended: Vec::with_capacity(self.ended.len().min(ROOM_MAX)),
+            ..Self::default()
+        }
+    }
+
     /// A row that is held is taken to cost so much from now on.
     pub fn expect(&mut self, id: RowId, estimate: Credits) {
         let first = self.opened.first().map_or(i64::MAX, |row| row.id.0);

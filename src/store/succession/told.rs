@@ -1,5 +1,6 @@
 //! What is told, heard and answered, as statements.
 
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, TransactionBehavior, params};
 use std::collections::HashMap;
 
@@ -8,7 +9,7 @@ use crate::access::AccountId;
 use crate::store::batch::Batch;
 use crate::store::ledger::LedgerStore;
 use crate::store::row::{Estimated, Flags, RowId};
-use crate::store::write::{self, Mismatch};
+use crate::store::write::{self, Mismatch, integer};
 use crate::store::{HeldRow, StoreError};
 
 const GENERATIONS: &str =
@@ -272,37 +273,35 @@ pub(in crate::store) fn write(
     if between.is_empty() {
         return Ok(Ok(()));
     }
-    let settled = write::run(connection, SETTLE, &between.settled, |run, row| {
+    let settled = write::run(connection, SETTLE, &between.settled, |row, values| {
         let state = if row.void { 2 } else { 1 };
-        run(params![
-            state,
-            row.charged,
-            row.fee,
-            row.absorbed,
-            row.row.0
-        ])
+        values.extend([state, row.charged, row.fee, row.absorbed, row.row.0].map(integer));
     })?;
     if settled != between.settled.len() {
         return Ok(Err(Mismatch::Rows));
     }
-    write::run(connection, ANSWER, &between.answers, |run, row| {
+    write::run(connection, ANSWER, &between.answers, |row, values| {
         let (answer, number) = row.answer.write();
-        run(params![answer, number, row.generation, row.serial])
+        let number = number.map_or(ValueRef::Null, integer);
+        values.extend([integer(answer), number]);
+        values.extend([row.generation, row.serial].map(integer));
     })?;
     let refused = between.answers.iter();
     let refused = refused.filter(|row| row.answer != Answer::Held);
-    write::run(connection, FORGET, refused, |run, row| {
-        run(params![row.row.0])
+    write::run(connection, FORGET, refused, |row, values| {
+        values.push(integer(row.row.0));
     })?;
     write::run(
         connection,
         TAKEN,
         &between.heard,
-        |run, (generation, serial)| run(params![generation, serial]),
+        |(generation, serial), values| {
+            values.extend([*generation, *serial].map(integer));
+        },
     )?;
     for sql in DEPARTED {
-        write::run(connection, sql, &between.departed, |run, generation| {
-            run(params![generation])
+        write::run(connection, sql, &between.departed, |generation, values| {
+            values.push(integer(*generation));
         })?;
     }
     Ok(Ok(()))
