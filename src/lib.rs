@@ -63,6 +63,9 @@ pub mod credentials;
 // Provider keys of accounts: sealed for the store, opened for requests.
 pub mod byok;
 
+// Tables that requests are looked up in.
+pub mod table;
+
 // A provider's endpoints, addresses and connections.
 pub mod upstream;
 

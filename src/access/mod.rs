@@ -23,6 +23,8 @@ use allowance::{AccountUse, Allowance};
 use key::{KeyDigest, KeyFault, KeyId};
 use policy::Policy;
 
+use crate::table::Table;
+
 /// The number of an account; never given to another, nor changed when the account is renamed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AccountId(pub i64);
@@ -69,7 +71,7 @@ pub struct KeyringEntry {
 /// Every access key that was not revoked, at one moment.
 #[derive(Debug, Default)]
 pub struct Keyring {
-    keys: HashMap<KeyId, Record>,
+    keys: Table<KeyId, Record>,
     /// Requests under way of the accounts that have a limit of them.
     accounts: HashMap<AccountId, Arc<AccountUse>>,
 }

@@ -14,11 +14,12 @@ use super::master::{MasterKeys, Unusable};
 use super::{Stored, StoredId};
 use crate::access::AccountId;
 use crate::credentials::{Key, KeyHealth, Keys, Payer};
+use crate::table::Table;
 
 /// Every stored key that is enabled.
 #[derive(Debug, Default)]
 pub struct StoredKeys {
-    accounts: HashMap<AccountId, AccountKeys>,
+    accounts: Table<AccountId, AccountKeys>,
     measured: HashMap<StoredId, Measured>,
     unusable: Vec<(StoredId, Unusable)>,
 }
@@ -39,7 +40,7 @@ impl fmt::Debug for Measured {
 /// The keys of one account, by provider.
 #[derive(Debug, Default)]
 pub struct AccountKeys {
-    providers: HashMap<Box<str>, ProviderKeys>,
+    providers: Table<Box<str>, ProviderKeys>,
 }
 
 /// The keys of one account for one provider.

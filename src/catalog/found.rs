@@ -12,6 +12,7 @@ use super::near::Near;
 use super::provider::Discovery;
 use super::resolve::{ID_MAX, usual_author};
 use super::{Catalog, ModelId, ProviderId};
+use crate::table::Table;
 
 /// A model as a provider lists it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,9 +38,9 @@ impl FoundModel {
 pub(super) struct Found {
     models: Box<[Model]>,
     /// All targets of a name, those of the files included.
-    exact: HashMap<Arc<str>, Box<[Target]>>,
+    exact: Table<Arc<str>, Box<[Target]>>,
     /// The same by the name in ASCII lower case.
-    folded: HashMap<Box<str>, Box<[Target]>>,
+    folded: Table<Box<str>, Box<[Target]>>,
     near: Near,
 }
 

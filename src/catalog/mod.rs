@@ -36,7 +36,6 @@ pub mod show;
 mod url;
 pub mod write;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use check::{HealthCheck, HttpCheck};
@@ -59,6 +58,7 @@ use names::Names;
 use near::Near;
 
 use crate::surface::Surface;
+use crate::table::Table;
 
 /// A provider's place in its catalog: the order in which providers of a bare name are tried. Holds in one catalog only.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,16 +111,16 @@ pub struct Catalog {
     version: Box<str>,
     providers: Arc<[Provider]>,
     /// Ids and aliases in ASCII lower case.
-    provider_names: Arc<HashMap<Box<str>, ProviderId>>,
+    provider_names: Arc<Table<Box<str>, ProviderId>>,
     models: Arc<[Model]>,
     model_names: Arc<Names>,
     /// By name.
     families: Arc<[Family]>,
     virtuals: Arc<[Virtual]>,
     /// Position in `virtuals`, by name.
-    virtual_names: Arc<HashMap<Box<str>, usize>>,
+    virtual_names: Arc<Table<Box<str>, usize>>,
     /// The same by the name in ASCII lower case.
-    virtual_folded: Arc<HashMap<Box<str>, usize>>,
+    virtual_folded: Arc<Table<Box<str>, usize>>,
     /// Upstream ids that a virtual model names and no provider lists.
     kept: Arc<[Box<str>]>,
     near: Arc<Near>,
@@ -159,6 +159,11 @@ impl Catalog {
     /// The provider of that id or alias, any case.
     #[must_use]
     pub fn provider_by_name(&self, name: &str) -> Option<ProviderId> {
+        let as_written = self.provider_names.get(name);
+        let upper = || name.bytes().any(|byte| byte.is_ascii_uppercase());
+        if as_written.is_some() || !upper() {
+            return as_written.copied();
+        }
         names::fold(name, |folded| self.provider_names.get(folded).copied()).flatten()
     }
 

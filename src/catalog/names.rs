@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use super::ProviderId;
 use super::lookup::{NAME_MAX, Target};
+use crate::table::Table;
 
 /// What a name is to a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,9 +60,9 @@ struct Slot {
 /// The finished table.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    exact: HashMap<Arc<str>, Slot>,
+    exact: Table<Arc<str>, Slot>,
     /// By the name in ASCII lower case; only where some name is not in lower case.
-    folded: HashMap<Box<str>, Slot>,
+    folded: Table<Box<str>, Slot>,
     targets: Vec<Target>,
 }
 

@@ -13,6 +13,7 @@ use crate::catalog::provider::{Answer, Auth, Discovery, Preset, Provider, Source
 use crate::catalog::report::{Reports, Scope};
 use crate::catalog::url;
 use crate::surface;
+use crate::table::Table;
 
 /// The longest id or alias of a provider, in bytes.
 pub(super) const NAME_MAX: usize = 64;
@@ -240,8 +241,8 @@ fn sources(file: &File, scope: &mut Scope<'_, '_>) -> Box<[Source]> {
 }
 
 /// Ids and aliases of all providers in lower case.
-pub(super) fn names(drafts: &[Draft], reports: &mut Reports<'_>) -> HashMap<Box<str>, ProviderId> {
-    let mut names: HashMap<Box<str>, ProviderId> = HashMap::new();
+pub(super) fn names(drafts: &[Draft], reports: &mut Reports<'_>) -> Table<Box<str>, ProviderId> {
+    let mut names = Table::<Box<str>, ProviderId>::default();
     let id = |position| ProviderId(u16::try_from(position).unwrap_or(u16::MAX));
     for (position, draft) in drafts.iter().enumerate() {
         // Ids are unique: they are the names under which files are laid over one another.

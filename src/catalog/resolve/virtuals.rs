@@ -1,11 +1,12 @@
 //! Checks virtual models and adds them to the catalog.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::lookup::{NAME_MAX, Target};
 use crate::catalog::report::Scope;
 use crate::catalog::{Catalog, Virtual};
+use crate::table::Table;
 
 /// Models that a virtual model can stand for: as many as there are attempts for a request.
 const MODELS_MAX: usize = 10;
@@ -53,7 +54,7 @@ pub(super) fn add(
         });
     }
     catalog.kept = kept.into();
-    let (mut names, mut folded) = (HashMap::new(), HashMap::new());
+    let (mut names, mut folded) = (Table::default(), Table::default());
     for (position, found) in virtuals.iter().enumerate() {
         names.insert(found.name.clone(), position);
         // The first in the order of names, where two differ in case only.
