@@ -26,6 +26,9 @@ fn is_azures(path: &str, query: &str) -> bool {
 /// have the client's counts, and a version of Azure's goes only where the route has one.
 #[must_use]
 pub fn queries<'q>(path: &str, route: &'q str, client: &'q str) -> (Cow<'q, str>, Cow<'q, str>) {
+    if client.is_empty() {
+        return (Cow::Borrowed(route), Cow::Borrowed(client));
+    }
     let route_kept = without(route, |pair| says(client, name(pair)));
     let drops = is_azures(path, client) && !says(route, VERSION);
     let client_kept = without(client, |pair| drops && name(pair) == VERSION);

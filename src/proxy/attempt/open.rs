@@ -86,8 +86,10 @@ pub async fn open(
     let charged = charge::is_held(routed);
     let asks = surface
         .is_some_and(|surface| edits::asks_for_usage(provider, surface, charged, routed.streamed));
-    let route = surface.and_then(|surface| provider.route(surface));
-    let in_route = route.is_some_and(Route::names_model);
+    let in_route = routed.body.in_path.is_some()
+        && surface
+            .and_then(|surface| provider.route(surface))
+            .is_some_and(Route::names_model);
     let laid = if let Some(upload) = &routed.body.upload {
         form::lay_out(upload, &routed.body, routed.model(&live))
     } else if routed.body.packed.is_none() {
