@@ -83,7 +83,7 @@ impl Gateway {
         if ctx.seen.origin {
             ctx.seen.page = live.cors.allows(&session.req_header().headers);
         }
-        if let Err(ambiguous) = framing::check(session) {
+        if let Err(ambiguous) = framing::check(session, ctx.seen) {
             session.set_keepalive(None);
             return Err(ambiguous.into());
         }
@@ -210,10 +210,10 @@ impl Gateway {
         bounds.named = surface.spec().model_at == ModelAt::Path;
         session.set_write_timeout(Some(bounds.client));
         let mut body = match form::of(session, surface)? {
-            None => body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?,
+            None => body::read(session.as_mut(), ctx.seen, &self.memory, &bounds).await?,
             Some(form) => {
-                let (session, expects) = (session.as_mut(), ctx.seen.expect);
-                Box::pin(form::read(session, expects, &self.memory, &bounds, form)).await?
+                let (session, seen) = (session.as_mut(), ctx.seen);
+                Box::pin(form::read(session, seen, &self.memory, &bounds, form)).await?
             }
         };
         if in_path.is_some() {

@@ -18,6 +18,7 @@ use super::form::{self, Upload};
 use super::memory::{ReplayMemory, Reservation};
 use super::packed::{self, Packed};
 use super::reject::{Code, Rejection};
+use super::seen::Seen;
 use crate::metrics::ReplayLost;
 use crate::model::form::Form;
 use crate::model::scan::{Malformed, Member, Members, Scanner};
@@ -144,17 +145,18 @@ impl From<Rejection> for Unread {
     }
 }
 
-/// Reads the body of `session`, whose client waits to be told so (`Expect: 100-continue`) if it `expects`.
+/// Reads the body of `session`, whose header has what was `seen`: its client may wait to be told so (`Expect: 100-continue`).
 ///
 /// # Errors
 /// A refusal when the body is absent, too large, compressed in a way that cannot be read, not JSON or slower than allowed.
 pub async fn read(
     session: &mut ServerSession,
-    expects: bool,
+    seen: Seen,
     memory: &Arc<ReplayMemory>,
     bounds: &Bounds,
 ) -> Result<Body, Unread> {
-    let (declared, coding) = examine(session, bounds)?;
+    let expects = seen.expect;
+    let (declared, coding) = examine(session, seen, bounds)?;
     if coding != Coding::Identity {
         return Box::pin(read_packed(
             session, expects, memory, bounds, declared, coding,
@@ -276,13 +278,17 @@ async fn begin(session: &mut ServerSession, expects: bool, bounds: &Bounds) -> R
 /// What can be said of a body from the header alone: its length, and how it is compressed.
 pub(super) fn examine(
     session: &mut ServerSession,
+    seen: Seen,
     bounds: &Bounds,
 ) -> Result<(Option<u64>, Coding), Rejection> {
     if session.is_body_empty() {
         return Err(empty());
     }
-    let headers = &session.req_header().headers;
-    let coding = packed::coding(headers)?;
+    let coding = if seen.content_encoding {
+        packed::coding(&session.req_header().headers)?
+    } else {
+        Coding::Identity
+    };
     Ok((declared(session, bounds)?, coding))
 }
 
@@ -291,11 +297,22 @@ fn declared(session: &ServerSession, bounds: &Bounds) -> Result<Option<u64>, Rej
     let headers = &session.req_header().headers;
     let declared = headers
         .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.trim().parse().ok());
+        .and_then(|value| number(value.as_bytes().trim_ascii()));
     match declared {
         Some(length) if length > bounds.body => Err(too_large(bounds.body)),
         declared => Ok(declared),
     }
+}
+
+/// The number that is written in `digits`; none where it is no such number, or larger than any.
+fn number(digits: &[u8]) -> Option<u64> {
+    let push = |number: u64, digit: &u8| {
+        let value = digit.wrapping_sub(b'0');
+        let value = (value <= 9).then_some(u64::from(value))?;
+        number.checked_mul(10)?.checked_add(value)
+    };
+    let digits = Some(digits).filter(|digits| !digits.is_empty())?;
+    digits.iter().try_fold(0, push)
 }
 
 /// The refusal for a body of nothing.

@@ -366,7 +366,7 @@ impl Gateway {
         self.check_load(ctx)?;
         let mut bounds = admit::bounds(&ctx.live);
         bounds.named = in_path.is_some();
-        let body = body::read(session.as_mut(), ctx.seen.expect, &self.memory, &bounds).await?;
+        let body = body::read(session.as_mut(), ctx.seen, &self.memory, &bounds).await?;
         let (live, stored) = (ctx.live.clone(), self.stored.pin());
         let Some(caller) = ctx.caller.clone() else {
             return Err(Unread::Gone);

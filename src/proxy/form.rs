@@ -14,6 +14,7 @@ use super::body::{self, Body, Bounds, Reading, Unread};
 use super::edits::{Laid, Made};
 use super::memory::ReplayMemory;
 use super::reject::{Code, Rejection};
+use super::seen::Seen;
 use crate::model::form::{Flaw, Form, Model};
 use crate::model::splice::{self, Edit, Edits};
 use crate::surface::{ModelAt, Surface};
@@ -77,12 +78,12 @@ pub fn of(session: &ServerSession, surface: Surface) -> Result<Option<Form>, Rej
 /// As [`body::read`], and where it is no form that can be read in one way only.
 pub async fn read(
     session: &mut ServerSession,
-    expects: bool,
+    seen: Seen,
     memory: &Arc<ReplayMemory>,
     bounds: &Bounds,
     form: Form,
 ) -> Result<Body, Unread> {
-    let (declared, coding) = body::examine(session, bounds)?;
+    let (declared, coding) = body::examine(session, seen, bounds)?;
     if coding != Coding::Identity {
         return Err(Rejection::new(
             Code::UnsupportedEncoding,
@@ -90,7 +91,7 @@ pub async fn read(
         )
         .into());
     }
-    let got = body::gather(session, expects, memory, bounds, declared, form).await?;
+    let got = body::gather(session, seen.expect, memory, bounds, declared, form).await?;
     let Some(model) = got.scanner.model() else {
         return Err(flawed(Flaw::Missing).into());
     };

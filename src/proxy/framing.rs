@@ -6,6 +6,7 @@ use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, TRANSFER_ENCODING};
 use pingora::protocols::http::ServerSession;
 
 use super::reject::{Code, Rejection};
+use super::seen::Seen;
 
 /// Headers that `Connection` may not take away (pingora-proxy, `ConnectionNominations`).
 const END_TO_END: [&str; 4] = [
@@ -25,25 +26,24 @@ pub const FIELDS_MAX: usize = 200;
 /// answered by an empty 431. Over HTTP/1.1 Pingora reads 1 MiB.
 pub const BYTES_MAX: usize = 64 * 1024;
 
-/// Refuses a header that is too large or ambiguous.
+/// Refuses a header that is too large or ambiguous; `seen` is what it has.
 ///
 /// # Errors
 /// [`Code::HeadersTooLarge`] or [`Code::InvalidRequest`]; the connection must then be closed.
-pub fn check(session: &ServerSession) -> Result<(), Rejection> {
+pub fn check(session: &ServerSession, seen: Seen) -> Result<(), Rejection> {
     let Some(connection) = session.as_http1() else {
         return check_size(session.req_header().headers.len(), 0);
     };
     let headers = &connection.req_header().headers;
-    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let length = lengths.next();
+    if lengths.next().is_some() {
         return Err(refused("`Content-Length` occurs twice"));
     }
-    if headers
-        .get(CONTENT_LENGTH)
-        .is_some_and(|length| !length.as_bytes().iter().all(u8::is_ascii_digit))
-    {
+    if length.is_some_and(|length| !length.as_bytes().iter().all(u8::is_ascii_digit)) {
         return Err(refused("`Content-Length` is more than a number"));
     }
-    if headers.contains_key(TRANSFER_ENCODING) && !is_chunked(headers) {
+    if seen.transfer_encoding && !is_chunked(headers) {
         return Err(refused("`Transfer-Encoding` is more than `chunked`"));
     }
     let raw = connection.get_headers_raw_bytes();
@@ -51,12 +51,12 @@ pub fn check(session: &ServerSession) -> Result<(), Rejection> {
     if has_bare_line_feed(&raw) {
         return Err(refused("a header line ends in a bare line feed"));
     }
-    if headers.contains_key(TRANSFER_ENCODING) && names_content_length(&raw) {
+    if seen.transfer_encoding && names_content_length(&raw) {
         return Err(refused(
             "`Content-Length` stands beside `Transfer-Encoding`",
         ));
     }
-    if has_bad_option(headers) {
+    if seen.connection && has_bad_option(headers) {
         return Err(refused("`Connection` names what is no header of one hop"));
     }
     Ok(())

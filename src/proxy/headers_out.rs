@@ -11,6 +11,9 @@ use Passes::{Always, Never, OnOwn};
 /// The prefix of Tollgate's own headers.
 pub const OWN_PREFIX: &str = "tollgate-";
 
+/// What the headers begin with by which SDKs say what they are.
+pub(super) const STAINLESS: &str = "x-stainless-";
+
 /// On which credentials a header reaches the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passes {
@@ -115,7 +118,7 @@ pub const RULES: &[Rule] = &[
         "Which client asks, and how often it has tried",
         &["originator", "user-agent", "version", "x-app", "x-goog-api-client", "x-openai-subagent"],
     )
-    .and(&["x-stainless-", "x-claude-code-", "x-codex-"]),
+    .and(&[STAINLESS, "x-claude-code-", "x-codex-"]),
     rule(
         Always,
         "Which session a request is of, for caches of prompts",
@@ -202,6 +205,10 @@ pub const RULES: &[Rule] = &[
 /// On which credentials a header of this name, in lower case, reaches the provider.
 #[must_use]
 pub fn passes(name: &str) -> Passes {
+    // Half of what SDKs send: they are spared the table and the list.
+    if name.starts_with(STAINLESS) {
+        return Always;
+    }
     let bytes = name.as_bytes();
     if let Some((known, passes)) = NAMES.get(usize::from(SLOTS[slot(bytes, SEED)]))
         && *known == name

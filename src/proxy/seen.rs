@@ -4,7 +4,7 @@
 use http::header::{HeaderMap, HeaderName};
 
 use super::affinity;
-use super::headers_out::OWN_PREFIX;
+use super::headers_out::{OWN_PREFIX, STAINLESS};
 use crate::access::presented::Places;
 use crate::cors::Allowed;
 
@@ -25,6 +25,12 @@ pub struct Seen {
     pub google: bool,
     /// `Expect`.
     pub expect: bool,
+    /// `Connection`.
+    pub connection: bool,
+    /// `Transfer-Encoding`.
+    pub transfer_encoding: bool,
+    /// `Content-Encoding`: its body comes compressed.
+    pub content_encoding: bool,
     /// `Upgrade`: it asks for another protocol.
     pub upgrade: bool,
     /// `X-Client-Request-Id`: the client's own id for the request.
@@ -54,8 +60,14 @@ impl Seen {
         seen
     }
 
+    #[inline]
     fn note(&mut self, name: &str) {
         match name {
+            // Half of what SDKs send.
+            _ if name.starts_with(STAINLESS) => {}
+            "connection" => self.connection = true,
+            "transfer-encoding" => self.transfer_encoding = true,
+            "content-encoding" => self.content_encoding = true,
             "origin" => self.origin = true,
             "anthropic-version" => self.anthropic_version = true,
             "anthropic-beta" => self.anthropic_beta = true,
@@ -95,6 +107,9 @@ mod tests {
         assert!(seen(&["accept", "origin"]).origin);
         assert!(seen(&["expect"]).expect && seen(&["anthropic-version"]).anthropic_version);
         assert!(seen(&["upgrade"]).upgrade);
+        assert!(seen(&["connection"]).connection);
+        assert!(seen(&["transfer-encoding"]).transfer_encoding);
+        assert!(seen(&["content-encoding"]).content_encoding);
         assert!(seen(&["anthropic-beta"]).anthropic_beta);
         assert!(seen(&["x-client-request-id"]).client_request_id);
         assert!(seen(&["x-goog-api-key"]).google && seen(&["x-goog-api-client"]).google);
