@@ -63,6 +63,19 @@ pub enum Scheme {
     Header(HeaderName),
 }
 
+impl Scheme {
+    /// The header that has the key, if any has.
+    #[must_use]
+    pub fn header(&self) -> Option<&HeaderName> {
+        static BEARER: HeaderName = http::header::AUTHORIZATION;
+        match self {
+            Self::None => None,
+            Self::Bearer => Some(&BEARER),
+            Self::Header(name) => Some(name),
+        }
+    }
+}
+
 /// A provider key, made ready for every scheme when it is loaded.
 pub struct Key {
     bearer: HeaderValue,

@@ -144,7 +144,16 @@ pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
     let in_place = to.websocket
         && source == Source::Request
         && presented::has_own_subprotocol_key(&request.headers);
-    remove(request, source, in_place)?;
+    // Before others are removed: what is set in the place of the client's need not be taken out first.
+    let key = to.credential.key.as_ref().filter(|_| !in_place);
+    if let Some(key) = key {
+        key.put_on(request, &to.route.scheme)?;
+    }
+    let anew = Anew {
+        key: key.and(to.route.scheme.header()),
+        length: to.length.is_some(),
+    };
+    remove(request, source, in_place, &anew)?;
     request.set_uri(uri(to)?);
     request.insert_header(HOST, to.endpoint.authority.clone())?;
     for (name, value) in &to.route.defaults {
@@ -159,14 +168,10 @@ pub fn rewrite(request: &mut RequestHeader, to: &Upstreamed<'_>) -> Result<()> {
         request.insert_header(CONNECTION, "Upgrade")?;
         request.insert_header(UPGRADE, "websocket")?;
     }
-    if let Some(key) = to.credential.key.as_ref().filter(|_| !in_place) {
-        key.put_on(request, &to.route.scheme)?;
-    }
     if to.plain {
         request.insert_header(ACCEPT_ENCODING, "identity")?;
     }
     if let Some(length) = to.length {
-        request.remove_header(&TRANSFER_ENCODING);
         request.insert_header(CONTENT_LENGTH, number(length))?;
     }
     Ok(())
@@ -178,18 +183,41 @@ fn number(number: u64) -> HeaderValue {
     digits.unwrap_or_else(|_| HeaderValue::from(number))
 }
 
-/// `in_place`: the client's own provider key stays in the subprotocol that has it.
-fn remove(request: &mut RequestHeader, source: Source, in_place: bool) -> Result<()> {
+/// What is the provider's own.
+#[derive(Default)]
+struct Anew<'a> {
+    /// The header that its key is in already.
+    key: Option<&'a HeaderName>,
+    /// Whether the body has a length, and so no transfer coding.
+    length: bool,
+}
+
+/// Takes out what does not go on. `in_place`: the client's own provider key stays in the subprotocol that has it.
+fn remove(
+    request: &mut RequestHeader,
+    source: Source,
+    in_place: bool,
+    anew: &Anew<'_>,
+) -> Result<()> {
     let on_gateway = source == Source::Gateway;
-    let unwanted = |name: &&HeaderName| match headers_out::passes(name.as_str()) {
-        Passes::Never => true,
-        Passes::OnOwn => on_gateway,
-        Passes::Always => false,
+    let goes = |name: &HeaderName| match headers_out::passes(name.as_str()) {
+        Passes::Never => anew.key != Some(name),
+        Passes::OnOwn => on_gateway && anew.key != Some(name),
+        Passes::Always => anew.length && *name == TRANSFER_ENCODING,
     };
-    let unwanted: SmallVec<[HeaderName; 8]> =
-        request.headers.keys().filter(unwanted).cloned().collect();
+    let mut unwanted = SmallVec::<[HeaderName; 8]>::new();
+    let mut subprotocols = false;
+    for name in request.headers.keys() {
+        if goes(name) {
+            unwanted.push(name.clone());
+        }
+        subprotocols |= *name == SEC_WEBSOCKET_PROTOCOL;
+    }
     for name in &unwanted {
         request.remove_header(name);
+    }
+    if !subprotocols {
+        return Ok(());
     }
     match presented::subprotocols(&request.headers, on_gateway, in_place) {
         SubprotocolEdit::Keep => {}
@@ -258,9 +286,21 @@ mod tests {
         request
             .append_header("Sec-WebSocket-Protocol", "openai-insecure-api-key.x")
             .expect("set");
-        remove(&mut request, Source::Gateway, false).expect("removed");
+        let mut with_key = request.clone();
+        remove(&mut request, Source::Gateway, false, &Anew::default()).expect("removed");
         let mut left: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["anthropic-beta", "x-stainless-lang"]);
+        let anew = Anew {
+            key: Some(&http::header::AUTHORIZATION),
+            length: true,
+        };
+        remove(&mut with_key, Source::Gateway, false, &anew).expect("removed");
+        let mut left: Vec<&str> = with_key.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            ["anthropic-beta", "authorization", "x-stainless-lang"]
+        );
     }
 }
