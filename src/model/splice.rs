@@ -12,7 +12,7 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 use smallvec::SmallVec;
 
-use super::scan::{Found, Member, Members, Occurrence, string_value};
+use super::scan::{Found, Kind, Member, Members, Occurrence, string_value};
 
 /// Bytes of the longest edited body that is copied into one buffer: past this, copying costs more
 /// than the writes that more than one piece takes.
@@ -69,7 +69,7 @@ pub fn name_model(body: &[u8], members: &Members, name: &str) -> Result<Edits, C
     let mut edits = Edits::new();
     match (model, models) {
         (Some(model), _) => {
-            if string_value(body, model).is_none_or(|written| written != name) {
+            if !says(body, model, name) {
                 edits.push(Edit {
                     range: model.value(),
                     with: json_string(name).into(),
@@ -94,6 +94,18 @@ pub fn name_model(body: &[u8], members: &Members, name: &str) -> Result<Edits, C
     }
     edits.sort_unstable_by_key(|edit| edit.range.start);
     Ok(edits)
+}
+
+/// Whether a value is the string `text`, however written.
+fn says(body: &[u8], found: &Occurrence, text: &str) -> bool {
+    match found.kind() {
+        // Without an escape the bytes say it already.
+        Kind::String => {
+            let written = body.get(found.value()).unwrap_or_default();
+            written.len() == text.len() + 2 && &written[1..=text.len()] == text.as_bytes()
+        }
+        _ => string_value(body, found).is_some_and(|written| written == text),
+    }
 }
 
 fn sole(members: &Members, member: Member) -> Result<Option<&Occurrence>, CannotEdit> {
@@ -252,19 +264,13 @@ pub fn splice(body: &Bytes, edits: &[Edit]) -> Result<Pieces, Misfit> {
     if edits.is_empty() {
         return Ok(Pieces::one(body.clone()));
     }
-    let copied_max = if len <= ONE_BUFFER_MAX {
-        len
-    } else {
-        COPIED_MAX
-    };
+    if len <= ONE_BUFFER_MAX {
+        return Ok(Pieces::one(joined(body, edits, len)));
+    }
     let mut joiner = Joiner {
-        copied_max,
         pieces: Vec::new(),
         gathered: BytesMut::new(),
     };
-    if len <= ONE_BUFFER_MAX {
-        joiner.gathered.reserve(len);
-    }
     let mut at = 0;
     for Edit { range, with } in edits {
         joiner.add(body, at..range.start);
@@ -275,10 +281,21 @@ pub fn splice(body: &Bytes, edits: &[Edit]) -> Result<Pieces, Misfit> {
     Ok(joiner.finish())
 }
 
+/// The body after `edits`, of `len` bytes, in one buffer.
+fn joined(body: &[u8], edits: &[Edit], len: usize) -> Bytes {
+    let mut whole = Vec::with_capacity(len);
+    let mut at = 0;
+    for Edit { range, with } in edits {
+        whole.extend_from_slice(&body[at..range.start]);
+        whole.extend_from_slice(with);
+        at = range.end;
+    }
+    whole.extend_from_slice(&body[at..]);
+    whole.into()
+}
+
 /// Puts stretches together into few pieces.
 struct Joiner {
-    /// Bytes of the longest stretch that is copied.
-    copied_max: usize,
     pieces: Vec<Bytes>,
     /// Short stretches since the last long one.
     gathered: BytesMut,
@@ -286,7 +303,7 @@ struct Joiner {
 
 impl Joiner {
     fn add(&mut self, source: &Bytes, range: Range<usize>) {
-        if range.len() <= self.copied_max {
+        if range.len() <= COPIED_MAX {
             self.gathered.extend_from_slice(&source[range]);
         } else {
             self.flush();
@@ -301,9 +318,6 @@ impl Joiner {
     }
 
     fn finish(mut self) -> Pieces {
-        if self.pieces.is_empty() {
-            return Pieces::one(self.gathered.freeze());
-        }
         self.flush();
         Pieces(Shape::Many(self.pieces))
     }

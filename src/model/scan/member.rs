@@ -154,55 +154,50 @@ impl Member {
         }
     }
 
-    /// The member of that name.
+    /// The member of that name. Written out, so that it is found by its length and a comparison or two of whole words.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
-        let like = LIKE.get(name.len())?;
-        let mut like = like.iter();
-        like.find(|member| member.name().as_bytes() == name)
-            .copied()
+        Some(match name {
+            b"model" => Self::Model,
+            b"models" => Self::Models,
+            b"stream" => Self::Stream,
+            b"stream_options" => Self::StreamOptions,
+            b"max_tokens" => Self::MaxTokens,
+            b"max_completion_tokens" => Self::MaxCompletionTokens,
+            b"max_output_tokens" => Self::MaxOutputTokens,
+            b"prompt_cache_key" => Self::PromptCacheKey,
+            b"session_id" => Self::SessionId,
+            b"n" => Self::N,
+            b"best_of" => Self::BestOf,
+            b"service_tier" => Self::ServiceTier,
+            b"speed" => Self::Speed,
+            b"inference_geo" => Self::InferenceGeo,
+            b"tools" => Self::Tools,
+            b"modalities" => Self::Modalities,
+            b"audio" => Self::Audio,
+            b"prediction" => Self::Prediction,
+            b"web_search_options" => Self::WebSearchOptions,
+            b"search_parameters" => Self::SearchParameters,
+            b"plugins" => Self::Plugins,
+            b"provider" => Self::Provider,
+            b"preset" => Self::Preset,
+            b"background" => Self::Background,
+            b"deferred" => Self::Deferred,
+            b"previous_response_id" => Self::PreviousResponseId,
+            b"conversation" => Self::Conversation,
+            b"prompt" => Self::Prompt,
+            b"fallbacks" => Self::Fallbacks,
+            b"mcp_servers" => Self::McpServers,
+            b"container" => Self::Container,
+            b"context_management" => Self::ContextManagement,
+            b"prompt_cache_options" => Self::PromptCacheOptions,
+            _ => return None,
+        })
     }
 
     const fn bit(self) -> u64 {
         1 << self as u64
     }
 }
-
-/// The members whose names have so many bytes, so that a key is compared with few of them.
-const LIKE: [&[Member]; 22] = [
-    &[],
-    &[Member::N],
-    &[],
-    &[],
-    &[],
-    &[Member::Model, Member::Speed, Member::Tools, Member::Audio],
-    &[
-        Member::Models,
-        Member::Stream,
-        Member::Preset,
-        Member::Prompt,
-    ],
-    &[Member::BestOf, Member::Plugins],
-    &[Member::Provider, Member::Deferred],
-    &[Member::Fallbacks, Member::Container],
-    &[
-        Member::MaxTokens,
-        Member::SessionId,
-        Member::Modalities,
-        Member::Prediction,
-        Member::Background,
-    ],
-    &[Member::McpServers],
-    &[Member::ServiceTier, Member::Conversation],
-    &[Member::InferenceGeo],
-    &[Member::StreamOptions],
-    &[],
-    &[Member::PromptCacheKey],
-    &[Member::MaxOutputTokens, Member::SearchParameters],
-    &[Member::WebSearchOptions, Member::ContextManagement],
-    &[],
-    &[Member::PreviousResponseId, Member::PromptCacheOptions],
-    &[Member::MaxCompletionTokens],
-];
 
 /// What kind of value a member has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

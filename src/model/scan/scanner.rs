@@ -10,7 +10,7 @@ use super::key::Key;
 use super::member::{Kind, Members, Occurrence};
 use super::plain;
 use super::stack::{Container, Stack};
-use super::string::{Ignored, InString};
+use super::string::{Ignored, InString, Text};
 use super::token::{self, Number, Word};
 
 /// Bytes of the longest body that is scanned. Offsets are kept in 32 bits; bodies are limited far
@@ -249,6 +249,10 @@ impl Scanner {
         self.key = Key::new();
         self.current.key_start = self.offset(at);
         self.string = InString::new();
+        if let Some(quote) = plain::find_quote(piece, at + 1) {
+            self.key.plain(&piece[at + 1..quote]);
+            return Ok(self.take(State::Colon, quote));
+        }
         self.in_key(piece, at + 1)
     }
 
