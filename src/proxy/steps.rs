@@ -93,10 +93,13 @@ pub fn walk(
         });
     }
     // Of those that are set aside, which come last, the soonest to return comes first.
-    found.sort_by_key(|credential| {
+    let until = |credential: &Credential| {
         let aside = credential.key.as_ref()?.health().aside(of.payer, now)?;
         Some(aside.until)
-    });
+    };
+    if found.iter().any(|credential| until(credential).is_some()) {
+        found.sort_by_key(until);
+    }
     (found, barred)
 }
 

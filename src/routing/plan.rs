@@ -50,8 +50,8 @@ pub struct Candidate {
 /// Candidates, of which most requests have one.
 pub type Candidates = SmallVec<[Candidate; 1]>;
 
-/// Credentials, of which most providers have one.
-pub type Credentials = SmallVec<[Credential; 1]>;
+/// Credentials, of which most providers have one; a customer's own key and the operator's are two.
+pub type Credentials = SmallVec<[Credential; 2]>;
 
 /// The candidates of a request, and which one is being tried.
 #[derive(Debug)]
