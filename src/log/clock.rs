@@ -67,7 +67,8 @@ impl Clock {
 }
 
 /// The last decimal digit of a number that is not negative.
-fn digit(number: i64) -> u8 {
+#[inline]
+pub(super) fn digit(number: i64) -> u8 {
     b'0' + u8::try_from(number % 10).unwrap_or(0)
 }
 

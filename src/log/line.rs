@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::access::{Cost, Entry};
 use super::clock::Clock;
-use super::format::{Format, Line};
+use super::format::{Format, Line, Name, name};
 use crate::usage::Usage;
 
 /// Bytes of a path, of a list of attempts, and of any other text that a client or a provider has a say in. What is
@@ -18,8 +18,7 @@ const TEXT_MAX: usize = 256;
 
 /// Appends the line of `entry`, its line break included.
 pub(super) fn write(out: &mut Vec<u8>, format: Format, clock: &mut Clock, entry: &Entry<'_>) {
-    let mut line = Line::begin(out, format);
-    line.time(clock, entry.time_ms);
+    let mut line = Line::begin(out, format, clock, entry.time_ms);
     caller(&mut line, entry);
     target(&mut line, entry);
     outcome(&mut line, entry);
@@ -28,15 +27,15 @@ pub(super) fn write(out: &mut Vec<u8>, format: Format, clock: &mut Clock, entry:
 }
 
 fn caller(line: &mut Line<'_>, entry: &Entry<'_>) {
-    line.plain("request_id", entry.request_id);
-    optional(line, "client_request_id", entry.client_request_id);
+    line.plain(name!("request_id"), entry.request_id);
+    optional(line, name!("client_request_id"), entry.client_request_id);
     if let Some(client) = entry.client {
-        line.quoted("client", |out| address(out, client));
+        line.quoted(name!("client"), |out| address(out, client));
     }
     if let Some(key) = entry.key_id {
-        line.plain("key", key);
+        line.plain(name!("key"), key);
     }
-    optional(line, "account", entry.account);
+    optional(line, name!("account"), entry.account);
 }
 
 /// An address has nothing to escape. Formatting costs as much as half a line, so the common kind goes without.
@@ -50,36 +49,41 @@ fn address(out: &mut Vec<u8>, address: IpAddr) {
         if at > 0 {
             out.push(b'.');
         }
-        out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
+        for power in [100, 10] {
+            if octet >= power {
+                out.push(b'0' + octet / power % 10);
+            }
+        }
+        out.push(b'0' + octet % 10);
     }
 }
 
 fn target(line: &mut Line<'_>, entry: &Entry<'_>) {
     let path = entry.path.split(['?', '#']).next().unwrap_or_default();
-    text(line, "method", entry.method, TEXT_MAX);
-    text(line, "path", path, PATH_MAX);
+    text(line, name!("method"), entry.method, TEXT_MAX);
+    text(line, name!("path"), path, PATH_MAX);
     if let Some(surface) = entry.surface {
-        line.plain("surface", surface);
+        line.plain(name!("surface"), surface);
     }
-    optional(line, "model", entry.model);
-    optional(line, "provider", entry.provider);
-    optional(line, "endpoint", entry.endpoint);
-    optional(line, "upstream_model", entry.upstream_model);
+    optional(line, name!("model"), entry.model);
+    optional(line, name!("provider"), entry.provider);
+    optional(line, name!("endpoint"), entry.endpoint);
+    optional(line, name!("upstream_model"), entry.upstream_model);
     if let Some(credential) = entry.credential {
-        line.plain("credential", credential);
+        line.plain(name!("credential"), credential);
     }
 }
 
 fn outcome(line: &mut Line<'_>, entry: &Entry<'_>) {
-    line.number("status", entry.status);
-    optional(line, "code", entry.code);
+    line.number(name!("status"), entry.status);
+    optional(line, name!("code"), entry.code);
     if let Some(attempts) = entry.attempts {
-        text(line, "attempts", attempts, ATTEMPTS_MAX);
+        text(line, name!("attempts"), attempts, ATTEMPTS_MAX);
     }
-    optional(line, "edits", entry.edits);
-    line.flag("stream", entry.stream);
-    line.number("bytes_in", entry.bytes_in);
-    line.number("bytes_out", entry.bytes_out);
+    optional(line, name!("edits"), entry.edits);
+    line.flag(name!("stream"), entry.stream);
+    line.number(name!("bytes_in"), entry.bytes_in);
+    line.number(name!("bytes_out"), entry.bytes_out);
     if let Some((word, usage)) = &entry.usage {
         used(line, word, usage);
     }
@@ -90,24 +94,24 @@ fn outcome(line: &mut Line<'_>, entry: &Entry<'_>) {
 
 /// How long it took, and what of it was whose.
 fn times(line: &mut Line<'_>, entry: &Entry<'_>) {
-    line.milliseconds("duration_ms", micros(entry.duration));
+    line.milliseconds(name!("duration_ms"), micros(entry.duration));
     if let Some(queue) = entry.queue {
-        line.milliseconds("queue_ms", micros(queue));
+        line.milliseconds(name!("queue_ms"), micros(queue));
     }
     if let Some(upstream) = entry.upstream {
-        line.milliseconds("upstream_ms", micros(upstream));
+        line.milliseconds(name!("upstream_ms"), micros(upstream));
     }
     if let Some(first_byte) = entry.first_byte {
-        line.milliseconds("upstream_first_byte_ms", micros(first_byte));
+        line.milliseconds(name!("upstream_first_byte_ms"), micros(first_byte));
     }
     if let Some(overhead) = entry.overhead {
-        line.number("overhead_us", micros(overhead));
+        line.number(name!("overhead_us"), micros(overhead));
     }
     if let Some(catalog) = entry.catalog {
-        line.plain("catalog", catalog);
+        line.plain(name!("catalog"), catalog);
     }
     if let Some(trace) = entry.trace {
-        line.quoted("trace_id", |out| {
+        line.quoted(name!("trace_id"), |out| {
             // A `Vec` takes every write.
             let _ = write!(out, "{:032x}", u128::from_be_bytes(trace));
         });
@@ -116,31 +120,31 @@ fn times(line: &mut Line<'_>, entry: &Entry<'_>) {
 
 /// What it has cost.
 fn charged(line: &mut Line<'_>, cost: &Cost) {
-    line.number("cost_nano", cost.charged);
+    line.number(name!("cost_nano"), cost.charged);
     if let Some(held) = cost.held {
-        line.number("hold_nano", held);
+        line.number(name!("hold_nano"), held);
     }
     if let Some(reason) = cost.estimated {
-        line.plain("estimated", reason);
+        line.plain(name!("estimated"), reason);
     }
 }
 
 /// What was used. Counts of parts that are none are left out.
 fn used(line: &mut Line<'_>, word: &str, usage: &Usage) {
-    line.plain("usage", word);
-    line.number("tokens_in", usage.input);
-    line.number("tokens_out", usage.output);
+    line.plain(name!("usage"), word);
+    line.number(name!("tokens_in"), usage.input);
+    line.number(name!("tokens_out"), usage.output);
     for (name, count) in [
-        ("tokens_cached", usage.cached),
-        ("tokens_cache_write", usage.cache_write),
-        ("tokens_cache_write_1h", usage.cache_write_1h),
-        ("tokens_cache_write_12h", usage.cache_write_12h),
-        ("tokens_audio_in", usage.audio_input),
-        ("tokens_image_in", usage.image_input),
-        ("tokens_reasoning", usage.reasoning),
-        ("tokens_audio_out", usage.audio_output),
-        ("tokens_image_out", usage.image_output),
-        ("searches", usage.searches),
+        (name!("tokens_cached"), usage.cached),
+        (name!("tokens_cache_write"), usage.cache_write),
+        (name!("tokens_cache_write_1h"), usage.cache_write_1h),
+        (name!("tokens_cache_write_12h"), usage.cache_write_12h),
+        (name!("tokens_audio_in"), usage.audio_input),
+        (name!("tokens_image_in"), usage.image_input),
+        (name!("tokens_reasoning"), usage.reasoning),
+        (name!("tokens_audio_out"), usage.audio_output),
+        (name!("tokens_image_out"), usage.image_output),
+        (name!("searches"), usage.searches),
     ] {
         if count > 0 {
             line.number(name, count);
@@ -148,13 +152,13 @@ fn used(line: &mut Line<'_>, word: &str, usage: &Usage) {
     }
 }
 
-fn optional(line: &mut Line<'_>, name: &str, value: Option<&str>) {
+fn optional(line: &mut Line<'_>, name: Name, value: Option<&str>) {
     if let Some(value) = value {
         text(line, name, value, TEXT_MAX);
     }
 }
 
-fn text(line: &mut Line<'_>, name: &str, value: &str, bytes_max: usize) {
+fn text(line: &mut Line<'_>, name: Name, value: &str, bytes_max: usize) {
     line.text(name, &value[..value.floor_char_boundary(bytes_max)]);
 }
 

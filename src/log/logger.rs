@@ -18,7 +18,7 @@ use jiff::Timestamp;
 
 use super::access::Target;
 use super::clock::Clock;
-use super::format::{Format, Line};
+use super::format::{Format, Line, name};
 use super::levels::Levels;
 use super::output::Output;
 use super::spool;
@@ -223,11 +223,10 @@ impl Log for Logger {
 fn line(format: Format, unix_ms: i64, record: &Record<'_>) -> Vec<u8> {
     let mut out = Vec::with_capacity(256);
     let message = record.args().to_string();
-    let mut line = Line::begin(&mut out, format);
-    line.time(&mut Clock::new(), unix_ms);
-    line.plain("level", level(record.level()));
-    line.text("target", record.target());
-    line.text("message", &without_queries(without_quote(&message)));
+    let mut line = Line::begin(&mut out, format, &mut Clock::new(), unix_ms);
+    line.plain(name!("level"), level(record.level()));
+    line.text(name!("target"), record.target());
+    line.text(name!("message"), &without_queries(without_quote(&message)));
     line.end();
     out
 }
