@@ -225,13 +225,11 @@ pub(super) async fn gather<R: Reading>(
 ) -> Result<Gathered<R>, Unread> {
     let mut reader = Reader::new(declared, memory, bounds, scanner)?;
     begin(session, expects, bounds).await?;
-    while !reader.satisfied() {
-        let Some(piece) = next_piece(session, &mut reader.pace).await? else {
-            return reader.finish(true);
-        };
-        reader.take(piece)?;
-    }
-    reader.finish(false)
+    // The pace is watched here; a time-out of Pingora's looks at the clock for each piece, also for one that is there.
+    session.set_read_timeout(None);
+    let whole = reader.read(session).await;
+    session.set_read_timeout(Some(bounds.client));
+    reader.finish(whole?)
 }
 
 async fn read_packed(
@@ -411,6 +409,17 @@ impl<'a, R: Reading> Reader<'a, R> {
         })
     }
 
+    /// Reads as much as it takes; true: that is all of it.
+    async fn read(&mut self, session: &mut ServerSession) -> Result<bool, Unread> {
+        while !self.satisfied() {
+            let Some(piece) = next_piece(session, &mut self.pace).await? else {
+                return Ok(true);
+            };
+            self.take(piece)?;
+        }
+        Ok(false)
+    }
+
     /// Whether routing can begin although the body has not ended.
     fn satisfied(&self) -> bool {
         self.lost.is_some() && self.names_model()
@@ -544,6 +553,8 @@ pub(super) struct Pace {
     since: Instant,
     last: Instant,
     bytes: u64,
+    /// Whether the next piece is waited for.
+    waits: bool,
 }
 
 impl Pace {
@@ -555,11 +566,13 @@ impl Pace {
             since: now,
             last: now,
             bytes: 0,
+            waits: false,
         }
     }
 
-    /// How long the next piece may take before [`Pace::turn`] must be asked.
-    fn left(&self) -> Duration {
+    /// How long the next piece may take before [`Pace::turn`] must be asked. Is not asked of one that is there.
+    fn left(&mut self) -> Duration {
+        self.waits = true;
         self.window
             .saturating_sub(self.since.elapsed())
             .max(Duration::from_millis(1))
@@ -567,10 +580,12 @@ impl Pace {
 
     /// Counts a piece; false when a whole window went by with too little in it.
     pub(super) fn keep(&mut self, bytes: u64) -> bool {
-        let now = Instant::now();
         self.bytes += bytes;
-        self.last = now;
-        self.turn_at(now)
+        if !std::mem::take(&mut self.waits) {
+            return true;
+        }
+        self.last = Instant::now();
+        self.turn_at(self.last)
     }
 
     /// Ends the window when it is over; false when there was too little in it. The next one begins
@@ -655,7 +670,7 @@ impl Tail {
 
     /// How long the client may take for the next piece before [`Tail::keeps_pace`] must be asked.
     #[must_use]
-    pub fn patience(&self) -> Duration {
+    pub fn patience(&mut self) -> Duration {
         self.pace.left()
     }
 
@@ -747,6 +762,7 @@ mod tests {
             since: now - Duration::from_secs(began),
             last: now - Duration::from_secs(last),
             bytes,
+            waits: true,
         }
     }
 
@@ -763,6 +779,14 @@ mod tests {
         assert!(pace(10, 5, enough).turn());
         assert!(pace(10, 5, enough - 1).keep(1));
         assert!(!pace(10, 5, 0).keep(1));
+    }
+
+    #[test]
+    fn a_piece_that_was_there_took_none_of_the_clients_time() {
+        let mut pace = pace(10, 5, 0);
+        pace.waits = false;
+        assert!(pace.keep(1));
+        assert!(pace.left() == Duration::from_millis(1) && !pace.keep(1));
     }
 
     #[test]

@@ -122,7 +122,7 @@ impl Shared {
 
     /// How long the client may take for the next piece of the body's tail.
     pub(super) fn client_patience(&self) -> Option<Duration> {
-        self.lock().tail.as_ref().map(|tail| tail.patience())
+        self.lock().tail.as_mut().map(|tail| tail.patience())
     }
 
     /// Looks whether the client is too slow, now that its time is over.
