@@ -406,15 +406,15 @@ impl ProxyHttp for Gateway {
             // A body may end without a last piece of its own.
             report::body(ctx, None, true);
         }
-        if let Some(routed) = ctx.routed.as_deref_mut() {
-            // What failed has been closed before.
-            charge::close(routed, &ctx.live, ctx.surface, How::Whole, false);
-        }
+        let routed = ctx.routed.as_deref_mut();
+        // What failed has been closed before.
+        let told = routed
+            .and_then(|routed| charge::close(routed, &ctx.live, ctx.surface, How::Whole, false));
         if let Some(routed) = ctx.routed.as_deref() {
             let frames = routed.tunnel.as_ref().and_then(|tunnel| tunnel.sent());
             ctx.sent = frames.unwrap_or(ctx.sent);
         }
-        self.record(session, ctx);
+        self.record(session, ctx, told);
         if let Some(routed) = &ctx.routed {
             replay::uninstall(session, &routed.replay);
         }

@@ -57,15 +57,15 @@ impl Gateway {
         }
     }
 
-    /// Writes the request down.
-    pub(super) fn record(&self, session: &Session, ctx: &mut RequestContext) {
+    /// Writes the request down. `told`: what its answer has said of its usage, where it was asked for that already.
+    pub(super) fn record(&self, session: &Session, ctx: &mut RequestContext, told: Option<Report>) {
         let status = session
             .response_written()
             .map_or(NO_RESPONSE, |header| header.status.as_u16());
         let now = Instant::now();
         let took = now.saturating_duration_since(ctx.started);
-        let used = ctx.routed.as_ref().and_then(|routed| routed.report());
-        let used = used.map(|(report, _)| report);
+        let asked = || ctx.routed.as_ref()?.report();
+        let used = told.or_else(|| asked().map(|(report, _)| report));
         self.count(ctx, status, took, used.as_ref());
         quota::settle(ctx.routed.as_deref_mut(), status, used.as_ref());
         if self.access_log.is_on() {

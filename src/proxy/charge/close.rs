@@ -13,13 +13,20 @@ use crate::surface::Surface;
 use crate::usage::{Flaw, Form, Report, Usage};
 
 /// Ends the attempt under way, if it is kept: it is settled, or void where it cost nothing. `given_up`: something else is
-/// tried, so that the customer does not get what this one has cost.
-pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: How, given_up: bool) {
+/// tried, so that the customer does not get what this one has cost. Returns what the answer has said of its usage, where it
+/// was asked for that.
+pub fn close(
+    routed: &mut Routed,
+    live: &Live,
+    surface: Option<Surface>,
+    how: How,
+    given_up: bool,
+) -> Option<Report> {
     let Some(open) = routed.current.open.take() else {
         if let Some(charged) = routed.tunnel.as_ref().and_then(|tunnel| tunnel.settle(how)) {
             routed.charged = Some(charged);
         }
-        return;
+        return None;
     };
     let end = end(routed, surface, how);
     let cost = match open.kept {
@@ -27,12 +34,13 @@ pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: Ho
         Kept::Held(..) if routed.tunnel.is_some() => Cost::Nothing,
         _ => end.cost(),
     };
+    let report = end.report.map(|(report, _)| report);
     let told = Told {
         routed,
         live,
         end: &end,
         surface,
-        report: end.report.map(|(report, _)| report),
+        report,
     };
     let to_operator = given_up || routed.current.unwritable;
     let mut closing = told.closing(&open, cost);
@@ -53,6 +61,7 @@ pub fn close(routed: &mut Routed, live: &Live, surface: Option<Surface>, how: Ho
         (Kept::Noted(opening), Cost::Nothing) => ledger.record_void(opening, started, closing),
         (Kept::Noted(opening), _) => ledger.record(opening, started, closing),
     }
+    report
 }
 
 fn end(routed: &Routed, surface: Option<Surface>, how: How) -> End {
