@@ -50,7 +50,7 @@ async fn first_list(
     let mut why = "its name has no address".to_owned();
     let (mut walk, draw) = (Walk::default(), Draw::default());
     for _ in 0..ADDRESSES_MAX {
-        let Ok(picked) = upstream.find(&mut walk, &draw).await else {
+        let Ok(picked) = upstream.find(&mut walk, &draw, Instant::now()).await else {
             break;
         };
         let host = picked.endpoint.authority.clone();

@@ -3,7 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// For how many milliseconds the wall is taken to be as far ahead of the counting clock as it was: a request reads one clock,
+/// and not two.
+const LOOK: i64 = 250;
 
 /// Where times come from.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ pub struct Clock {
     source: Source,
     /// The furthest that the wall has been ahead of the counting clock, in milliseconds.
     ahead: AtomicI64,
+    /// When the wall was looked at last, by the counting clock.
+    looked: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -44,34 +50,63 @@ impl Clock {
         Self {
             source,
             ahead: AtomicI64::new(i64::MIN),
+            looked: AtomicI64::new(-LOOK),
         }
     }
 
     /// Unix milliseconds.
     pub fn now(&self) -> i64 {
-        let (wall, steady) = self.read();
-        let ahead = self.ahead.fetch_max(wall - steady, Ordering::Relaxed);
-        steady + ahead.max(wall - steady)
+        self.at(Instant::now())
     }
 
-    fn read(&self) -> (i64, i64) {
-        let millis = |time: u128| i64::try_from(time).unwrap_or(i64::MAX / 2);
+    /// Unix milliseconds at a point in time that was just read. A wall that is set forward is seen within a quarter of a
+    /// second.
+    pub fn at(&self, now: Instant) -> i64 {
         match &self.source {
             Source::System { begin } => {
+                let steady = millis(now.saturating_duration_since(*begin));
+                if steady - self.looked.load(Ordering::Acquire) < LOOK {
+                    return steady + self.ahead.load(Ordering::Relaxed);
+                }
+                // The wall first: what passes between the two must not put it further ahead.
                 let wall = SystemTime::now().duration_since(UNIX_EPOCH);
-                let wall = wall.map_or(0, |time| millis(time.as_millis()));
-                (wall, millis(begin.elapsed().as_millis()))
+                let steady = millis(begin.elapsed());
+                let time = self.look(wall.map_or(0, millis), steady);
+                self.looked.store(steady, Ordering::Release);
+                time
             }
             Source::Manual { wall, steady } => {
-                (wall.load(Ordering::Relaxed), steady.load(Ordering::Relaxed))
+                self.look(wall.load(Ordering::Relaxed), steady.load(Ordering::Relaxed))
             }
         }
     }
+
+    /// The time, where the two clocks show these.
+    fn look(&self, wall: i64, steady: i64) -> i64 {
+        let ahead = self.ahead.fetch_max(wall - steady, Ordering::Relaxed);
+        steady + ahead.max(wall - steady)
+    }
+}
+
+fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 2)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_point_in_time_is_told_as_the_wall_would_have_shown_it() {
+        let clock = Clock::system();
+        let begin = clock.now();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH);
+        // Whole milliseconds are read of both clocks.
+        assert!((millis(wall.expect("after 1970")) - begin).abs() < 60_000);
+        let later = Instant::now() + Duration::from_millis(LOOK.unsigned_abs() / 2);
+        assert!(clock.at(later) >= begin + LOOK / 2);
+        assert!(clock.now() >= begin);
+    }
 
     #[test]
     fn it_goes_on_when_the_wall_is_set_back() {

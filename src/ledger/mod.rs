@@ -45,7 +45,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::Thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -254,6 +254,12 @@ impl Ledger {
     #[must_use]
     pub fn now(&self) -> i64 {
         self.clock.now()
+    }
+
+    /// As [`Ledger::now`], at a point in time that was just read.
+    #[must_use]
+    pub fn at(&self, now: Instant) -> i64 {
+        self.clock.at(now)
     }
 
     /// Sets apart what an attempt may cost. Waits for nothing. Once the ledger was handed over, nothing can be: see

@@ -52,11 +52,13 @@ impl Ledger {
         self.serves.store(true, Ordering::Release);
     }
 
-    /// Waits, for [`WAIT_MAX`] at the most, while the ledger is about to come from the process before.
-    pub async fn ready(&self) {
-        if self.awaited.load(Ordering::Acquire) {
+    /// Waits, for [`WAIT_MAX`] at the most, while the ledger is about to come from the process before; returns whether it did.
+    pub async fn ready(&self) -> bool {
+        let waits = self.awaited.load(Ordering::Acquire);
+        if waits {
             Box::pin(self.wait_until_ready()).await;
         }
+        waits
     }
 
     /// Hands the ledger over: from now on nothing is held here, what is queued is written, and the lock is let go. True:

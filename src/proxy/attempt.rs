@@ -11,7 +11,7 @@ use log::debug;
 use pingora::{Error, ErrorType};
 
 pub use ended::{Ended, ended, ended_unconnected};
-pub use judge::{after_refused_key, judge};
+pub use judge::{after_refused_key, judge, judged};
 pub use open::open;
 
 use super::attempts::Attempt;
@@ -103,10 +103,11 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     let cause = routed.replay.cause();
     // Nobody is left to hear of another attempt.
     let gone = cause == Some(Cause::ClientGone) || routed.replay.has_left();
+    let now = Instant::now();
     if let Some(verdict) = routed.current.verdict.take() {
         // A failure, which costs nothing.
         charge::close(routed, &live, ctx.surface, How::Cut, false);
-        close(routed);
+        close(routed, now);
         return !gone && advance(routed, verdict, Failed::Endpoint);
     }
     let happened = match (cause, ended) {
@@ -121,14 +122,13 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
         (_, Ended::Downstream) => None,
         (_, Ended::Lost) => Some(Happened::Lost),
     };
-    let now = Instant::now();
     if !routed.current.answered {
         record(routed, &live, outcome_without(cause, ended), 0, now);
     }
     let Some(happened) = happened else {
         let how = how(cause, ended);
         charge::close(routed, &live, ctx.surface, how, false);
-        close(routed);
+        close(routed, now);
         return false;
     };
     let left = routed.left(&live, now);
@@ -154,7 +154,7 @@ pub fn next(ctx: &mut RequestContext, metrics: &Metrics, ended: Ended) -> bool {
     }
     let again = !matches!(verdict, Verdict::Answer | Verdict::Fail);
     charge::close(routed, &live, ctx.surface, how(cause, ended), again);
-    close(routed);
+    close(routed, now);
     debug!("{happened:?} with {left:?}: {verdict:?}");
     if happened == Happened::Refused {
         routed.plan.refused();
@@ -221,10 +221,10 @@ pub fn note_unmade(routed: &mut Routed, live: &Live, why: AttemptOutcome) {
 }
 
 /// Adds the attempt's time to that of all attempts, and gives back what it took.
-fn close(routed: &mut Routed) {
+fn close(routed: &mut Routed, now: Instant) {
     routed.way.end();
     if let Some(began) = routed.current.began.take() {
-        routed.upstream_time += began.elapsed();
+        routed.upstream_time += now.saturating_duration_since(began);
     }
 }
 

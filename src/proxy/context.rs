@@ -182,6 +182,8 @@ pub struct Current {
     pub written: bool,
     /// Whether its response header has come.
     pub answered: bool,
+    /// When it was judged.
+    pub judged: Option<Instant>,
     /// Whether it went over a connection that had been used before.
     pub reused: bool,
     /// The endpoint it went to.

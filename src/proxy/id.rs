@@ -75,9 +75,9 @@ impl RequestIds {
         }
     }
 
-    /// The next id.
-    pub fn next(&self) -> RequestId {
-        let time = SystemTime::now().duration_since(UNIX_EPOCH);
+    /// The next id, of a request that arrived `now`.
+    pub fn next(&self, now: SystemTime) -> RequestId {
+        let time = now.duration_since(UNIX_EPOCH);
         self.next_at(time.unwrap_or_default().as_millis())
     }
 
@@ -131,6 +131,6 @@ mod tests {
         let times = [0, 1, 31, 32, 1_700_000_000_000, 1_700_000_000_001];
         let made = times.map(|millis| ids.next_at(millis));
         assert!(made.is_sorted_by_key(RequestId::as_str));
-        assert!(ids.next().as_str() > made[4].as_str());
+        assert!(ids.next(SystemTime::now()).as_str() > made[4].as_str());
     }
 }

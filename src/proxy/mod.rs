@@ -148,10 +148,11 @@ impl ProxyHttp for Gateway {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> RequestContext {
+        let arrived = SystemTime::now();
         RequestContext {
-            id: self.ids.next(),
+            id: self.ids.next(arrived),
             started: Instant::now(),
-            arrived: SystemTime::now(),
+            arrived,
             dialect: Dialect::OpenAi,
             live: self.live.pin(),
             caller: None,
@@ -228,11 +229,16 @@ impl ProxyHttp for Gateway {
                 routed.endpoint(&ctx.live).seen().saw_http2(http2);
             }
             routed.current.permit = None;
-            routed.replay.set_piece_max(if http2 {
+            let piece_max = if http2 {
                 [peer::PIECE_MAX_H2; 2]
             } else {
                 [peer::PIECE_MAX_H1, peer::PIECE_MAX_H1_QUICK]
-            });
+            };
+            // A connection of HTTP/1.1 that was there was not waited for.
+            let waited = http2 || !routed.current.reused;
+            routed
+                .replay
+                .connected(piece_max, waited.then(Instant::now));
         }
         let written = self
             .rewrite(session, request, ctx)
@@ -308,7 +314,7 @@ impl ProxyHttp for Gateway {
         if response.status.is_success() || opened {
             charge::written(ctx).await?;
         }
-        let now = Instant::now();
+        let now = attempt::judged(ctx).unwrap_or_else(Instant::now);
         response::decorate(response, ctx, now)?;
         if !look::is_held(ctx) {
             self.answering(response, ctx, now);

@@ -2,7 +2,7 @@
 //! it takes there while it lasts.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::context::Routed;
 use super::reject::{Code, Rejection};
@@ -44,7 +44,7 @@ impl Way {
         }
     }
 
-    /// The next address for an attempt, with a place taken there.
+    /// The next address for an attempt, with a place taken there. `now` was just read.
     ///
     /// # Errors
     /// When there is none at this candidate.
@@ -52,6 +52,7 @@ impl Way {
         &mut self,
         candidate: usize,
         upstream: &'a Upstream,
+        now: Instant,
     ) -> Result<Picked<'a>, Nowhere> {
         if self.candidate != Some(candidate) {
             self.candidate = Some(candidate);
@@ -59,7 +60,7 @@ impl Way {
             self.draw.turn = upstream.turn();
         }
         self.draw.chance = hash::mix(self.draw.chance);
-        let (picked, places) = upstream.pick(&mut self.walk, &self.draw).await?;
+        let (picked, places) = upstream.pick(&mut self.walk, &self.draw, now).await?;
         self.places = Some(places);
         self.address = Some(picked.address);
         Ok(picked)

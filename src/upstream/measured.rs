@@ -85,11 +85,17 @@ impl Seen {
         self.site.downgrade.end()
     }
 
+    /// Whether [leave to connect](Self::leave_to_connect) is nothing to wait for.
+    #[must_use]
+    pub fn connects_freely(&self) -> bool {
+        self.site.protocol.load(Ordering::Relaxed) == HTTP_1
+    }
+
     /// Leave to connect. HTTP/1.1 has a connection for every request; where HTTP/2 may be spoken
     /// the first requests connect and those behind them share the connection. It is waited for no
     /// longer than `limit`: behind an address that answers nothing there would be no end to the queue.
     pub async fn leave_to_connect(&self, limit: Duration) -> Option<OwnedSemaphorePermit> {
-        if self.site.protocol.load(Ordering::Relaxed) == HTTP_1 {
+        if self.connects_freely() {
             return None;
         }
         let leave = Arc::clone(&self.site.connects).acquire_owned();

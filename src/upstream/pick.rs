@@ -22,6 +22,8 @@ pub struct Picked<'a> {
     pub address: SocketAddr,
     /// The peer to connect to.
     pub peer: Box<HttpPeer>,
+    /// What time it is: later than asked, where a look-up was waited for.
+    pub now: Instant,
 }
 
 /// A place at a provider and at one of its endpoints, taken until it is dropped.
@@ -42,7 +44,7 @@ pub enum Nowhere {
 
 impl Upstream {
     /// Where the next attempt goes, with a place taken there. Only for the very first answer for a name is a look-up
-    /// waited for, no longer than a connection may take.
+    /// waited for, no longer than a connection may take. `now` was just read.
     ///
     /// # Errors
     /// When there is nowhere to go.
@@ -50,12 +52,13 @@ impl Upstream {
         &self,
         walk: &mut Walk,
         draw: &Draw,
+        now: Instant,
     ) -> Result<(Picked<'_>, Places), Nowhere> {
         let provider = self.load.take(self.requests_max).ok_or(Nowhere::Full)?;
         let mut full = false;
         loop {
             let picked = self
-                .find(walk, draw)
+                .find(walk, draw, now)
                 .await
                 .map_err(|nowhere| if full { Nowhere::Full } else { nowhere })?;
             if let Some(endpoint) = picked.endpoint.take() {
@@ -75,10 +78,14 @@ impl Upstream {
     ///
     /// # Errors
     /// When there is nowhere to go.
-    pub async fn find(&self, walk: &mut Walk, draw: &Draw) -> Result<Picked<'_>, Nowhere> {
+    pub async fn find(
+        &self,
+        walk: &mut Walk,
+        draw: &Draw,
+        mut now: Instant,
+    ) -> Result<Picked<'_>, Nowhere> {
         let stays = walk.take_stay();
         loop {
-            let now = Instant::now();
             let at = match walk.at() {
                 Some(place) => place.endpoint,
                 None => match walk.take_first().filter(|at| self.has_room(*at)) {
@@ -87,7 +94,11 @@ impl Upstream {
                 },
             };
             let endpoint = &self.endpoints[at];
-            let addresses = endpoint.host.first_addresses(self.times.connect).await;
+            let mut addresses = endpoint.host.addresses();
+            if addresses.is_none() {
+                addresses = endpoint.host.first_addresses(self.times.connect).await;
+                now = Instant::now();
+            }
             let place = addresses.and_then(|addresses| {
                 let same = stays.filter(|place| place.endpoint == at);
                 let address = match same.filter(|place| place.address < addresses.len()) {
@@ -109,6 +120,7 @@ impl Upstream {
                 index: at,
                 address: socket,
                 peer: endpoint.peer(socket, now),
+                now,
             });
         }
     }

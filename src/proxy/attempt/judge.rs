@@ -11,7 +11,7 @@ use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::proxy::context::{RequestContext, Routed};
 use crate::proxy::look::{self, Look};
-use crate::proxy::{keys, limited, masked, report};
+use crate::proxy::{charge, keys, limited, masked, report};
 use crate::routing::failover::{self, Happened, Verdict};
 
 /// Judges a response header. `true`: it is the answer. `false`: it is kept from the client, and
@@ -24,6 +24,7 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     let status = response.status.as_u16();
     let now = Instant::now();
     routed.current.answered = true;
+    routed.current.judged = Some(now);
     routed.current.status = Some(status);
     if let Some(open) = &mut routed.current.open {
         let key = routed.plan.credential().key.as_ref();
@@ -76,6 +77,14 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     routed.withheld_at = Some(routed.plan.place());
     routed.replay.withhold(Box::new(response.clone()));
     false
+}
+
+/// When the answer at hand was judged, if it has not been waited for anything since.
+#[must_use]
+pub fn judged(ctx: &RequestContext) -> Option<Instant> {
+    let routed = ctx.routed.as_deref()?;
+    // What is held is written to the disk before the answer goes on.
+    routed.current.judged.filter(|_| !charge::is_held(routed))
 }
 
 /// The provider's own id of the request or of what it generates, by the headers that have it.

@@ -55,18 +55,26 @@ pub async fn open(
         began: Some(began),
         ..Current::default()
     };
+    let mut now = began;
     let (upstream, picked) = loop {
         let upstream = routed.upstream(&live);
         let candidate = routed.plan.candidate_index();
-        match routed.way.next(candidate, upstream).await {
-            Ok(picked) => match charge::begin(routed, &live, &gateway.ledger, asker).await {
-                Ok(()) => break (upstream, picked),
-                Err(why) => {
-                    if !charge::pass_over(routed, &live, metrics, why) {
-                        return Err(failed("nothing is left that can be paid for"));
+        match routed.way.next(candidate, upstream, now).await {
+            Ok(picked) => {
+                let ledger = &gateway.ledger;
+                match charge::begin(routed, &live, ledger, asker, picked.now).await {
+                    Ok(kept) => {
+                        now = kept;
+                        break (upstream, picked);
+                    }
+                    Err(why) => {
+                        if !charge::pass_over(routed, &live, metrics, why) {
+                            return Err(failed("nothing is left that can be paid for"));
+                        }
+                        now = Instant::now();
                     }
                 }
-            },
+            }
             Err(Nowhere::Full) if way::pass_over(routed, &live, metrics) => {}
             Err(Nowhere::Full) => return Err(failed("every limit is reached")),
             Err(Nowhere::NoAddress) => {
@@ -96,7 +104,9 @@ pub async fn open(
         edits::lay_out(&routed.body, routed.model(&live), asks, in_route)
     } else {
         let model = routed.model(&live).to_owned();
-        Box::pin(packed::lay_out(&mut routed.body, &model, asks, in_route)).await
+        let laid = Box::pin(packed::lay_out(&mut routed.body, &model, asks, in_route)).await;
+        now = Instant::now();
+        laid
     };
     let laid = match laid {
         Ok(laid) => laid,
@@ -117,13 +127,13 @@ pub async fn open(
     }
     let own = caller.policy.times();
     let waits = Waits::of(&upstream.times, Some(own), routed.streamed);
-    let asked = Instant::now();
-    let limit = waits
-        .connect
-        .min(routed.deadline.saturating_duration_since(asked));
-    routed.current.permit = picked.endpoint.seen().leave_to_connect(limit).await;
-    let now = Instant::now();
-    routed.queued += now.saturating_duration_since(asked);
+    let seen = picked.endpoint.seen();
+    if !seen.connects_freely() {
+        let left = routed.deadline.saturating_duration_since(now);
+        routed.current.permit = seen.leave_to_connect(waits.connect.min(left)).await;
+        let asked = std::mem::replace(&mut now, Instant::now());
+        routed.queued += now.saturating_duration_since(asked);
+    }
     let left = routed.deadline.saturating_duration_since(now);
     routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
     set_out(routed, &waits, laid.pieces, &mut peer, now);

@@ -1,6 +1,7 @@
 //! Before an attempt is sent: what it may cost is held, and on the disk before the client has a byte of its answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use pingora::{Error, ErrorType};
 
@@ -32,7 +33,8 @@ pub struct Asker<'a> {
 }
 
 /// Begins to keep the attempt that was opened: holds what it may cost, where that is charged. Waits for nothing, but while
-/// another process is about to hand the ledger over, or has it already.
+/// another process is about to hand the ledger over, or has it already. `now` was just read; returns it, or what
+/// time it is when that was waited for.
 ///
 /// # Errors
 /// Why it is not to be sent: what the client is told if nothing else is left to try.
@@ -41,16 +43,19 @@ pub async fn begin(
     live: &Live,
     ledger: &Arc<Ledger>,
     asker: Asker<'_>,
-) -> Result<(), Unheld> {
+    mut now: Instant,
+) -> Result<Instant, Unheld> {
     let Some(surface) = asker.surface.filter(|it| it.uses() != Uses::Nothing) else {
-        return Ok(());
+        return Ok(now);
     };
     let bound = if is_charged_now(routed, live) {
         reckoned(routed, live, surface)?
     } else {
         None
     };
-    ledger.ready().await;
+    if ledger.ready().await {
+        now = Instant::now();
+    }
     let mut strict = live.terms.rule.size == Size::Strict;
     let kept = match bound {
         Some(bound) => {
@@ -60,6 +65,7 @@ pub async fn begin(
             strict &= bound.worst > Credits::ZERO;
             let opening = opening(routed, live, (asker, surface), bound, strict);
             let hold = ledger.obtain(opening, &caps(asker.caller)).await;
+            now = Instant::now();
             let hold = hold.map_err(|refused| Unheld::of(refused, ledger.now()))?;
             routed.current.cap = cap;
             Kept::Held(hold, bound)
@@ -77,10 +83,10 @@ pub async fn begin(
         ledger: Arc::clone(ledger),
         kept,
         strict,
-        started: ledger.now(),
+        started: ledger.at(now),
         upstream_id: None,
     }));
-    Ok(())
+    Ok(now)
 }
 
 /// Whether what happens now can be written down.

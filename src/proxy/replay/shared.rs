@@ -132,12 +132,12 @@ impl Shared {
         state.cause = None;
     }
 
-    /// Bounds the pieces handed over, in bytes: at first, and while the upstream takes them quickly. It is connected, and its
-    /// clock starts.
-    pub fn set_piece_max(&self, piece_max: [usize; 2]) {
+    /// The upstream is connected, and its clock starts: `now`, where that was waited for. Bounds the pieces handed over, in
+    /// bytes: at first, and while the upstream takes them quickly.
+    pub fn connected(&self, piece_max: [usize; 2], now: Option<Instant>) {
         let mut state = self.lock();
         state.piece_max = piece_max;
-        state.last_activity = Instant::now();
+        state.last_activity = now.unwrap_or(state.last_activity);
         let many = state.tail.is_some() || state.pieces.total_len() > flow::UNCOUNTED_MAX;
         state.flow = many.then(Arc::default);
     }

@@ -74,7 +74,7 @@ fn session(number: u64) -> Draw {
 async fn first(upstream: &Upstream, number: u64) -> usize {
     let mut walk = Walk::default();
     let (picked, _places) = upstream
-        .pick(&mut walk, &session(number))
+        .pick(&mut walk, &session(number), Instant::now())
         .await
         .unwrap_or_else(|nowhere| panic!("{nowhere:?}"));
     picked.index
@@ -147,7 +147,8 @@ async fn every_replica_is_tried_once_and_those_that_are_ejected_last() {
         for number in 0..16 {
             let (mut walk, draw) = (Walk::default(), session(number));
             let mut order = Vec::new();
-            while let Ok((picked, _places)) = upstream.pick(&mut walk, &draw).await {
+            while let Ok((picked, _places)) = upstream.pick(&mut walk, &draw, Instant::now()).await
+            {
                 order.push(picked.index);
                 let well_left = order.len() < 3;
                 assert_eq!(upstream.has_endpoint_left(&walk, true), well_left);
@@ -170,7 +171,7 @@ async fn a_full_replica_is_passed_over_and_a_full_provider_refuses() {
     let mut places = Vec::new();
     for _ in 0..8 {
         let (picked, place) = upstream
-            .pick(&mut Walk::default(), &session(7))
+            .pick(&mut Walk::default(), &session(7), Instant::now())
             .await
             .unwrap_or_else(|nowhere| panic!("{nowhere:?}"));
         held.push(picked.index);
@@ -178,7 +179,9 @@ async fn a_full_replica_is_passed_over_and_a_full_provider_refuses() {
     }
     assert_eq!(held[..2], [home, home]);
     assert!(held[2..].iter().all(|at| *at != home));
-    let nowhere = upstream.pick(&mut Walk::default(), &session(7)).await;
+    let nowhere = upstream
+        .pick(&mut Walk::default(), &session(7), Instant::now())
+        .await;
     assert_eq!(nowhere.err(), Some(Nowhere::Full));
     drop(places.remove(0));
     assert_eq!(first(&upstream, 7).await, home);
