@@ -4,6 +4,8 @@
 //! documentation of Groq, DeepSeek, xAI, Perplexity, Moonshot and Inception (November 2026). The counts of one answer
 //! may come in several objects (Anthropic's streams): a later one replaces what it names, for counts are cumulative.
 
+mod names;
+mod plain;
 mod written;
 
 use super::{Tier, Usage};
@@ -53,6 +55,11 @@ impl Counts {
         reason = "no tree: the counts of an object of at most 16 KiB"
     )]
     pub(super) fn read(&mut self, object: &[u8]) {
+        let mut written = Written::default();
+        if plain::read(object, &mut written) {
+            self.take(&written);
+            return;
+        }
         match serde_json::from_slice::<Written>(object) {
             Ok(written) => self.take(&written),
             Err(_) => self.unreadable = true,
@@ -81,18 +88,18 @@ impl Counts {
             None => {}
         };
         let details = [
-            written.prompt_tokens_details,
-            written.input_tokens_details,
-            written.input_token_details,
+            &written.prompt_tokens_details,
+            &written.input_tokens_details,
+            &written.input_token_details,
         ];
         let input = details
             .into_iter()
             .find_map(|part| part.0)
             .unwrap_or_default();
         let details = [
-            written.completion_tokens_details,
-            written.output_tokens_details,
-            written.output_token_details,
+            &written.completion_tokens_details,
+            &written.output_tokens_details,
+            &written.output_token_details,
         ];
         let output = details
             .into_iter()

@@ -1,8 +1,11 @@
 //! The usage object in a JSON text that comes in pieces: at the top (`usage`, Gemini's `usageMetadata`), or one object
 //! below (`response`, `message`, `x_groq`), and the service tier beside it. The text is not checked: a provider's
-//! answer that is no JSON simply has no usage. Strings, nearly all of an answer, are passed over by vector search.
+//! answer that is no JSON simply has no usage. Of what lies deeper, nearly all of an answer, only strings and brackets
+//! are told apart.
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr3};
+
+use super::strings::quote_or_escape;
 
 /// Bytes of the longest usage object that is kept. The longest known is 1 KiB.
 pub(super) const KEPT_MAX: usize = 16 * 1024;
@@ -12,9 +15,6 @@ const KEPT_USUAL: usize = 512;
 
 /// Bytes of the longest key that is looked for.
 const KEY_MAX: usize = 16;
-
-/// Bytes of a short string.
-const SHORT: usize = 24;
 
 /// Bytes of the longest name of a tier that is told from others.
 const TIER_MAX: usize = 16;
@@ -137,6 +137,7 @@ impl Finder {
         while !bytes.is_empty() {
             let taken = match self.string {
                 Some(string) => self.in_string(string, bytes, found),
+                None if self.is_passed_over() => self.pass_over(bytes, found),
                 None => self.plain(bytes, found),
             };
             bytes = &bytes[taken..];
@@ -157,7 +158,7 @@ impl Finder {
             self.keep(&bytes[..1]);
             return 1;
         }
-        let end = memchr2(b'"', b'\\', bytes);
+        let end = quote_or_escape(bytes);
         let length = end.unwrap_or(bytes.len());
         string.add(&bytes[..length]);
         let taken = end.map_or(length, |end| end + 1);
@@ -185,23 +186,14 @@ impl Finder {
         }
     }
 
-    /// Takes bytes up to a string that is cut off here or has escapes, at least one.
+    /// Takes bytes of what is looked at, up to a string that is cut off here or has escapes, or to what is passed over.
     fn plain(&mut self, bytes: &[u8], found: &mut impl FnMut(Found<'_>)) -> usize {
         let mut at = 0;
-        // Where what is not kept yet begins.
-        let mut unkept = 0;
         while at < bytes.len() {
-            if self.in_numbers && self.keeping.is_none() {
-                at += numbers(&bytes[at..]);
-                if at == bytes.len() {
-                    break;
-                }
-            }
             let byte = bytes[at];
             at += 1;
             match byte {
                 b'"' => {
-                    self.in_numbers = false;
                     let role = self.role();
                     let Some(length) = simple_string(&bytes[at..]) else {
                         self.string = Some(InString::new(role));
@@ -212,29 +204,86 @@ impl Finder {
                     self.end_of(role, text, found);
                     at += length + 1;
                 }
-                b'{' => {
-                    let kept = self.keeping.is_some();
-                    self.open_object();
-                    if !kept {
-                        unkept = at - 1;
+                b'{' if self.keeps_next() => {
+                    self.keeping = Some(self.depth);
+                    at -= 1;
+                    break;
+                }
+                b'{' | b'[' => {
+                    if byte == b'{' {
+                        self.open_object();
+                    } else {
+                        self.open_array();
+                    }
+                    if self.is_passed_over() {
+                        break;
                     }
                 }
-                b'[' => self.open_array(),
                 b',' => {
                     self.before_key = true;
                     self.key = Key::Other;
                 }
                 b':' => self.before_key = false,
+                b'}' | b']' => self.close(),
+                _ => {}
+            }
+        }
+        at
+    }
+
+    /// Takes bytes up to the end of what is passed over or kept, or to a string that is cut off here or has escapes; at
+    /// least one.
+    fn pass_over(&mut self, bytes: &[u8], found: &mut impl FnMut(Found<'_>)) -> usize {
+        let floor = self.floor();
+        let mut at = if self.in_numbers { numbers(bytes) } else { 0 };
+        while at < bytes.len() {
+            let byte = bytes[at];
+            at += 1;
+            match byte {
+                b'"' => {
+                    self.in_numbers = false;
+                    let Some(length) = simple_string(&bytes[at..]) else {
+                        self.string = Some(InString::new(Role::None));
+                        break;
+                    };
+                    at += length + 1;
+                }
+                b'{' => {
+                    self.depth = self.depth.saturating_add(1);
+                    self.in_numbers = false;
+                }
+                b'[' => {
+                    self.depth = self.depth.saturating_add(1);
+                    self.in_numbers = self.keeping.is_none();
+                    if self.in_numbers {
+                        at += numbers(&bytes[at..]);
+                    }
+                }
+                b'}' | b']' if self.depth == floor + 1 => {
+                    self.close();
+                    self.end_kept(&bytes[..at], found);
+                    return at;
+                }
                 b'}' | b']' => {
-                    self.keep(&bytes[unkept..at]);
-                    unkept = at;
-                    self.close(found);
+                    self.depth -= 1;
+                    self.in_numbers = false;
                 }
                 _ => {}
             }
         }
-        self.keep(&bytes[unkept..at]);
+        self.keep(&bytes[..at]);
         at
+    }
+
+    /// Whether only strings and brackets matter here.
+    fn is_passed_over(&self) -> bool {
+        self.keeping.is_some() || (self.depth > self.base && !self.is_looked_at())
+    }
+
+    /// The depth at which something else matters again.
+    fn floor(&self) -> u32 {
+        let looked_at = self.base + 1 + u32::from(self.below);
+        self.keeping.unwrap_or(looked_at)
     }
 
     /// Whether keys and values matter here.
@@ -245,7 +294,7 @@ impl Finder {
 
     fn role(&self) -> Role {
         match () {
-            () if self.keeping.is_some() || !self.is_looked_at() => Role::None,
+            () if !self.is_looked_at() => Role::None,
             () if self.before_key => Role::Key,
             () if self.key == Key::Tier => Role::Tier,
             () if self.key == Key::Kind && self.depth - self.base == 1 => Role::Kind,
@@ -253,23 +302,18 @@ impl Finder {
         }
     }
 
+    /// Whether an object that begins here is one that is looked for.
+    fn keeps_next(&self) -> bool {
+        self.key == Key::Usage && !self.before_key && self.is_looked_at()
+    }
+
     fn open_object(&mut self) {
-        let looked_at = self.depth > self.base && self.is_looked_at();
-        if looked_at && self.keeping.is_none() && !self.before_key {
-            match self.key {
-                Key::Usage => {
-                    self.keeping = Some(self.depth);
-                    self.kept.clear();
-                    self.kept.reserve(KEPT_USUAL);
-                }
-                Key::Wrapper if self.depth - self.base == 1 => self.below = true,
-                _ => {}
-            }
+        if self.key == Key::Wrapper && !self.before_key && self.depth == self.base + 1 {
+            self.below = true;
         }
         self.depth = self.depth.saturating_add(1);
         self.before_key = true;
         self.key = Key::Other;
-        self.in_numbers = false;
     }
 
     fn open_array(&mut self) {
@@ -280,20 +324,11 @@ impl Finder {
         self.in_numbers = self.depth > self.base + 1;
     }
 
-    fn close(&mut self, found: &mut impl FnMut(Found<'_>)) {
+    fn close(&mut self) {
         self.in_numbers = false;
         self.before_key = false;
         self.key = Key::Other;
         self.depth = self.depth.saturating_sub(1);
-        if self.keeping == Some(self.depth) {
-            self.keeping = None;
-            if self.kept.len() > KEPT_MAX {
-                found(Found::TooLarge);
-            } else {
-                found(Found::Usage(&self.kept));
-            }
-            self.kept.clear();
-        }
         if self.depth <= self.base + 1 {
             self.below = false;
         }
@@ -302,28 +337,49 @@ impl Finder {
         }
     }
 
+    /// Tells of the usage object that ends with these bytes, if it is one that ends. Nearly always they are all of it, and
+    /// nothing is copied.
+    fn end_kept(&mut self, bytes: &[u8], found: &mut impl FnMut(Found<'_>)) {
+        if self.keeping.is_none() {
+            return;
+        }
+        if !self.kept.is_empty() {
+            self.keep(bytes);
+        }
+        self.keeping = None;
+        let object = if self.kept.is_empty() {
+            bytes
+        } else {
+            &self.kept
+        };
+        if object.len() > KEPT_MAX {
+            found(Found::TooLarge);
+        } else {
+            found(Found::Usage(object));
+        }
+        self.kept.clear();
+    }
+
     /// Keeps bytes of a usage object; of one that is too large one byte more than may be.
     fn keep(&mut self, bytes: &[u8]) {
         if self.keeping.is_some() {
             let room = (KEPT_MAX + 1).saturating_sub(self.kept.len());
+            self.kept.reserve(KEPT_USUAL.min(room));
             self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
     }
 }
 
-/// The length of a string without escapes that ends within `bytes`. Most are short: for those a call is dearer than a look.
+/// The length of a string without escapes that ends within `bytes`.
 fn simple_string(bytes: &[u8]) -> Option<usize> {
-    let first = &bytes[..bytes.len().min(SHORT)];
-    let ends = |byte: &u8| matches!(byte, b'"' | b'\\');
-    let end = match first.iter().position(ends) {
-        Some(end) => end,
-        None => first.len() + memchr2(b'"', b'\\', &bytes[first.len()..])?,
-    };
-    (bytes[end] == b'"').then_some(end)
+    quote_or_escape(bytes).filter(|end| bytes[*end] == b'"')
 }
 
 /// The length of what an array holds before its end, or before something that is neither number nor word.
 fn numbers(bytes: &[u8]) -> usize {
+    if matches!(bytes.first(), Some(b'{' | b'"' | b'[' | b']')) {
+        return 0;
+    }
     let end = memchr3(b'"', b'[', b']', bytes).unwrap_or(bytes.len());
     memchr(b'{', &bytes[..end]).unwrap_or(end)
 }

@@ -2,9 +2,10 @@
 //! under, whole or in parts. Needed where no usage is told. Strings, nearly all of an answer, are passed over by vector
 //! search; nothing is kept but counts.
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use super::estimate::Text;
+use super::strings::quote_or_escape;
 
 /// Bytes of the longest key that is looked for.
 const KEY_MAX: usize = 20;
@@ -224,7 +225,7 @@ impl Generated {
     }
 
     fn string(&mut self, bytes: &[u8], inside: Inside) -> usize {
-        let end = memchr2(b'"', b'\\', bytes);
+        let end = quote_or_escape(bytes);
         let run = &bytes[..end.unwrap_or(bytes.len())];
         match inside {
             Inside::Key => self.key.add(run),

@@ -14,11 +14,13 @@ mod extra;
 mod find;
 mod generated;
 mod meter;
+mod strings;
 mod talk;
 
 pub use decode::{Coding, Decoder};
 pub use extra::{Extra, Passed};
 pub use meter::{Flaw, Form, Meter, Report};
+pub use strings::quote_or_escape;
 pub use talk::{Said, Talk};
 
 /// What was used. `input` and `output` are totals; the other counts are parts of them, whatever the provider's own way

@@ -1,22 +1,24 @@
 //! Whether the beginning of a JSON text is an error and nothing else. Reads only as far as it must; what is no JSON is
 //! nobody's error.
 
-use memchr::memchr2;
-
 use super::Answer;
+use crate::usage::quote_or_escape;
 
-/// Top-level members that an answer has and an error has not, of all surfaces.
-const OF_ANSWERS: [&[u8]; 9] = [
-    b"choices",
-    b"content",
-    b"candidates",
-    b"output",
-    b"data",
-    b"embeddings",
-    b"embedding",
-    b"results",
-    b"response",
-];
+/// Whether this is a top-level member that an answer has and an error has not, of all surfaces.
+fn is_of_answers(key: &[u8]) -> bool {
+    matches!(
+        key,
+        b"choices"
+            | b"content"
+            | b"candidates"
+            | b"output"
+            | b"data"
+            | b"embeddings"
+            | b"embedding"
+            | b"results"
+            | b"response"
+    )
+}
 
 /// Words for errors that the request or the key is to blame for, in `type`, `code` and `status`.
 const OF_REQUESTS: [&[u8]; 23] = [
@@ -48,7 +50,9 @@ const OF_REQUESTS: [&[u8]; 23] = [
 /// What a body is that begins with `text`; none while that is open. `ended`: nothing follows.
 pub(super) fn answer(text: &[u8], ended: bool) -> Option<Answer> {
     let mut found = None;
-    let walked = walk(text, &OF_ANSWERS, |key, value| note(key, value, &mut found));
+    let walked = walk(text, is_of_answers, |key, value| {
+        note(key, value, &mut found)
+    });
     match (walked, found) {
         (Walked::Stopped, _) | (Walked::Whole, None) => Some(Answer::Good),
         (Walked::Open, None) => None,
@@ -60,7 +64,7 @@ pub(super) fn answer(text: &[u8], ended: bool) -> Option<Answer> {
 /// What an event is, whole or cut off: an error may have empty choices beside it.
 pub(super) fn chunk(data: &[u8]) -> Answer {
     let mut found = None;
-    let _ = walk(data, &[], |key, value| note(key, value, &mut found));
+    let _ = walk(data, |_| false, |key, value| note(key, value, &mut found));
     found.unwrap_or(Answer::Good)
 }
 
@@ -81,14 +85,18 @@ fn note(key: &[u8], value: &[u8], found: &mut Option<Answer>) {
 /// Whose error an object is.
 fn blame(object: &[u8]) -> Answer {
     let mut answer = Answer::Error;
-    let _ = walk(object, &[], |key, value| {
-        let tells = matches!(key, b"type" | b"code" | b"status");
-        let value = value.strip_prefix(b"\"").unwrap_or(value);
-        let value = value.strip_suffix(b"\"").unwrap_or(value);
-        if tells && (OF_REQUESTS.contains(&value) || is_client_error(value)) {
-            answer = Answer::Refusal;
-        }
-    });
+    let _ = walk(
+        object,
+        |_| false,
+        |key, value| {
+            let tells = matches!(key, b"type" | b"code" | b"status");
+            let value = value.strip_prefix(b"\"").unwrap_or(value);
+            let value = value.strip_suffix(b"\"").unwrap_or(value);
+            if tells && (OF_REQUESTS.contains(&value) || is_client_error(value)) {
+                answer = Answer::Refusal;
+            }
+        },
+    );
     answer
 }
 
@@ -108,10 +116,14 @@ enum Walked {
     Open,
 }
 
-/// Goes over the members of the object at the beginning of `text`, up to a key of `stops`, whose value is not looked at:
+/// Goes over the members of the object at the beginning of `text`, up to a key at which it `stops`, whose value is not looked at:
 /// it may be long. `see` is shown each key as it is written, without quotes, and its value, of which the last may be cut
 /// off.
-fn walk<'t>(text: &'t [u8], stops: &[&[u8]], mut see: impl FnMut(&'t [u8], &'t [u8])) -> Walked {
+fn walk<'t>(
+    text: &'t [u8],
+    stops: impl Fn(&[u8]) -> bool,
+    mut see: impl FnMut(&'t [u8], &'t [u8]),
+) -> Walked {
     let mut rest = blanks(text);
     // Gemini streams an array of answers where it is not asked for events.
     rest = rest.strip_prefix(b"[").map_or(rest, blanks);
@@ -137,7 +149,7 @@ fn walk<'t>(text: &'t [u8], stops: &[&[u8]], mut see: impl FnMut(&'t [u8], &'t [
             return Walked::Open;
         };
         let key = &rest[1..end - 1];
-        if stops.contains(&key) {
+        if stops(key) {
             return Walked::Stopped;
         }
         rest = match blanks(&rest[end..]) {
@@ -159,14 +171,18 @@ fn walk<'t>(text: &'t [u8], stops: &[&[u8]], mut see: impl FnMut(&'t [u8], &'t [
 }
 
 fn blanks(text: &[u8]) -> &[u8] {
-    text.trim_ascii_start()
+    match text.first() {
+        // Nearly always there are none.
+        Some(byte) if !byte.is_ascii_whitespace() => text,
+        _ => text.trim_ascii_start(),
+    }
 }
 
 /// Where the string at the beginning ends, quotes included; none if it goes on.
 fn string(text: &[u8]) -> Option<usize> {
     let mut at = 1;
     loop {
-        at += memchr2(b'"', b'\\', text.get(at..)?)?;
+        at += quote_or_escape(text.get(at..)?)?;
         if text[at] == b'"' {
             return Some(at + 1);
         }

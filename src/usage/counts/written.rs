@@ -16,6 +16,16 @@ pub(super) enum Count {
     Absurd,
 }
 
+impl Count {
+    pub(super) fn of(number: u64) -> Self {
+        if number <= COUNT_MAX {
+            Self::Is(number)
+        } else {
+            Self::Absurd
+        }
+    }
+}
+
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         from.deserialize_any(CountVisitor)
@@ -32,11 +42,7 @@ impl<'de> Visitor<'de> for CountVisitor {
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Count, E> {
-        Ok(if value <= COUNT_MAX {
-            Count::Is(value)
-        } else {
-            Count::Absurd
-        })
+        Ok(Count::of(value))
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Count, E> {
@@ -75,7 +81,7 @@ impl<'de> Visitor<'de> for CountVisitor {
 }
 
 /// A part of an object that is itself an object, or whatever else stands there.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Part<T>(pub(super) Option<T>);
 
 impl<T> Default for Part<T> {
@@ -91,7 +97,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Part<T> {
 }
 
 /// A usage object, with the names of all dialects.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Written {
     pub(super) prompt_tokens: Option<Count>,
@@ -146,7 +152,7 @@ pub(super) struct Written {
     pub(super) inference_geo: Option<Box<str>>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct InputDetails {
     pub(super) cached_tokens: Option<Count>,
@@ -159,14 +165,14 @@ pub(super) struct InputDetails {
 }
 
 /// Of what was read from a cache.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct CachedDetails {
     pub(super) audio_tokens: Option<Count>,
     pub(super) image_tokens: Option<Count>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct OutputDetails {
     pub(super) reasoning_tokens: Option<Count>,
@@ -176,32 +182,32 @@ pub(super) struct OutputDetails {
     pub(super) image_tokens: Option<Count>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct CacheCreation {
     pub(super) ephemeral_5m_input_tokens: Option<Count>,
     pub(super) ephemeral_1h_input_tokens: Option<Count>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct ServerTools {
     pub(super) web_search_requests: Option<Count>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct ToolCalls {
     pub(super) search_web: Part<Calls>,
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct Calls {
     pub(super) invocation: Option<Count>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default)]
 pub(super) struct OfModality {
     pub(super) modality: Option<Box<str>>,
