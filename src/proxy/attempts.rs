@@ -77,7 +77,8 @@ impl Attempts {
                 text.push_str(number.format(attempt.status));
             }
             text.push_str(";ms=");
-            text.push_str(number.format(attempt.took.as_millis()));
+            let millis = u64::try_from(attempt.took.as_millis()).unwrap_or(u64::MAX);
+            text.push_str(number.format(millis));
         }
     }
 }

@@ -113,13 +113,15 @@ fn header(response: &mut ResponseHeader, key: &Arc<Key>) -> Result<()> {
     Ok(())
 }
 
-/// Whether the name of a header has the credential in it, as far as names can: in any letter case. Such a header is left out.
+/// Whether the name of a header, which is in lower case, has the credential in it, as far as names can: in any letter
+/// case. Such a header is left out.
 fn is_in_name(name: &HeaderName, key: &Key) -> bool {
     let (name, key) = (name.as_str().as_bytes(), key.expose());
-    name.len() >= key.len()
-        && name
-            .windows(key.len())
-            .any(|part| part.eq_ignore_ascii_case(key))
+    let Some(first) = key.first().map(u8::to_ascii_lowercase) else {
+        return false;
+    };
+    name.windows(key.len())
+        .any(|part| part[0] == first && part.eq_ignore_ascii_case(key))
 }
 
 /// Whether a value repeats the credential. What a client is told of its own key is its own; what is written down is not.
@@ -128,14 +130,18 @@ pub fn tells(value: &HeaderValue, key: &Arc<Key>) -> bool {
     masked(value.as_bytes(), key).is_some()
 }
 
+/// Whether a value may have the credential in it: as it is, or escaped.
+fn may_tell(value: &[u8], key: &[u8]) -> bool {
+    let Some(first) = key.first().filter(|_| value.len() >= key.len()) else {
+        return false;
+    };
+    memchr::memchr3_iter(b'%', b'\\', *first, value)
+        .any(|at| matches!(value[at], b'%' | b'\\') || value[at..].starts_with(key))
+}
+
 /// The value with the credential written over; none where it is not there.
 fn masked(value: &[u8], key: &Arc<Key>) -> Option<HeaderValue> {
-    if value.len() < key.expose().len() {
-        return None;
-    }
-    let is_plain = || memchr::memmem::find(value, key.expose()).is_some();
-    let may_be_escaped = || memchr::memchr2(b'%', b'\\', value).is_some();
-    if !may_be_escaped() && !is_plain() {
+    if !may_tell(value, key.expose()) {
         return None;
     }
     let mut masker = Masker::new(key)?;

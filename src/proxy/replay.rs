@@ -12,6 +12,7 @@
 //! Not here: reading the body in the first place, choosing attempts, and what an answer says.
 
 mod absence;
+mod answer;
 mod clock;
 mod cork;
 mod line;

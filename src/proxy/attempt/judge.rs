@@ -2,7 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
-use http::HeaderValue;
+use http::{HeaderName, HeaderValue};
 use pingora::http::ResponseHeader;
 
 use super::{decided, note, outcome_of, record};
@@ -27,7 +27,10 @@ pub fn judge(ctx: &mut RequestContext, metrics: &Metrics, response: &ResponseHea
     routed.current.judged = Some(now);
     routed.current.status = Some(status);
     if let Some(open) = &mut routed.current.open {
-        let key = routed.plan.credential().key.as_ref();
+        // Of ours, the header has none by now.
+        let credential = routed.plan.credential();
+        let key = credential.key.as_ref();
+        let key = key.filter(|_| !credential.source.is_ours());
         let secret = |id: &HeaderValue| key.is_some_and(|key| masked::tells(id, key));
         open.upstream_id = upstream_id(response).filter(|id| !secret(id));
     }
@@ -87,12 +90,17 @@ pub fn judged(ctx: &RequestContext) -> Option<Instant> {
     routed.current.judged.filter(|_| !charge::is_held(routed))
 }
 
-/// The provider's own id of the request or of what it generates, by the headers that have it.
+/// The headers that have the provider's own id of the request, or of what it generates.
+static UPSTREAM_ID: [HeaderName; 3] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("x-generation-id"),
+];
+
 fn upstream_id(response: &ResponseHeader) -> Option<HeaderValue> {
-    let names = ["x-request-id", "request-id", "x-generation-id"];
-    names
+    UPSTREAM_ID
         .iter()
-        .find_map(|name| response.headers.get(*name))
+        .find_map(|name| response.headers.get(name))
         .cloned()
 }
 

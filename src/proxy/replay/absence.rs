@@ -11,7 +11,7 @@ pub(super) struct Absence {
     /// Whether the attempt's answer is read on when the client leaves.
     pub(super) read_on: bool,
     /// Whether the client has left meanwhile.
-    left: bool,
+    pub(super) left: bool,
     /// Bytes that would have gone to the client.
     unsent: u64,
 }

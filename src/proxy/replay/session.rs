@@ -14,7 +14,7 @@ use pingora::protocols::http::custom::CustomMessageWrite;
 use pingora::protocols::http::custom::server::Session as CustomSession;
 use pingora::protocols::l4::socket::SocketAddr;
 
-use super::{Cause, Line, Replay, stop};
+use super::{Line, Replay};
 
 #[async_trait]
 impl CustomSession for Replay {
@@ -54,40 +54,7 @@ impl CustomSession for Replay {
         if let Some(line) = self.shared.line() {
             return line.write(&mut self.real, tasks).await;
         }
-        let tasks = self.shared.masked(tasks);
-        if self.withholding() {
-            return self.keep(tasks);
-        }
-        let Some(tasks) = self.shared.pass(tasks) else {
-            return Ok(false);
-        };
-        let tasks = self.shared.without_usage(tasks);
-        if tasks.is_empty() && !self.shared.is_stopped() {
-            self.touch();
-            return Ok(false);
-        }
-        let begins = tasks
-            .iter()
-            .any(|task| matches!(task, HttpTask::Header(..)));
-        if begins && !self.shared.body_handed_over() {
-            // Pingora does not use the client's connection again when an upstream answers before
-            // it has the body; the client should know.
-            self.real.set_keepalive(None);
-        }
-        let stops = self.shared.is_stopped();
-        let tasks = if stops { stop::unended(tasks) } else { tasks };
-        let ends = tasks.last().is_some_and(HttpTask::is_end);
-        let written = self.write(tasks, ends).await;
-        if stops {
-            written?;
-            return Err(self
-                .shared
-                .end(Cause::Capped, "the answer has cost what it may"));
-        }
-        if !ends {
-            self.touch();
-        }
-        written
+        self.answer(tasks).await
     }
 
     fn is_upgrade_req(&self) -> bool {
