@@ -137,6 +137,7 @@ const MODULES: &[&str] = &[
     "statement",
     "store",
     "surface",
+    "table",
     "upstream",
     "usage",
     "whole",
