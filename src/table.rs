@@ -1,5 +1,6 @@
-//! Tables that every request is looked up in. What is in them comes from files, the store and this process, so that no
-//! stranger can fill them with keys that collide; a quick hash is enough, and its seed is drawn in each process all the same.
+//! Tables that every request is looked up in. What is in them comes from files, the store, and the lists of the operator's
+//! providers, and not from requests, so that no client can fill them with keys that collide; a quick hash is enough, and its
+//! seed is drawn in each process all the same.
 
 use std::collections::HashMap;
 

@@ -555,6 +555,8 @@ pub(super) struct Pace {
     bytes: u64,
     /// Whether the next piece is waited for.
     waits: bool,
+    /// Whether pieces have come since `last` that were there already.
+    quick: bool,
 }
 
 impl Pace {
@@ -567,14 +569,19 @@ impl Pace {
             last: now,
             bytes: 0,
             waits: false,
+            quick: false,
         }
     }
 
-    /// How long the next piece may take before [`Pace::turn`] must be asked. Is not asked of one that is there.
+    /// How long the next piece may take before [`Pace::turn`] must be asked. Need not be asked of one that is there.
     fn left(&mut self) -> Duration {
+        let now = Instant::now();
         self.waits = true;
+        if std::mem::take(&mut self.quick) {
+            self.last = now;
+        }
         self.window
-            .saturating_sub(self.since.elapsed())
+            .saturating_sub(now.saturating_duration_since(self.since))
             .max(Duration::from_millis(1))
     }
 
@@ -582,6 +589,7 @@ impl Pace {
     pub(super) fn keep(&mut self, bytes: u64) -> bool {
         self.bytes += bytes;
         if !std::mem::take(&mut self.waits) {
+            self.quick = true;
             return true;
         }
         self.last = Instant::now();
@@ -763,6 +771,7 @@ mod tests {
             last: now - Duration::from_secs(last),
             bytes,
             waits: true,
+            quick: false,
         }
     }
 
@@ -787,6 +796,18 @@ mod tests {
         pace.waits = false;
         assert!(pace.keep(1));
         assert!(pace.left() == Duration::from_millis(1) && !pace.keep(1));
+    }
+
+    #[test]
+    fn a_piece_that_was_there_ends_a_silence_as_any_other() {
+        let mut pace = pace(9, 9, 0);
+        pace.waits = false;
+        assert!(pace.keep(RATE_MIN * WINDOW.as_secs()));
+        pace.left();
+        // The window ends now; the next begins with that piece, which came this moment.
+        pace.since -= Duration::from_secs(1);
+        assert!(pace.turn());
+        assert!(pace.left() > Duration::from_secs(9));
     }
 
     #[test]

@@ -183,7 +183,7 @@ fn number(number: u64) -> HeaderValue {
     digits.unwrap_or_else(|_| HeaderValue::from(number))
 }
 
-/// What is the provider's own.
+/// What has been said anew, or will be.
 #[derive(Default)]
 struct Anew<'a> {
     /// The header that its key is in already.
@@ -261,7 +261,10 @@ pub fn target<const N: usize>(path: &str, queries: [&str; N]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::credentials::{Key, Scheme};
 
     #[test]
     fn what_concerns_the_client_or_this_hop_is_removed() {
@@ -286,21 +289,52 @@ mod tests {
         request
             .append_header("Sec-WebSocket-Protocol", "openai-insecure-api-key.x")
             .expect("set");
-        let mut with_key = request.clone();
+        request
+            .append_header("Transfer-Encoding", "chunked")
+            .expect("set");
         remove(&mut request, Source::Gateway, false, &Anew::default()).expect("removed");
-        let mut left: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(left, ["anthropic-beta", "x-stainless-lang"]);
+        let goes_on = ["anthropic-beta", "transfer-encoding", "x-stainless-lang"];
+        assert_eq!(names(&request), goes_on);
         let anew = Anew {
-            key: Some(&http::header::AUTHORIZATION),
+            key: None,
             length: true,
         };
-        remove(&mut with_key, Source::Gateway, false, &anew).expect("removed");
-        let mut left: Vec<&str> = with_key.headers.keys().map(HeaderName::as_str).collect();
-        left.sort_unstable();
-        assert_eq!(
-            left,
-            ["anthropic-beta", "authorization", "x-stainless-lang"]
-        );
+        remove(&mut request, Source::Gateway, false, &anew).expect("removed");
+        assert_eq!(names(&request), ["anthropic-beta", "x-stainless-lang"]);
+    }
+
+    #[test]
+    fn of_all_credentials_only_ours_is_left() {
+        let key = Key::new("ours", Arc::default()).expect("a header value");
+        let schemes = [Scheme::Bearer]
+            .into_iter()
+            .chain(presented::CLIENT_AUTH.iter().cloned().map(Scheme::Header));
+        for scheme in schemes {
+            let mut request = RequestHeader::build("POST", b"/", None).expect("a header");
+            for name in presented::CLIENT_AUTH.iter().map(HeaderName::as_str) {
+                for value in ["theirs", "Bearer theirs"] {
+                    request.append_header(name.to_owned(), value).expect("set");
+                }
+            }
+            key.put_on(&mut request, &scheme).expect("set");
+            let anew = Anew {
+                key: scheme.header(),
+                length: false,
+            };
+            remove(&mut request, Source::Gateway, false, &anew).expect("removed");
+            let left: Vec<&HeaderValue> = request.headers.values().collect();
+            let expected = if let Scheme::Bearer = scheme {
+                "Bearer ours"
+            } else {
+                "ours"
+            };
+            assert_eq!(left, [expected], "{scheme:?}");
+        }
+    }
+
+    fn names(request: &RequestHeader) -> Vec<&str> {
+        let mut names: Vec<&str> = request.headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
     }
 }

@@ -52,7 +52,7 @@ impl Upstream {
         &self,
         walk: &mut Walk,
         draw: &Draw,
-        now: Instant,
+        mut now: Instant,
     ) -> Result<(Picked<'_>, Places), Nowhere> {
         let provider = self.load.take(self.requests_max).ok_or(Nowhere::Full)?;
         let mut full = false;
@@ -70,6 +70,7 @@ impl Upstream {
             }
             // Its last place was taken this moment.
             walk.pass(picked.index);
+            now = picked.now;
             full = true;
         }
     }

@@ -22,7 +22,7 @@ pub fn quote_or_escape(bytes: &[u8]) -> Option<usize> {
         };
         let found = found_in(u64::from_le_bytes(*word));
         if found != 0 {
-            return Some(at + found.trailing_zeros() as usize / WORD);
+            return Some(at + (found.trailing_zeros() / u8::BITS) as usize);
         }
         at += WORD;
     }

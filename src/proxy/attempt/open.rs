@@ -75,7 +75,8 @@ pub async fn open(
                     }
                 }
             }
-            Err(Nowhere::Full) if way::pass_over(routed, &live, metrics) => {}
+            // An address may have been waited for before.
+            Err(Nowhere::Full) if way::pass_over(routed, &live, metrics) => now = Instant::now(),
             Err(Nowhere::Full) => return Err(failed("every limit is reached")),
             Err(Nowhere::NoAddress) => {
                 routed.plan.begin();

@@ -22,7 +22,8 @@ thread_local! {
     static KEPT: RefCell<Vec<Kept>> = const { RefCell::new(Vec::new()) };
 }
 
-/// One of Pingora's, which has not woken.
+/// One of Pingora's, which nobody has seen wake. It keeps the waker of its last task, and that task's memory, until it is used
+/// again or its thread ends.
 struct Kept {
     at: Instant,
     sleep: Sleep,

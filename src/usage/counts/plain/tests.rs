@@ -1,6 +1,12 @@
 use proptest::prelude::*;
+use serde::de::value::Error;
+use serde::de::{Deserialize, Deserializer, Error as _, Visitor};
+use serde::forward_to_deserialize_any;
 
 use super::*;
+use crate::usage::counts::written::{
+    CacheCreation, CachedDetails, Calls, InputDetails, OutputDetails, ServerTools, ToolCalls,
+};
 
 /// As providers write them.
 const USUAL: [&str; 8] = [
@@ -85,6 +91,84 @@ fn a_byte_more_or_less_or_another_makes_no_difference_to_serde() {
                 is_read(&[before, &[*byte], after].concat());
                 is_read(&[before, &[*byte], &after[1..]].concat());
             }
+        }
+    }
+}
+
+/// Takes the names of a struct's members from what serde is told of it.
+struct Names<'n>(&'n mut &'static [&'static str]);
+
+impl<'de> Deserializer<'de> for Names<'_> {
+    type Error = Error;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Error> {
+        Err(Error::custom("no struct"))
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        names: &'static [&'static str],
+        _: V,
+    ) -> Result<V::Value, Error> {
+        *self.0 = names;
+        Err(Error::custom("the names are all"))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf option unit unit_struct
+        newtype_struct seq tuple tuple_struct map enum identifier ignored_any
+    }
+}
+
+fn names_of<'de, T: Deserialize<'de>>() -> &'static [&'static str] {
+    let mut names: &'static [&'static str] = &[];
+    assert!(T::deserialize(Names(&mut names)).is_err());
+    assert!(!names.is_empty());
+    names
+}
+
+#[test]
+fn every_name_that_serde_is_told_of_is_known() {
+    for (before, names, after) in [
+        ("", names_of::<Written>(), ""),
+        (
+            r#""input_tokens_details":{"#,
+            names_of::<InputDetails>(),
+            "}",
+        ),
+        (
+            r#""input_tokens_details":{"cached_tokens_details":{"#,
+            names_of::<CachedDetails>(),
+            "}}",
+        ),
+        (
+            r#""output_tokens_details":{"#,
+            names_of::<OutputDetails>(),
+            "}",
+        ),
+        (r#""cache_creation":{"#, names_of::<CacheCreation>(), "}"),
+        (r#""server_tool_use":{"#, names_of::<ServerTools>(), "}"),
+        (r#""tool_calls_details":{"#, names_of::<ToolCalls>(), "}"),
+        (
+            r#""tool_calls_details":{"search_web":{"#,
+            names_of::<Calls>(),
+            "}}",
+        ),
+        (
+            r#""promptTokensDetails":[{"#,
+            names_of::<OfModality>(),
+            "}]",
+        ),
+    ] {
+        let without = by_serde(format!("{{{before}{after}}}").as_bytes());
+        for name in names.iter().filter(|name| **name != "trafficType") {
+            let means_something = |value: &&str| {
+                let object = format!("{{{before}\"{name}\":{value}{after}}}");
+                is_read(object.as_bytes()) && by_serde(object.as_bytes()) != without
+            };
+            let values = ["1", "\"x\"", "{}", "[{\"tokenCount\":1}]"];
+            assert!(values.iter().any(|value| means_something(value)), "{name}");
         }
     }
 }
