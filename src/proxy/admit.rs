@@ -9,7 +9,7 @@ use pingora_proxy::Session;
 
 use super::Gateway;
 use super::address::{self, Address};
-use super::body::{self, Body, Bounds, InPath, Tail, Unread};
+use super::body::{self, Body, Bounds, InPath, Unread};
 use super::candidates::{Ask, Found};
 use super::context::{Current, RequestContext, Routed};
 use super::decide::{self, Decision};
@@ -19,6 +19,7 @@ use super::pass::Passed;
 use super::reject::{Code, Rejection};
 use super::replay::{self, Deadlines, Shared};
 use super::seen::Seen;
+use super::tail::Tail;
 use super::way::Way;
 use super::websocket;
 use super::{affinity, attempts, azure, form, framing, order, pass, path_model, preflight, quota};

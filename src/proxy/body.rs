@@ -1,27 +1,28 @@
 //! Reads the request body before an upstream is chosen: all of it where it may be kept, else as
 //! much as it takes to find the model. Every byte passes the scanner on its way.
 //!
-//! Not here: handing the body to an upstream (`replay.rs`) and what its members mean (`route.rs`).
+//! Not here: how fast it must come (`pace.rs`), what of it comes later (`tail.rs`), handing it to an upstream (`replay.rs`),
+//! and what its members mean (`members.rs`).
 
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::header::CONTENT_LENGTH;
 use pingora::protocols::http::ServerSession;
 use pingora_timeout::{Elapsed, timeout};
 
-use super::form::{self, Upload};
+use super::form::Upload;
 use super::memory::{ReplayMemory, Reservation};
+use super::pace::Pace;
 use super::packed::{self, Packed};
 use super::reject::{Code, Rejection};
 use super::seen::Seen;
 use crate::metrics::ReplayLost;
-use crate::model::form::Form;
-use crate::model::scan::{Malformed, Member, Members, Scanner};
+use crate::model::scan::{Malformed, Member, Scanner};
 use crate::money::Betas;
 use crate::surface::Surface;
 use crate::usage::Coding;
@@ -33,9 +34,6 @@ const PEEK: usize = 64 * 1024;
 
 /// The share taken at first for a body of unknown length, in bytes; doubled as it grows.
 const FIRST_SHARE: u64 = 64 * 1024;
-
-/// A client that sends more slowly than this over a whole window is let go, in bytes per second.
-const RATE_MIN: u64 = 1024;
 
 /// What a request may send.
 #[derive(Clone, Copy, Debug)]
@@ -543,282 +541,5 @@ fn unreadable(error: &pingora::Error) -> Unread {
             "The request body's framing is broken. Check Content-Length and chunk sizes.",
         )
         .into(),
-    }
-}
-
-/// Watches how fast a client sends: in windows of time, each with a least number of bytes.
-#[derive(Debug)]
-pub(super) struct Pace {
-    window: Duration,
-    since: Instant,
-    last: Instant,
-    bytes: u64,
-    /// Whether the next piece is waited for.
-    waits: bool,
-    /// Whether pieces have come since `last` that were there already.
-    quick: bool,
-}
-
-impl Pace {
-    /// A window begins.
-    pub(super) fn new(window: Duration) -> Self {
-        let now = Instant::now();
-        Self {
-            window,
-            since: now,
-            last: now,
-            bytes: 0,
-            waits: false,
-            quick: false,
-        }
-    }
-
-    /// How long the next piece may take before [`Pace::turn`] must be asked. Need not be asked of one that is there.
-    fn left(&mut self) -> Duration {
-        let now = Instant::now();
-        self.waits = true;
-        if std::mem::take(&mut self.quick) {
-            self.last = now;
-        }
-        self.window
-            .saturating_sub(now.saturating_duration_since(self.since))
-            .max(Duration::from_millis(1))
-    }
-
-    /// Counts a piece; false when a whole window went by with too little in it.
-    pub(super) fn keep(&mut self, bytes: u64) -> bool {
-        self.bytes += bytes;
-        if !std::mem::take(&mut self.waits) {
-            self.quick = true;
-            return true;
-        }
-        self.last = Instant::now();
-        self.turn_at(self.last)
-    }
-
-    /// Ends the window when it is over; false when there was too little in it. The next one begins
-    /// with the last piece, so that silence is never longer than one window.
-    fn turn(&mut self) -> bool {
-        self.turn_at(Instant::now())
-    }
-
-    fn turn_at(&mut self, now: Instant) -> bool {
-        if now.saturating_duration_since(self.since) < self.window {
-            return true;
-        }
-        let enough = self.bytes >= RATE_MIN.saturating_mul(self.window.as_secs().max(1));
-        self.since = self.last;
-        self.bytes = 0;
-        enough
-    }
-
-    /// Begins anew: what went by until now was not the client's time.
-    fn restart(&mut self) {
-        *self = Self::new(self.window);
-    }
-}
-
-/// The part of a body that is still on the wire when the request is already under way, and the
-/// rules that it must keep.
-#[derive(Debug)]
-pub struct Tail {
-    /// Reads it as JSON; none where it is a form, or passed on, whatever it is.
-    scanner: Option<Scanner>,
-    /// Reads it as a form, where it is one.
-    form: Option<Box<Form>>,
-    /// The length that was announced, in bytes: nobody asks for more behind that.
-    declared: Option<u64>,
-    length: u64,
-    limit: u64,
-    pace: Pace,
-    ended: bool,
-    fault: Option<Rejection>,
-    /// The members by which it was priced, where it is charged.
-    known: Option<Box<Members>>,
-}
-
-impl Tail {
-    /// The rest of `body`, under the same bounds. `charged`: it must not change what the request can cost.
-    #[must_use]
-    pub fn of(body: &Body, bounds: &Bounds, charged: bool) -> Self {
-        Self {
-            known: charged.then(|| Box::new(body.scanner.members().clone())),
-            scanner: body.upload.is_none().then(|| Scanner::clone(&body.scanner)),
-            form: (body.upload.as_ref()).map(|upload| Box::new(upload.form.clone())),
-            declared: body.declared,
-            length: body.sent().len() as u64,
-            limit: bounds.body,
-            pace: Pace::new(bounds.client),
-            ended: false,
-            fault: None,
-        }
-    }
-
-    /// All of a body that is passed on as it comes.
-    #[must_use]
-    pub fn unread(declared: Option<u64>, bounds: &Bounds) -> Self {
-        Self {
-            known: None,
-            declared,
-            scanner: None,
-            form: None,
-            length: 0,
-            limit: bounds.body,
-            pace: Pace::new(bounds.client),
-            ended: false,
-            fault: None,
-        }
-    }
-
-    /// Whether the body has ended.
-    #[must_use]
-    pub fn ended(&self) -> bool {
-        self.ended
-    }
-
-    /// How long the client may take for the next piece before [`Tail::keeps_pace`] must be asked.
-    #[must_use]
-    pub fn patience(&mut self) -> Duration {
-        self.pace.left()
-    }
-
-    /// Whether the client is as fast as it must be.
-    pub fn keeps_pace(&mut self) -> bool {
-        let keeps = self.pace.turn();
-        if !keeps {
-            self.fault = Some(slow());
-        }
-        keeps
-    }
-
-    /// The client's time begins: until now, something else was waited for.
-    pub fn wait(&mut self) {
-        self.pace.restart();
-    }
-
-    /// What was wrong, if [`Tail::take`] or [`Tail::keeps_pace`] said so.
-    pub fn take_fault(&mut self) -> Option<Rejection> {
-        self.fault.take()
-    }
-
-    /// Looks at a piece before it is sent on (`None` is the end); false when it must not be.
-    pub fn take(&mut self, piece: Option<&[u8]>) -> bool {
-        match self.check(piece) {
-            Ok(()) => true,
-            Err(rejection) => {
-                self.fault = Some(rejection);
-                false
-            }
-        }
-    }
-
-    fn check(&mut self, piece: Option<&[u8]>) -> Result<(), Rejection> {
-        let Some(piece) = piece else {
-            self.ended = true;
-            if let Some(form) = &self.form {
-                return form.finish().map_err(form::flawed);
-            }
-            let finished = self.scanner.as_ref().map_or(Ok(()), Scanner::finish);
-            return finished.map_err(|fault| malformed(&fault));
-        };
-        self.length += piece.len() as u64;
-        if self.length > self.limit {
-            return Err(too_large(self.limit));
-        }
-        if !self.pace.keep(piece.len() as u64) {
-            return Err(slow());
-        }
-        if let Some(form) = &mut self.form {
-            form.feed(piece).map_err(form::flawed)?;
-            if self.declared == Some(self.length) {
-                // What it ends with is not sent where that is no end: the upstream would have all that was announced.
-                form.finish().map_err(form::flawed)?;
-            }
-            return Ok(());
-        }
-        let Some(scanner) = &mut self.scanner else {
-            self.ended |= self.declared == Some(self.length);
-            return Ok(());
-        };
-        let had_list = scanner.members().get(Member::Models).is_some();
-        scanner.feed(piece).map_err(|fault| malformed(&fault))?;
-        super::members::unambiguous(scanner.members())?;
-        if let Some(known) = &self.known {
-            super::members::costs_no_more(known, scanner.members())?;
-        }
-        if !had_list && scanner.members().get(Member::Models).is_some() {
-            return Err(Rejection::new(
-                Code::InvalidRequest,
-                "In a body this large, `models` must come before the rest. Put `model` and `models` first.",
-            ));
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const WINDOW: Duration = Duration::from_secs(10);
-
-    /// A pace whose window began, and whose last piece came, so long ago.
-    fn pace(began: u64, last: u64, bytes: u64) -> Pace {
-        let now = Instant::now();
-        Pace {
-            window: WINDOW,
-            since: now - Duration::from_secs(began),
-            last: now - Duration::from_secs(last),
-            bytes,
-            waits: true,
-            quick: false,
-        }
-    }
-
-    #[test]
-    fn a_window_that_is_not_over_is_kept_whatever_came_in_it() {
-        assert!(pace(9, 9, 0).turn());
-        assert!(pace(9, 9, 0).keep(1));
-    }
-
-    #[test]
-    fn a_window_that_is_over_must_have_had_enough_in_it() {
-        let enough = RATE_MIN * WINDOW.as_secs();
-        assert!(!pace(10, 5, enough - 1).turn());
-        assert!(pace(10, 5, enough).turn());
-        assert!(pace(10, 5, enough - 1).keep(1));
-        assert!(!pace(10, 5, 0).keep(1));
-    }
-
-    #[test]
-    fn a_piece_that_was_there_took_none_of_the_clients_time() {
-        let mut pace = pace(10, 5, 0);
-        pace.waits = false;
-        assert!(pace.keep(1));
-        assert!(pace.left() == Duration::from_millis(1) && !pace.keep(1));
-    }
-
-    #[test]
-    fn a_piece_that_was_there_ends_a_silence_as_any_other() {
-        let mut pace = pace(9, 9, 0);
-        pace.waits = false;
-        assert!(pace.keep(RATE_MIN * WINDOW.as_secs()));
-        pace.left();
-        // The window ends now; the next begins with that piece, which came this moment.
-        pace.since -= Duration::from_secs(1);
-        assert!(pace.turn());
-        assert!(pace.left() > Duration::from_secs(9));
-    }
-
-    #[test]
-    fn silence_is_never_longer_than_a_window() {
-        let mut pace = pace(10, 7, RATE_MIN * WINDOW.as_secs());
-        assert!(pace.turn());
-        // The last piece came seven seconds ago, so that three are left.
-        let left = pace.left();
-        assert!(
-            left > Duration::from_secs(2) && left <= Duration::from_secs(3),
-            "{left:?}"
-        );
     }
 }

@@ -9,8 +9,9 @@ use super::unpack::{Broken, Unpacker};
 use super::{Packed, name, no_room};
 use crate::model::scan::Scanner;
 use crate::money::Betas;
-use crate::proxy::body::{self, Body, Bounds, Pace, Unread};
+use crate::proxy::body::{self, Body, Bounds, Unread};
 use crate::proxy::memory::{ReplayMemory, Reservation};
+use crate::proxy::pace::Pace;
 use crate::proxy::reject::{Code, Rejection};
 use crate::usage::Coding;
 

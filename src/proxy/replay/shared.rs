@@ -16,11 +16,11 @@ use super::cork::{self, Corked};
 use super::line::Line;
 use super::upgrade::Upgrade;
 use crate::model::splice::Pieces;
-use crate::proxy::body::Tail;
 use crate::proxy::flow::{self, Flow};
 use crate::proxy::held::Held;
 use crate::proxy::masked::Mask;
 use crate::proxy::reject::Rejection;
+use crate::proxy::tail::Tail;
 use crate::usage::Extra;
 
 /// The largest error answer that is kept while a next candidate is tried, in bytes. A larger one
