@@ -7,8 +7,8 @@
 //!    └──another process has become the owner of the ledger───┘
 //! ```
 //!
-//! A transaction costs some 150 µs of CPU, most of it the system's for having it on the disk, and a row 3. So there is
-//! not one for every request: [`PACE`] and [`LAZY`].
+//! A transaction costs some 150 µs of CPU, most of it the system's for having it on the disk, and a row 2 at the most. So
+//! there is not one for every request: [`PACE`] and [`LAZY`].
 
 mod leaving;
 mod predecessors;
