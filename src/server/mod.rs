@@ -3,6 +3,7 @@
 //! Pingora's services are started here rather than by its `Server`, because that one sleeps its
 //! whole grace period when it stops, binds its own sockets, and exits the process by itself.
 
+mod allocator;
 mod assembly;
 mod audit;
 mod byok;
@@ -56,6 +57,7 @@ use crate::proxy::request_answer::Reads;
 use crate::snapshot::Snapshot;
 use crate::store::{self, Store, StoreError};
 use crate::upstream::dns::{Resolver, Ways};
+pub use allocator::ALLOCATOR;
 use assembly::Assembly;
 use connections::Connections;
 use descriptors::Descriptors;
