@@ -9,7 +9,9 @@ use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use pingora::listeners::ListenerConfig;
 use pingora::listeners::tls::TlsSettings;
+use pingora::protocols::l4::stream::L4BufferSettings;
 use pingora::server::{Fds, ListenFds};
 use pingora::services::listening::Service;
 use rustix::io::Errno;
@@ -19,6 +21,10 @@ use super::unix::{self, SocketFile};
 use super::upgrade::channel::{Name, Purpose};
 use super::upgrade::predecessor::Predecessor;
 use crate::config::{AdminAddress, Config};
+
+/// How much is read ahead of a client that speaks in the clear: the header of a request, and a body of the usual size. With
+/// Pingora's 64 KiB most of a longer body is copied once more, and every connection has as much memory cleared.
+const READ_AHEAD: usize = 16 << 10;
 
 /// A bound socket, and what is spoken on it.
 #[derive(Debug)]
@@ -183,7 +189,7 @@ impl<'a> Sockets<'a> {
             let name = listener.address.to_string();
             match listener.tls {
                 Some(shown) => service.add_tls_with_settings(&name, None, settings(shown)?),
-                None => service.add_tcp(&name),
+                None => service.add_listener(clear(&name)),
             }
             let copy = listener
                 .socket
@@ -250,6 +256,12 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::AddrNotAvailable => "; no interface of this machine has this address",
         _ => "",
     }
+}
+
+/// A listener without TLS.
+fn clear(address: &str) -> ListenerConfig {
+    let buffer = L4BufferSettings::default().read(READ_AHEAD);
+    ListenerConfig::tcp(address).l4_buffer(buffer)
 }
 
 /// The certificate is asked for at each handshake; the files that Pingora would read are none.
