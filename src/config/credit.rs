@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::file::{Section, Value};
 use crate::ledger::Recovered;
-use crate::money::{Fee, Rule, Size, Terms};
+use crate::money::{Fee, Rows, Rule, Size, Terms};
 
 /// Tokens. No model writes as many.
 const OUTPUT: RangeInclusive<u64> = 1..=10_000_000;
@@ -26,6 +26,7 @@ pub(super) fn credit(section: Section<'_>) -> Credit {
         rule,
         unpriced,
         byok_without_store,
+        rows,
     } = default.terms;
     let sizes = [("strict", Size::Strict), ("expected", Size::Expected)];
     let recovered = [
@@ -52,6 +53,9 @@ pub(super) fn credit(section: Section<'_>) -> Credit {
             byok_without_store: section
                 .flag("byok_without_store")
                 .unwrap_or(byok_without_store),
+            rows: section
+                .word("rows", &[("all", Rows::All), ("charged", Rows::Charged)])
+                .unwrap_or(rows),
         },
         recovered: section
             .word("recovered", &recovered)

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::*;
 use crate::ledger::Recovered;
-use crate::money::{Fee, Rule, Size, Terms};
+use crate::money::{Fee, Rows, Rule, Size, Terms};
 
 /// The file that is shipped.
 const DOCUMENTED: &str = include_str!("../../conf/tollgate.toml");
@@ -338,7 +338,7 @@ fn master_keys_are_one_or_several() {
 fn credit_is_charged_on_the_terms_that_are_written() {
     let credit = good(
         "[credit]\ncharge = false\nhold = \"expected\"\nexpected_output = 7\noutput_unknown = 8\n\
-         recovered = \"void\"\nunpriced = \"allow\"\nbyok_without_store = false\n\
+         recovered = \"void\"\nunpriced = \"allow\"\nbyok_without_store = false\nrows = \"charged\"\n\
          fee = { per_million_tokens = \"0.05\", per_request = \"0.000000000001\" }\n",
     )
     .credit;
@@ -357,6 +357,7 @@ fn credit_is_charged_on_the_terms_that_are_written() {
         rule,
         unpriced: true,
         byok_without_store: false,
+        rows: Rows::Charged,
     };
     assert_eq!(
         credit,

@@ -27,4 +27,4 @@ pub use fee::Fee;
 pub use marks::Marks;
 pub use refused::{CHOICES_MAX, Refused, Why};
 pub use shape::{Asked, AskedTier};
-pub use terms::Terms;
+pub use terms::{Rows, Terms};

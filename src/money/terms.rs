@@ -1,6 +1,6 @@
 //! On what terms an installation charges.
 
-use super::Rule;
+use super::{Fee, Rule};
 
 /// What an operator decides of credit, beside the prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,33 @@ pub struct Terms {
     pub unpriced: bool,
     /// Whether what costs the operator nothing goes on while the ledger cannot be written.
     pub byok_without_store: bool,
+    /// Which attempts are written down.
+    pub rows: Rows,
+}
+
+/// Which attempts leave a usage row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    /// All that are sent.
+    #[default]
+    All,
+    /// Those that an account is charged for, or might have been.
+    Charged,
+}
+
+impl Terms {
+    /// Whether an attempt is written down for which nothing is held: one on a key that the operator does not pay for, or at
+    /// a provider that wants none.
+    #[must_use]
+    pub fn writes_unheld(&self) -> bool {
+        self.rows == Rows::All || self.asks_a_fee()
+    }
+
+    /// Whether requests that succeed cost something beside their model.
+    #[must_use]
+    pub fn asks_a_fee(&self) -> bool {
+        self.charge && self.rule.fee != Fee::NONE
+    }
 }
 
 impl Default for Terms {
@@ -23,6 +50,7 @@ impl Default for Terms {
             rule: Rule::default(),
             unpriced: false,
             byok_without_store: true,
+            rows: Rows::All,
         }
     }
 }

@@ -37,6 +37,7 @@ mod credit_cap;
 mod credit_endings;
 mod credit_fee;
 mod credit_leaving;
+mod credit_rows;
 mod credit_store;
 mod discover;
 mod dns;

@@ -76,6 +76,9 @@ pub async fn begin(
         None => {
             let payable = fee::payable(ledger, live, asker.caller, &caps(asker.caller));
             payable.map_err(|refused| Unheld::of(refused, ledger.now()))?;
+            if !live.terms.writes_unheld() {
+                return Ok(now);
+            }
             Kept::Noted(opening(routed, live, (asker, surface), NOTHING, strict))
         }
     };

@@ -11,11 +11,10 @@ use crate::usage::Usage;
 /// # Errors
 /// The caller cannot pay for it.
 pub fn payable(ledger: &Ledger, live: &Live, caller: &Caller, caps: &Caps) -> Result<(), Refused> {
-    let terms = &live.terms;
-    if !terms.charge || terms.rule.fee == Fee::NONE {
+    if !live.terms.asks_a_fee() {
         return Ok(());
     }
-    let least = least(&terms.rule.fee);
+    let least = least(&live.terms.rule.fee);
     ledger.affords(caller.account.id, caller.key_id, least, caps)
 }
 
