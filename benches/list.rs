@@ -133,7 +133,7 @@ fn start(program: &OsString, folder: &Path) -> io::Result<(Gateway, SocketAddr, 
         // Nothing is asked of it.
         upstream: (Ipv4Addr::LOCALHOST, 9).into(),
     };
-    let config = gateway::write_config(folder, addresses, 1)?;
+    let config = gateway::write_config(folder, addresses, 1, "")?;
     fs::write(folder.join("catalog").join("many.json"), many())?;
     let key = gateway::create_keys(Path::new(program), &config)?.own;
     let mut command = Command::new(program);

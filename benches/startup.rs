@@ -128,7 +128,7 @@ fn one(program: &OsString, folder: &Path, upstream: SocketAddr) -> io::Result<Du
         admin: free()?,
         upstream,
     };
-    let config = gateway::write_config(folder, addresses, 1)?;
+    let config = gateway::write_config(folder, addresses, 1, "")?;
     let key = gateway::create_keys(Path::new(program), &config)?.own;
     let request = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {key}\r\n\

@@ -1,5 +1,5 @@
 //! The yardstick: the least that Pingora can be asked to do, one upstream and its `Host`. No access
-//! key, no model, no log, no metrics. Allocator, build profile, kind and number of threads and size
+//! key, no model, no log, no metrics. Allocator and its settings, build profile, kind and number of threads and size
 //! of the pool are the gateway's, all else is Pingora's default. What the gateway costs beside this
 //! proxy is the gateway's own cost.
 

@@ -37,9 +37,17 @@ pub struct Addresses {
     pub upstream: SocketAddr,
 }
 
-/// Writes the configuration into `folder`: so many worker threads, the embedded store, an access log,
-/// and the full built-in catalog with `openai` at the mock upstream, beneath what is in `catalog`.
-pub fn write_config(folder: &Path, addresses: Addresses, threads: u32) -> io::Result<PathBuf> {
+/// Keeps what costs an account nothing out of the store.
+pub const NO_ROWS: &str = "[credit]\nrows = \"charged\"\n";
+
+/// Writes the configuration into `folder`: so many worker threads, the embedded store, an access log, and the full built-in
+/// catalog with `openai` at the mock upstream, beneath what is in `catalog`; and `more` sections.
+pub fn write_config(
+    folder: &Path,
+    addresses: Addresses,
+    threads: u32,
+    more: &str,
+) -> io::Result<PathBuf> {
     let Addresses {
         listen,
         admin,
@@ -79,7 +87,8 @@ master_key = "env:{MASTER_VARIABLE}"
 [providers.openai]
 base_url = "http://{upstream}/v1"
 keys = ["env:{KEY_VARIABLE}"]
-"#
+
+{more}"#
     );
     let path = folder.join(CONFIG);
     fs::write(&path, text)?;

@@ -15,6 +15,7 @@
     reason = "an index made from a part of a length"
 )]
 
+mod awake;
 mod bare;
 mod cases;
 mod credit;
@@ -47,9 +48,14 @@ use swaps::Swaps;
 use tokio::signal::unix::{SignalKind, signal};
 use upstream::{Stream, Upstream};
 
-/// The gateway's own allocator: the bare proxy must not differ in it.
+/// The gateway's own allocator, set up as there: the bare proxy must not differ in it.
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Jemalloc looks for this name at its start.
+#[expect(unsafe_code, reason = "a name is given to a constant")]
+#[unsafe(export_name = "_rjem_malloc_conf")]
+pub static MALLOC_CONF: &std::ffi::CStr = tollgate::server::ALLOCATOR;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args_os()

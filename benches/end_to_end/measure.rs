@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::timeout;
 
+use crate::awake::Awake;
 use crate::cases::{CASES, Case, Work};
 use crate::gateway::Keys;
 use crate::load::{self, Load, Streams};
@@ -46,18 +47,18 @@ pub async fn cases(
     stage: &Stage<'_>,
     progress: impl Fn(&str),
 ) -> io::Result<Vec<Measured>> {
-    let mut subjects = vec![stage.direct()];
+    let _awake = (!options.drowsy).then(Awake::keep);
+    // Who asks for no key is sent one as long.
     let nobodys = "tg-".to_owned() + &"0".repeat(60);
-    let mut keys = Keys {
+    let nobodys = Keys {
         own: nobodys.clone(),
         credit: nobodys,
     };
+    let mut subjects = vec![(stage.direct(), nobodys.clone())];
     for kind in options.proxies() {
         progress(&format!("starting {}", kind.name()));
-        let (subject, known) = stage.start(kind).await?;
-        subjects.push(subject);
-        // All are sent the gateway's keys, so that all get the same bytes.
-        keys = known.unwrap_or(keys);
+        let (subject, keys) = stage.start(kind).await?;
+        subjects.push((subject, keys.unwrap_or_else(|| nobodys.clone())));
     }
     let mut measured = Vec::new();
     for case in CASES.iter().filter(|case| options.wants_case(case.name)) {
@@ -68,12 +69,12 @@ pub async fn cases(
                 case.title, options.rounds
             ));
             let mut turns = Vec::new();
-            for subject in &subjects {
+            for (subject, keys) in &subjects {
                 let runner = Runner {
                     upstream,
                     subject,
                     case,
-                    key: case.pays.of(&keys),
+                    key: case.pays.of(keys),
                 };
                 let work = if options.quick {
                     case.work.quick()
@@ -195,7 +196,7 @@ impl Runner<'_> {
     /// Every request must have reached the upstream, with every byte of its body; from the gateway,
     /// with the upstream's own name for the model.
     fn check_received(&self, before: Received, sent: u32) -> io::Result<()> {
-        let spliced = if self.subject.kind == Kind::Gateway {
+        let spliced = if self.subject.kind.names_model() {
             PREFIX
         } else {
             0

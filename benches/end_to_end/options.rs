@@ -14,10 +14,11 @@ Measures the gateway beside a bare Pingora proxy and beside nginx.
     --quick            one short round: shows that it runs, its numbers mean little
     --rounds N         rounds, in each of which every proxy has its turn (default 9)
     --only NAME        only the cases whose name begins so (may be repeated)
-    --without NAME     leave out gateway, bare or nginx (may be repeated)
+    --without NAME     leave out gateway, no-rows, bare or nginx (may be repeated)
     --streams N        instead of the cases: N streams at once through each proxy
     --events N         events of each of these streams (default 100)
     --interval-ms N    time between two events of such a stream (default 100)
+    --drowsy           let the harness sleep where it has nothing to do
     --unpinned         leave it to the kernel on which core each thread runs
     --swaps N          instead of the cases: N swaps of the catalog a second beside requests, for 30 s
     --models N         models that the catalog has then beside the shipped ones (default none)
@@ -42,6 +43,8 @@ pub struct Options {
     pub streams: Option<u32>,
     pub events: u32,
     pub interval: Duration,
+    /// Whether the harness may sleep.
+    pub drowsy: bool,
     /// Whether no process is bound to a core.
     pub unpinned: bool,
     /// Swaps of the catalog a second, where they are what is measured.
@@ -67,6 +70,7 @@ impl Default for Options {
             streams: None,
             events: 100,
             interval: Duration::from_millis(100),
+            drowsy: false,
             unpinned: false,
             swaps: None,
             models: 0,
@@ -98,6 +102,7 @@ impl Options {
                 "--interval-ms" => {
                     options.interval = Duration::from_millis(number(&value()?)?.into());
                 }
+                "--drowsy" => options.drowsy = true,
                 "--unpinned" => options.unpinned = true,
                 "--swaps" => options.swaps = Some(number(&value()?)?),
                 "--failover" => options.failover = true,
@@ -141,5 +146,5 @@ fn number(value: &str) -> Result<u32, String> {
 
 fn kind(value: &str) -> Result<Kind, String> {
     let found = Kind::PROXIES.into_iter().find(|kind| kind.name() == value);
-    found.ok_or_else(|| format!("{value} is neither gateway nor bare nor nginx"))
+    found.ok_or_else(|| format!("{value} is none of gateway, no-rows, bare and nginx"))
 }

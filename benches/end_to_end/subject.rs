@@ -1,4 +1,4 @@
-//! What is measured: the three proxies, and the way without one.
+//! What is measured: the proxies, and the way without one.
 
 use std::env;
 use std::ffi::OsString;
@@ -16,20 +16,28 @@ pub enum Kind {
     /// From the load generator to the mock upstream, nothing between them.
     Direct,
     Gateway,
+    /// The gateway that writes no rows for what costs an account nothing.
+    NoRows,
     Bare,
     Nginx,
 }
 
 impl Kind {
-    pub const PROXIES: [Kind; 3] = [Kind::Gateway, Kind::Bare, Kind::Nginx];
+    pub const PROXIES: [Kind; 4] = [Kind::Gateway, Kind::NoRows, Kind::Bare, Kind::Nginx];
 
     pub fn name(self) -> &'static str {
         match self {
             Kind::Direct => "direct",
             Kind::Gateway => "gateway",
+            Kind::NoRows => "no-rows",
             Kind::Bare => "bare",
             Kind::Nginx => "nginx",
         }
+    }
+
+    /// Whether it puts the upstream's name for the model in place.
+    pub fn names_model(self) -> bool {
+        matches!(self, Kind::Gateway | Kind::NoRows)
     }
 }
 
@@ -70,7 +78,7 @@ impl Stage<'_> {
         let (mut keys, mut admin) = (None, None);
         let (program, arguments) = match kind {
             Kind::Direct => return Ok((self.direct(), None)),
-            Kind::Gateway => {
+            Kind::Gateway | Kind::NoRows => {
                 let program = self.gateway_program();
                 let free = free_address()?;
                 admin = Some(free);
@@ -79,7 +87,11 @@ impl Stage<'_> {
                     admin: free,
                     upstream: self.upstream,
                 };
-                let config = gateway::write_config(self.folder, addresses, self.threads)?;
+                let (folder, more) = match kind {
+                    Kind::NoRows => (self.folder.join(kind.name()), gateway::NO_ROWS),
+                    _ => (self.folder.to_owned(), ""),
+                };
+                let config = gateway::write_config(&folder, addresses, self.threads, more)?;
                 keys = Some(gateway::create_keys(Path::new(&program), &config)?);
                 (program, gateway::serve_arguments(&config))
             }

@@ -30,13 +30,14 @@ pub fn table(measured: &Measured) -> String {
             text.push_str(&summary.line(kind));
         }
     }
-    text.push_str(&beside_bare(measured).unwrap_or_default());
+    let gateways = [Kind::Gateway, Kind::NoRows].into_iter();
+    text.extend(gateways.filter_map(|kind| beside_bare(measured, kind)));
     text
 }
 
-/// The gateway beside the bare proxy, if both took part: the bar, and the added latency.
-fn beside_bare(measured: &Measured) -> Option<String> {
-    let gateway = Summary::of(measured, Kind::Gateway)?;
+/// A gateway beside the bare proxy, if both took part: the bar, and the added latency.
+fn beside_bare(measured: &Measured, kind: Kind) -> Option<String> {
+    let gateway = Summary::of(measured, kind)?;
     let bare = Summary::of(measured, Kind::Bare)?;
     let ratio = gateway.to_bare?.median;
     let verdict = measured.case.bar.map_or(String::new(), |bar| {
@@ -44,7 +45,8 @@ fn beside_bare(measured: &Measured) -> Option<String> {
         format!(" (bar {bar:.2}: {met})")
     });
     Some(format!(
-        "  gateway to bare: CPU {ratio:.3}{verdict}, lowest to lowest {:.3}; added p50 {:.2}, added p99 {:.2}\n",
+        "  {} to bare: CPU {ratio:.3}{verdict}, lowest to lowest {:.3}; added p50 {:.2}, added p99 {:.2}\n",
+        kind.name(),
         gateway.cpu.lowest / bare.cpu.lowest,
         gateway.added_p50 / bare.added_p50,
         gateway.added_p99 / bare.added_p99
