@@ -69,6 +69,26 @@ fn answer(opened: Result<(ws::Client, http::Response<()>), Error>) -> http::Resp
 }
 
 #[tokio::test]
+async fn a_conversation_that_costs_nothing_has_no_row_where_only_what_is_charged_has_one() {
+    let (gateway, _fake) = lab(|it| it.config("credit.rows", "charged")).await;
+    let key = bearer(gateway.key());
+    let fields = [("authorization", key.as_str())];
+    let opened = ws::open(gateway.address(), "/v1/realtime?model=one:m", &fields).await;
+    let (mut client, _) = opened.expect("opened");
+    assert_eq!(say(&mut client, "done").await, DONE);
+    client.close(None).await.expect("closed");
+    while let Some(Ok(_)) = ws::next(&mut client).await {}
+
+    let line = &gateway.access_lines(1).await[0];
+    let told = ["status", "credential", "usage", "cost_nano"].map(|it| line[it].clone());
+    let expected = [json!(101), json!("byok"), json!("reported"), Value::Null];
+    assert_eq!(told, expected, "{line}");
+    // Counted before the line is written.
+    let metrics = gateway.metrics().await;
+    assert_eq!(metrics.sum("tollgate_usage_rows_total", &[]), 0.0);
+}
+
+#[tokio::test]
 async fn a_conversation_passes_as_it_is_and_is_written_down() {
     let (gateway, fake) = lab(|it| it).await;
     let key = bearer(gateway.key());
