@@ -33,14 +33,14 @@ fn with_own(dollars: &str) -> impl FnOnce(Builder) -> Builder {
     }
 }
 
-/// A chat request on a stored key of its account.
-fn own(till: &Till) -> Request {
+/// A chat request on a stored key of the account `own`.
+pub fn own(till: &Till) -> Request {
     let request = client::post("/v1/chat/completions", bodies::chat(MODEL).build());
     request.bearer(till.gateway.key_named("own"))
 }
 
 /// A chat request on a key that the client sends along.
-fn along(till: &Till) -> Request {
+pub fn along(till: &Till) -> Request {
     client::post("/v1/chat/completions", bodies::chat(MODEL).build())
         .header("tollgate-key", till.gateway.key())
         .bearer("sk-of-the-client")

@@ -3,9 +3,9 @@
 use serde_json::Value;
 use tollgate::store::UsageRow;
 
-use crate::pair::{self, MODEL};
+use crate::credit_fee::{along, own};
+use crate::pair;
 use crate::reload_files::configure;
-use crate::support::bodies;
 use crate::support::client::{self, Request, Response};
 use crate::support::gateway::Builder;
 use crate::support::upstream;
@@ -22,19 +22,6 @@ fn with_own(gateway: Builder) -> Builder {
 /// The same, where only what is charged is written down.
 fn charged(gateway: Builder) -> Builder {
     with_own(gateway).config("credit.rows", "charged")
-}
-
-/// A chat request on a stored key of its account.
-fn own(till: &Till) -> Request {
-    let request = client::post("/v1/chat/completions", bodies::chat(MODEL).build());
-    request.bearer(till.gateway.key_named("own"))
-}
-
-/// A chat request on a key that the client sends along.
-fn along(till: &Till) -> Request {
-    client::post("/v1/chat/completions", bodies::chat(MODEL).build())
-        .header("tollgate-key", till.gateway.key())
-        .bearer("sk-of-the-client")
 }
 
 async fn served(till: &Till, request: &Request) -> Response {
