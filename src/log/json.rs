@@ -29,8 +29,8 @@ fn is_clean(bytes: &[u8]) -> bool {
     }
 }
 
-/// As [`is_clean`], of eight bytes at once: a byte is below `n` (up to 128) where taking `n` from it borrows its highest bit
-/// and it had none of its own. A borrow from the byte below can only add to what was found there.
+/// As [`is_clean`], of eight bytes at once: a byte is below `n` (up to 128) where taking `n` from it sets its highest bit, and
+/// the bit was not set before. Only a byte that is found borrows from the next, so that a wrong find is never the only one.
 #[inline]
 fn is_clean_word(word: [u8; 8]) -> bool {
     const ONES: u64 = u64::MAX / 255;

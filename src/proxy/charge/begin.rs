@@ -76,6 +76,7 @@ pub async fn begin(
         None => {
             let payable = fee::payable(ledger, live, asker.caller, &caps(asker.caller));
             payable.map_err(|refused| Unheld::of(refused, ledger.now()))?;
+            // Nothing can be charged for it, whatever comes of it.
             if !live.terms.writes_unheld() {
                 return Ok(now);
             }
