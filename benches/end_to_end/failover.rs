@@ -92,12 +92,13 @@ pub async fn sizes(
     Ok(measured)
 }
 
+/// The failing provider wants no key and has no price: an account without credit goes there, too.
 fn write_catalog(stage: &Stage<'_>, failing: SocketAddr) -> io::Result<()> {
     let folder = stage.folder.join("catalog");
     fs::create_dir_all(&folder)?;
     let provider = format!(
-        r#"{{"provider":"failing","preset":"openai-compatible","base_url":"http://{failing}/v1",
-            "models":{{"gpt-4o-mini":{{"kind":"chat","price":{{"input":"1","output":"2"}}}}}}}}"#
+        r#"{{"provider":"failing","preset":"ollama","base_url":"http://{failing}/v1",
+            "models":{{"gpt-4o-mini":{{"kind":"chat"}}}}}}"#
     );
     fs::write(folder.join("failing.json"), provider)?;
     let names = format!(

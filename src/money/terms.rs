@@ -29,8 +29,8 @@ pub enum Rows {
 }
 
 impl Terms {
-    /// Whether an attempt is written down for which nothing is held: one on a key that the operator does not pay for, or at
-    /// a provider that wants none.
+    /// Whether an attempt is written down for which nothing is held: one on a key that the operator does not pay for, or of a
+    /// model without a price at a provider that wants none.
     #[must_use]
     pub fn writes_unheld(&self) -> bool {
         self.rows == Rows::All || self.asks_a_fee()
