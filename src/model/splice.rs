@@ -205,7 +205,7 @@ pub fn len_after(len: usize, edits: &[Edit]) -> Result<usize, Misfit> {
     Ok(left + come)
 }
 
-/// A body in pieces, in order. None is empty.
+/// A body in pieces, in order. None is empty, but for those that were taken out.
 #[derive(Clone, Debug)]
 pub struct Pieces(Shape);
 
@@ -241,6 +241,15 @@ impl Pieces {
             Shape::One(piece) => piece,
             Shape::Many(pieces) => pieces,
         }
+    }
+
+    /// Takes the piece at a place out, and leaves an empty one there.
+    pub fn take(&mut self, at: usize) -> Option<Bytes> {
+        let pieces = match &mut self.0 {
+            Shape::One(piece) => piece.as_mut_slice(),
+            Shape::Many(pieces) => pieces,
+        };
+        pieces.get_mut(at).map(std::mem::take)
     }
 
     /// Bytes in all.

@@ -5,7 +5,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::{HttpTask, ServerSession};
@@ -243,21 +243,13 @@ impl Shared {
 
     pub(super) fn next_piece(&self) -> Option<Bytes> {
         let mut state = self.lock();
-        let piece = state.pieces.as_slice().get(state.next)?.clone();
-        let rest = piece.slice(state.offset..);
+        let left = state.pieces.as_slice().get(state.next)?.len() - state.offset;
         if state.flow.is_some() {
             // A body of few pieces is handed over as soon as the upstream is connected.
             state.last_activity = Instant::now();
         }
-        let max = state.piece_max();
-        let piece = if rest.len() <= max {
-            state.next += 1;
-            state.offset = 0;
-            rest
-        } else {
-            state.offset += max;
-            rest.slice(..max)
-        };
+        let count = left.min(state.piece_max());
+        let piece = state.next_bytes(count)?;
         let last = state.next >= state.pieces.as_slice().len();
         let piece = if last { state.uncorking(piece) } else { piece };
         Some(state.counted(piece))
@@ -279,6 +271,23 @@ impl State {
     pub(super) fn handed_over(&self) -> bool {
         self.next >= self.pieces.as_slice().len()
             && self.tail.as_ref().is_none_or(|tail| tail.ended())
+    }
+
+    /// The next `count` bytes of the piece that is handed over. One that is handed over to its end is kept no longer: its memory
+    /// is good for the next request as soon as it is written.
+    fn next_bytes(&mut self, count: usize) -> Option<Bytes> {
+        let piece = self.pieces.as_slice().get(self.next)?;
+        let end = self.offset + count;
+        if end < piece.len() {
+            let bytes = piece.slice(self.offset..end);
+            self.offset = end;
+            return Some(bytes);
+        }
+        let mut piece = self.pieces.take(self.next)?;
+        piece.advance(self.offset);
+        self.next += 1;
+        self.offset = 0;
+        Some(piece)
     }
 
     fn piece_max(&self) -> usize {
