@@ -26,6 +26,7 @@ use crate::credentials::Source;
 use crate::live::Live;
 use crate::metrics::{AttemptOutcome, Metrics};
 use crate::routing::failover::{self, Happened, Left, Sent, Verdict};
+use crate::upstream::joined::Announced;
 use crate::upstream::{Endpoint, Upstream};
 use ended::outcome_without;
 
@@ -54,7 +55,9 @@ impl Routed {
             // With a body or without: its header may be all there is to act on.
             return Sent::All;
         }
-        if !self.current.connected || !self.replay.body_begun() {
+        let announced = self.current.announced.as_deref();
+        let waits = announced.is_some_and(Announced::waits);
+        if !self.current.connected || waits || !self.replay.body_begun() {
             Sent::Nothing
         } else if self.replay.body_handed_over() {
             Sent::All

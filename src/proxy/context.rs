@@ -31,6 +31,7 @@ use crate::otel::Trace;
 use crate::routing::failover::{Rules, Verdict};
 use crate::routing::plan::{Plan, UpstreamModel};
 use crate::surface::{Dialect, Surface};
+use crate::upstream::joined::Announced;
 use crate::usage::{Form, Meter, Report};
 
 /// The state of one request.
@@ -178,6 +179,8 @@ pub struct Current {
     pub connected: bool,
     /// The number of its socket, once connected.
     pub socket: Option<RawFd>,
+    /// Where its connection is told what is about to be written, if it joins that.
+    pub announced: Option<Arc<Announced>>,
     /// Whether the request could be written as the upstream takes it.
     pub written: bool,
     /// Whether its response header has come.

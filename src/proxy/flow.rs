@@ -1,4 +1,5 @@
-//! How much of a body Pingora has taken and not yet written: a piece is counted until it is dropped.
+//! How much of a body Pingora has taken and not yet written: a piece is counted until it is dropped. The end of a body that waits
+//! to be written at once (`upstream/joined.rs`) counts as written.
 //!
 //! Pingora takes pieces into a pipe of four, and polls the client's session no more while that is
 //! full. Whoever must keep looking at the clock and the client hands over less.

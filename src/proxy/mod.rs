@@ -79,6 +79,7 @@ use crate::metrics::Metrics;
 use crate::otel::Current;
 use crate::snapshot::Snapshot;
 use crate::surface::Dialect;
+use crate::upstream::joined::Announced;
 use crate::upstream::peer;
 use body::Unread;
 use charge::How;
@@ -145,6 +146,18 @@ impl Gateway {
     }
 }
 
+/// Has the header of an HTTP/1.1 request and what is in memory of its body leave together.
+fn join_writes(routed: &Routed) {
+    let current = &routed.current;
+    let announced = current.announced.as_ref();
+    if announced.is_some_and(|to| routed.replay.announce(to)) {
+        return;
+    }
+    if let Some(socket) = current.socket {
+        routed.replay.cork(socket);
+    }
+}
+
 #[async_trait]
 impl ProxyHttp for Gateway {
     type CTX = RequestContext;
@@ -205,13 +218,14 @@ impl ProxyHttp for Gateway {
         reused: bool,
         _peer: &HttpPeer,
         fd: std::os::unix::io::RawFd,
-        _digest: Option<&Digest>,
+        digest: Option<&Digest>,
         ctx: &mut RequestContext,
     ) -> Result<()> {
         fault::injected(session, "connected_to_upstream");
         if let Some(routed) = ctx.routed.as_deref_mut() {
             routed.current.connected = true;
             routed.current.socket = Some(fd);
+            routed.current.announced = Announced::of(digest);
             routed.current.reused = reused;
             routed.way.note(&ctx.live, routed, true);
         }
@@ -247,8 +261,8 @@ impl ProxyHttp for Gateway {
             .and_then(|()| self.put_trace(request, &session.req_header().headers, ctx));
         if let Some(routed) = ctx.routed.as_deref_mut() {
             attempt::note_written(routed, &ctx.live, written.is_ok());
-            if let Some(socket) = routed.current.socket.filter(|_| written.is_ok() && !http2) {
-                routed.replay.cork(socket);
+            if written.is_ok() && !http2 {
+                join_writes(routed);
             }
         }
         written

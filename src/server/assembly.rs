@@ -1,5 +1,6 @@
 //! The listeners' services, put together and started.
 
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use pingora::apps::HttpServerOptions;
 use pingora::server::configuration::ServerConf;
 use pingora::services::Service as _;
 use pingora::services::listening::Service;
-use pingora_proxy::HttpProxy;
+use pingora_proxy::{HttpProxy, ProcessCustomSession, ProxyServiceBuilder};
 use pingora_runtime::{Runtime, RuntimeBuilder};
 use tokio::sync::watch as channel;
 
@@ -20,6 +21,7 @@ use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::store::Store;
+use crate::upstream::joining::Joining;
 
 /// Pingora's bound on attempts; the request's own is tighter.
 const PINGORA_RETRIES: usize = 64;
@@ -29,6 +31,35 @@ pub(super) fn workers(threads: usize) -> Runtime {
     RuntimeBuilder::new(threads, "worker")
         .work_steal(false)
         .build()
+}
+
+/// The proxy, with a connector that joins writes to upstreams.
+fn joining(
+    gateway: Gateway,
+    conf: &Arc<ServerConf>,
+    options: HttpServerOptions,
+) -> Option<HttpProxy<Gateway, Joining>> {
+    let connector = Joining::new(conf);
+    // No client speaks a protocol of our own.
+    let none: ProcessCustomSession<_, _> = Arc::new(|_, _, _| Box::pin(async { None }));
+    let service = ProxyServiceBuilder::new(conf, gateway)
+        .custom(connector, none)
+        .server_options(options)
+        .build();
+    owned(service)
+}
+
+/// The application of a service that is not wanted: Pingora makes a proxy with a connector only within one.
+#[expect(
+    unsafe_code,
+    reason = "a service lends its application, and gives it to nobody"
+)]
+fn owned<A>(service: Service<A>) -> Option<A> {
+    let mut service = ManuallyDrop::new(service);
+    let application = service.app_logic_mut()?;
+    // SAFETY: it is initialised and borrowed from nobody else, and the service, which would own it as well, is neither used nor
+    // dropped from here on.
+    Some(unsafe { std::ptr::read(application) })
 }
 
 /// What the services of a gateway are made of.
@@ -68,11 +99,10 @@ impl Assembly<'_> {
         h2c: bool,
         listeners: Vec<Bound>,
     ) -> Result<(), Vec<String>> {
-        let mut proxy = HttpProxy::new(gateway, Arc::new(self.pingora()));
-        proxy.handle_init_modules();
         let mut options = HttpServerOptions::default();
         options.h2c = h2c;
-        proxy.server_options = Some(options);
+        let proxy = joining(gateway, &Arc::new(self.pingora()), options)
+            .ok_or_else(|| one("the proxy is not where it was put"))?;
         let limited = Limited::new(proxy, Arc::clone(&self.connections));
         let mut service = Service::new("public".to_owned(), limited);
         self.sockets

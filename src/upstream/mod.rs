@@ -10,6 +10,8 @@ pub mod dns;
 mod downgrade;
 pub mod hash;
 pub mod health;
+pub mod joined;
+pub mod joining;
 pub mod load;
 mod lookup;
 pub mod measured;

@@ -10,6 +10,7 @@ use pingora::protocols::l4::ext::TcpKeepalive;
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 
+use super::joining;
 use crate::config;
 
 /// How long an upstream may take none of a piece of the body before the attempt looks whether it
@@ -77,7 +78,7 @@ pub fn template(
         if tls { sni.to_owned() } else { String::new() },
     ));
     let options = &mut peer.options;
-    options.alpn = if tls { ALPN::H2H1 } else { ALPN::H1 };
+    options.alpn = if tls { ALPN::H2H1 } else { joining::alpn() };
     options.max_h2_streams = transport.h2_streams;
     options.h2_ping_interval = transport.h2_ping;
     options.idle_timeout = Some(transport.idle_time);

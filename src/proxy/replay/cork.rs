@@ -1,4 +1,5 @@
-//! A request's header and what is in memory of its body in as few segments as hold them, to an HTTP/1.1 upstream.
+//! A request's header and what is in memory of its body in as few segments as hold them, to an HTTP/1.1 upstream whose connection
+//! cannot be told what is coming (`upstream/joined.rs`): under TLS, and where not all of the body is in memory.
 //!
 //! Pingora writes and flushes the header by itself, then each piece. Sent so, a small request is two packets, and its receiver
 //! is woken twice, which is a tenth of the CPU time of a request of 1 KiB; a body of which a member is replaced near its end has a
@@ -6,7 +7,7 @@
 //! lets go of the last piece that is in memory, which it does as soon as that is written. What fills a segment leaves meanwhile,
 //! and the next piece is handed over when the last is written, so that nothing waits.
 //!
-//! Not here: which attempts are corked (`upstream_request_filter`), and the piece's way (`flow.rs`).
+//! Not here: which attempts are corked (`join_writes`), and the piece's way (`flow.rs`).
 
 #![expect(
     unsafe_code,

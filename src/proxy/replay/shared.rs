@@ -21,6 +21,7 @@ use crate::proxy::held::Held;
 use crate::proxy::masked::Mask;
 use crate::proxy::reject::Rejection;
 use crate::proxy::tail::Tail;
+use crate::upstream::joined::Announced;
 use crate::usage::Extra;
 
 /// The largest error answer that is kept while a next candidate is tried, in bytes. A larger one
@@ -140,6 +141,16 @@ impl Shared {
         state.last_activity = now.unwrap_or(state.last_activity);
         let many = state.tail.is_some() || state.pieces.total_len() > flow::UNCOUNTED_MAX;
         state.flow = many.then(Arc::default);
+    }
+
+    /// Tells the connection of an HTTP/1.1 upstream, over which the header is about to be written, what body follows it; false
+    /// where not all of it is in memory.
+    pub fn announce(&self, to: &Announced) -> bool {
+        let state = self.lock();
+        let whole = state.tail.is_none();
+        let pieces = if whole { state.pieces.as_slice() } else { &[] };
+        to.announce(pieces);
+        whole
     }
 
     /// Corks the socket of an HTTP/1.1 upstream, over which the header is about to be written, until the last piece of the body
@@ -273,8 +284,8 @@ impl State {
             && self.tail.as_ref().is_none_or(|tail| tail.ended())
     }
 
-    /// The next `count` bytes of the piece that is handed over. One that is handed over to its end is kept no longer: its memory
-    /// is good for the next request as soon as it is written.
+    /// The next `count` bytes of the piece that is handed over. One that is handed over to its end is kept no longer: where an edit
+    /// made it, its memory is good for the next request as soon as it is written.
     fn next_bytes(&mut self, count: usize) -> Option<Bytes> {
         let piece = self.pieces.as_slice().get(self.next)?;
         let end = self.offset + count;
