@@ -163,6 +163,20 @@ pub const REQUESTS_1K: Work = Work::Requests {
 };
 
 impl Work {
+    /// So many requests at one time.
+    pub fn over(self, connections: u32) -> Work {
+        match self {
+            Work::Requests {
+                requests, alone, ..
+            } => Work::Requests {
+                connections,
+                requests,
+                alone,
+            },
+            events => events,
+        }
+    }
+
     /// A tenth of it, for a run that is only to show that all works.
     pub fn quick(self) -> Work {
         match self {

@@ -81,6 +81,7 @@ pub async fn cases(
                 } else {
                     case.work
                 };
+                let work = options.connections.map_or(work, |count| work.over(count));
                 let turn = timeout(RUN_MAX, runner.turn(work)).await;
                 let turn = turn.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
                 turns.push(turn.map_err(|error| failed(subject.kind, case, &error))?);

@@ -15,6 +15,7 @@ Measures the gateway beside a bare Pingora proxy and beside nginx.
     --rounds N         rounds, in each of which every proxy has its turn (default 9)
     --only NAME        only the cases whose name begins so (may be repeated)
     --without NAME     leave out gateway, no-rows, bare or nginx (may be repeated)
+    --connections N    requests at one time, in place of each case's own number, which its bar is for
     --streams N        instead of the cases: N streams at once through each proxy
     --events N         events of each of these streams (default 100)
     --interval-ms N    time between two events of such a stream (default 100)
@@ -39,6 +40,8 @@ pub struct Options {
     /// Beginnings of the names of the cases wanted; empty: all.
     pub only: Vec<String>,
     pub without: Vec<Kind>,
+    /// Requests at one time, in place of a case's own.
+    pub connections: Option<u32>,
     /// Streams at once, where that is what is measured.
     pub streams: Option<u32>,
     pub events: u32,
@@ -67,6 +70,7 @@ impl Default for Options {
             rounds: 9,
             only: Vec::new(),
             without: Vec::new(),
+            connections: None,
             streams: None,
             events: 100,
             interval: Duration::from_millis(100),
@@ -97,6 +101,7 @@ impl Options {
                 "--rounds" => options.rounds = number(&value()?)?,
                 "--only" => options.only.push(value()?),
                 "--without" => options.without.push(kind(&value()?)?),
+                "--connections" => options.connections = Some(number(&value()?)?),
                 "--streams" => options.streams = Some(number(&value()?)?),
                 "--events" => options.events = number(&value()?)?,
                 "--interval-ms" => {
