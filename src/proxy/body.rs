@@ -4,6 +4,8 @@
 //! Not here: how fast it must come (`pace.rs`), what of it comes later (`tail.rs`), handing it to an upstream (`replay.rs`),
 //! and what its members mean (`members.rs`).
 
+mod direct;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderMap};
 use pingora::protocols::http::ServerSession;
 use pingora_timeout::{Elapsed, timeout};
 
@@ -225,7 +227,7 @@ pub(super) async fn gather<R: Reading>(
     begin(session, expects, bounds).await?;
     // The pace is watched here; a time-out of Pingora's looks at the clock for each piece, also for one that is there.
     session.set_read_timeout(None);
-    let whole = reader.read(session).await;
+    let whole = reader.read(session, expects).await;
     session.set_read_timeout(Some(bounds.client));
     reader.finish(whole?)
 }
@@ -277,7 +279,7 @@ pub(super) fn examine(
     seen: Seen,
     bounds: &Bounds,
 ) -> Result<(Option<u64>, Coding), Rejection> {
-    if session.is_body_empty() {
+    if is_empty(session) {
         return Err(empty());
     }
     let coding = if seen.content_encoding {
@@ -288,16 +290,27 @@ pub(super) fn examine(
     Ok((declared(session, bounds)?, coding))
 }
 
+/// Whether there is no body. An HTTP/1.1 session is not asked where its header says it: it would begin to read the body.
+fn is_empty(session: &mut ServerSession) -> bool {
+    let header = session.as_http1().map(|session| session.req_header());
+    let length = header.and_then(|header| length(&header.headers));
+    match length {
+        Some(length) => length == 0,
+        None => session.is_body_empty(),
+    }
+}
+
 /// The length that is announced, which must be one that is taken.
 fn declared(session: &ServerSession, bounds: &Bounds) -> Result<Option<u64>, Rejection> {
-    let headers = &session.req_header().headers;
-    let declared = headers
-        .get(CONTENT_LENGTH)
-        .and_then(|value| number(value.as_bytes().trim_ascii()));
-    match declared {
+    match length(&session.req_header().headers) {
         Some(length) if length > bounds.body => Err(too_large(bounds.body)),
         declared => Ok(declared),
     }
+}
+
+/// What `Content-Length` says.
+fn length(headers: &HeaderMap) -> Option<u64> {
+    number(headers.get(CONTENT_LENGTH)?.as_bytes().trim_ascii())
 }
 
 /// The number that is written in `digits`; none where it is no such number, or larger than any.
@@ -407,8 +420,12 @@ impl<'a, R: Reading> Reader<'a, R> {
         })
     }
 
-    /// Reads as much as it takes; true: that is all of it.
-    async fn read(&mut self, session: &mut ServerSession) -> Result<bool, Unread> {
+    /// Reads as much as it takes; true: that is all of it. Pingora's session has begun to read a body that a client was `told` to
+    /// send.
+    async fn read(&mut self, session: &mut ServerSession, told: bool) -> Result<bool, Unread> {
+        if !told && self.read_directly(session).await? {
+            return Ok(true);
+        }
         while !self.satisfied() {
             let Some(piece) = next_piece(session, &mut self.pace).await? else {
                 return Ok(true);

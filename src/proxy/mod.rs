@@ -25,6 +25,7 @@ mod framing;
 pub mod headers_out;
 mod held;
 mod id;
+pub mod inbound;
 mod keys;
 mod limited;
 mod look;
@@ -440,6 +441,7 @@ impl ProxyHttp for Gateway {
         if let Some(routed) = &ctx.routed {
             replay::uninstall(session, &routed.replay);
         }
+        inbound::Inbound::next_request(session.as_downstream());
         websocket::linger(session, ctx).await;
     }
 

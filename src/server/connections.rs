@@ -18,6 +18,7 @@ use pingora::server::ShutdownWatch;
 use pingora::{Error, ErrorType, Result};
 
 use crate::kept::Leaving;
+use crate::proxy::inbound::Inbound;
 use crate::upstream::load::{Load, Slot};
 
 /// The connections of clients, over all public listeners.
@@ -108,6 +109,7 @@ impl<A: ServerApp + Send + Sync + 'static> ServerApp for Limited<A> {
         } else {
             Some(self.connections.take()?)
         };
+        let stream = Box::new(Inbound::new(stream));
         let served = self.app.process_new(stream, shutdown);
         self.connections.leaving.serve(served).await
     }

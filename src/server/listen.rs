@@ -22,10 +22,6 @@ use super::upgrade::channel::{Name, Purpose};
 use super::upgrade::predecessor::Predecessor;
 use crate::config::{AdminAddress, Config};
 
-/// How much is read ahead of a client that speaks in the clear: the header of a request, and a body of the usual size. With
-/// Pingora's 64 KiB most of a longer body is copied once more, and every connection has as much memory cleared.
-const READ_AHEAD: usize = 16 << 10;
-
 /// A bound socket, and what is spoken on it.
 #[derive(Debug)]
 pub struct Bound {
@@ -258,9 +254,9 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// A listener without TLS.
+/// A listener without TLS. Nothing is read ahead: headers come with the first read, and bodies are read to where they stay.
 fn clear(address: &str) -> ListenerConfig {
-    let buffer = L4BufferSettings::default().read(READ_AHEAD);
+    let buffer = L4BufferSettings::default().read(0);
     ListenerConfig::tcp(address).l4_buffer(buffer)
 }
 
