@@ -7,7 +7,7 @@
 //! come a moment later. What Pingora is told of a body that was read here says `body/direct.rs`.
 //!
 //! A header that comes in parts, a body of unknown length and one with another request behind it are Pingora's to read, as
-//! HTTP/2 is: [`Inbound::body`] is none then.
+//! HTTP/2 is.
 
 mod header;
 
@@ -31,6 +31,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// What is read at once where it is not known how much there is: as much as Pingora reads of a header, in bytes.
 const PEEKED: usize = 4 * 1024;
+
+/// The most that is read at once of a body, in bytes. The runtime goes by reads when it gives others on the same thread their turn.
+const READ_MAX: u64 = 256 << 10;
 
 /// The connection of a client.
 pub struct Inbound {
@@ -80,19 +83,21 @@ impl Inbound {
     /// That of `session`, where nothing of the request was read but its header.
     pub(super) fn before_body(session: &ServerSession) -> Option<&Self> {
         let inbound = Self::of(session)?;
-        let header = session.as_http1()?.get_headers_raw_bytes().len();
-        (inbound.lock().header == Some(header)).then_some(inbound)
+        // With another end, or a target that Pingora escaped, the header is not what was read.
+        let header = session.as_http1()?.get_headers_raw_bytes();
+        let ends = header.ends_with(b"\r\n\r\n");
+        (ends && inbound.lock().header == Some(header.len())).then_some(inbound)
     }
 
     /// What came of the body of `length` bytes with the header, and room for the rest.
     pub(super) fn begun(&self, length: usize) -> BytesMut {
-        let mut socket = self.lock();
-        let kept = std::mem::take(&mut socket.kept);
+        let kept = std::mem::take(&mut self.lock().kept);
         if kept.len() == length {
             return kept;
         }
         let mut body = BytesMut::with_capacity(length + 1);
         body.extend_from_slice(&kept);
+        self.keep_behind(&mut body, length);
         body
     }
 
@@ -103,13 +108,20 @@ impl Inbound {
     ///
     /// Those of the socket.
     pub(super) async fn read(&self, body: &mut BytesMut, length: usize) -> io::Result<usize> {
-        let left = length - body.len();
+        let before = body.len();
         // A read that could have had more says that there is no more: nobody has to look again.
-        let read = Reads(self).take(left as u64 + 1).read_buf(body).await?;
-        if read > left {
-            self.lock().kept = body.split_off(length);
+        let most = (length - before) as u64 + 1;
+        Reads(self).take(most.min(READ_MAX)).read_buf(body).await?;
+        self.keep_behind(body, length);
+        Ok(body.len() - before)
+    }
+
+    /// Keeps what is behind the first `length` bytes of `body` for who reads next.
+    fn keep_behind(&self, body: &mut BytesMut, length: usize) {
+        if body.len() > length {
+            self.lock().kept = BytesMut::from(&body[length..]);
+            body.truncate(length);
         }
-        Ok(read.min(left))
     }
 
     fn lock(&self) -> MutexGuard<'_, Socket> {
@@ -141,6 +153,10 @@ impl Socket {
             let count = self.kept.len().min(bytes.remaining());
             bytes.put_slice(&self.kept[..count]);
             self.kept.advance(count);
+            if self.kept.is_empty() {
+                // Nor is its memory kept.
+                self.kept = BytesMut::new();
+            }
         }
         if std::mem::take(&mut self.begins) {
             self.cut(bytes, before);

@@ -62,6 +62,7 @@ mod tests {
             "",
             "Content-Length: 1\r\nContent-Length: 1\r\n",
             "X-Content-Length: 1\r\n",
+            "Xontent-Length: 1\r\n",
             "A: content-length: 3\r\n",
             "Content-Length: +1\r\n",
             "Content-Length: \r\n",

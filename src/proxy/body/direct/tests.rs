@@ -106,7 +106,9 @@ async fn what_is_not_one_body_behind_one_header_is_for_pingora_to_read() {
     let bare = request(&ended).replacen("\r\n", "\n", 4);
     let again = format!("\r\nContent-Length: {length}\r\n");
     let twice = request(&ended).replacen("\r\n", &again, 1);
-    for bytes in [chunked, two, bare, twice] {
+    let other = "\r\nXontent-Length: 4000\r\nCONTENT-LENGTH";
+    let other = request(&ended).replacen("\r\nContent-Length", other, 1) + "and more";
+    for bytes in [chunked, two, bare, twice, other] {
         let (mut client, connection) = connected().await;
         client.write_all(bytes.as_bytes()).await.unwrap();
         let mut session = header(connection).await;
