@@ -155,6 +155,17 @@ fn with_header(pieces: &[Bytes]) -> Vec<u8> {
     [HEADER, &pieces.concat()].concat()
 }
 
+/// A connection that was told of a body of such pieces, and was given the header and its flush.
+async fn begun(lengths: &[usize]) -> (Recorder, Joined, Arc<Announced>, Vec<Bytes>) {
+    let recorder = Recorder::default();
+    let (mut joined, announced) = recorder.joined();
+    let pieces = body(lengths);
+    announced.announce(&pieces);
+    joined.write_all(HEADER).await.unwrap();
+    joined.flush().await.unwrap();
+    (recorder, joined, announced, pieces)
+}
+
 #[tokio::test]
 async fn header_and_body_leave_in_one_write() {
     for lengths in [&[100][..], &[5_000], &[100_000, 49], &[1, 2, 3, 120_000]] {
@@ -172,12 +183,7 @@ async fn header_and_body_leave_in_one_write() {
 
 #[tokio::test]
 async fn nothing_leaves_before_the_announced_body_is_there() {
-    let recorder = Recorder::default();
-    let (mut joined, announced) = recorder.joined();
-    let pieces = body(&[3_000, 10]);
-    announced.announce(&pieces);
-    joined.write_all(HEADER).await.unwrap();
-    joined.flush().await.unwrap();
+    let (recorder, mut joined, announced, pieces) = begun(&[3_000, 10]).await;
     joined.write_all(&pieces[0]).await.unwrap();
     assert!(recorder.sent().is_empty());
     assert!(announced.waits());
@@ -189,12 +195,7 @@ async fn nothing_leaves_before_the_announced_body_is_there() {
 
 #[tokio::test]
 async fn a_second_flush_waits_for_nothing() {
-    let recorder = Recorder::default();
-    let (mut joined, announced) = recorder.joined();
-    let pieces = body(&[3_000, 10]);
-    announced.announce(&pieces);
-    joined.write_all(HEADER).await.unwrap();
-    joined.flush().await.unwrap();
+    let (recorder, mut joined, announced, pieces) = begun(&[3_000, 10]).await;
     joined.write_all(&pieces[0]).await.unwrap();
     joined.flush().await.unwrap();
     assert_eq!(recorder.sent(), with_header(&pieces[..1]));
@@ -251,12 +252,7 @@ async fn other_bytes_than_the_announced_ones_wait_for_nothing() {
 
 #[tokio::test]
 async fn a_chunk_leaves_with_the_header_before_it() {
-    let recorder = Recorder::default();
-    let (mut joined, announced) = recorder.joined();
-    let pieces = body(&[10_000]);
-    announced.announce(&pieces);
-    joined.write_all(HEADER).await.unwrap();
-    joined.flush().await.unwrap();
+    let (recorder, mut joined, _, pieces) = begun(&[10_000]).await;
     let mut chunk = Bytes::from("2710\r\n")
         .chain(&pieces[0][..])
         .chain(&b"\r\n"[..]);
