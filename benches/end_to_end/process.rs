@@ -92,6 +92,8 @@ pub struct Launch {
     pub environment: Vec<(&'static str, String)>,
     /// Where it will listen.
     pub address: SocketAddr,
+    /// Processes that it starts for itself, soon after it listens.
+    pub workers: usize,
     /// Gets what it says on its standard error.
     pub log: PathBuf,
 }
@@ -126,8 +128,20 @@ impl Process {
             workers: Vec::new(),
         };
         process.wait_until_listening(launch).await?;
-        process.workers = children_of(process.child.id())?;
+        process.wait_for_workers(launch).await?;
         Ok(process)
+    }
+
+    async fn wait_for_workers(&mut self, launch: &Launch) -> io::Result<()> {
+        let started = Instant::now();
+        while self.workers.len() < launch.workers {
+            if started.elapsed() > PATIENCE {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            sleep(Duration::from_millis(5)).await;
+            self.workers = children_of(self.child.id())?;
+        }
+        Ok(())
     }
 
     async fn wait_until_listening(&mut self, launch: &Launch) -> io::Result<()> {

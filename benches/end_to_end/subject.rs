@@ -107,6 +107,7 @@ impl Stage<'_> {
             arguments,
             environment: gateway::environment(),
             address,
+            workers: usize::from(kind == Kind::Nginx),
             log: self.folder.join(format!("{}.stderr", kind.name())),
         };
         let process = Some(Process::start(&launch, self.pins).await?);
