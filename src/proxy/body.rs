@@ -314,7 +314,7 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// The number that is written in `digits`; none where it is no such number, or larger than any.
-fn number(digits: &[u8]) -> Option<u64> {
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     let push = |number: u64, digit: &u8| {
         let value = digit.wrapping_sub(b'0');
         let value = (value <= 9).then_some(u64::from(value))?;
@@ -364,16 +364,22 @@ pub(super) async fn next_piece(
     session: &mut ServerSession,
     pace: &mut Pace,
 ) -> Result<Option<Bytes>, Unread> {
+    let read = in_time(pace, session.read_request_body()).await?;
+    read.map_err(|error| {
+        // Where the next request would begin is not known.
+        session.set_keepalive(None);
+        unreadable(&error)
+    })
+}
+
+/// What `read` brings, in the client's time.
+async fn in_time<T>(pace: &mut Pace, read: impl Future<Output = T>) -> Result<T, Rejection> {
+    let mut read = pin!(read);
     loop {
-        match at_once_or(|| pace.left(), session.read_request_body()).await {
-            Ok(Ok(piece)) => return Ok(piece),
-            Ok(Err(error)) => {
-                // Where the next request would begin is not known.
-                session.set_keepalive(None);
-                return Err(unreadable(&error));
-            }
+        match at_once_or(|| pace.left(), read.as_mut()).await {
+            Ok(read) => return Ok(read),
             Err(_) if pace.turn() => {}
-            Err(_) => return Err(slow().into()),
+            Err(_) => return Err(slow()),
         }
     }
 }

@@ -9,7 +9,7 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v1::server::HttpSession;
 
-use super::{Reader, Reading, Unread, at_once_or, slow};
+use super::{Reader, Reading, Unread, in_time, slow};
 use crate::proxy::inbound::Inbound;
 
 impl<R: Reading> Reader<'_, R> {
@@ -47,13 +47,9 @@ impl<R: Reading> Reader<'_, R> {
     /// Reads what there is, in the client's time.
     async fn read_some(&mut self, inbound: &Inbound, length: usize) -> Result<(), Unread> {
         let Self { rest, pace, .. } = self;
-        loop {
-            match at_once_or(|| pace.left(), inbound.read(rest, length)).await {
-                Ok(Ok(1..)) => return Ok(()),
-                Ok(_) => return Err(Unread::Gone),
-                Err(_) if pace.turn() => {}
-                Err(_) => return Err(slow().into()),
-            }
+        match in_time(pace, inbound.read(rest, length)).await? {
+            Ok(1..) => Ok(()),
+            _ => Err(Unread::Gone),
         }
     }
 

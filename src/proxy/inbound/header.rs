@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 
+use crate::proxy::body::number;
+
 /// The end of a header (RFC 9112, section 2.1).
 static END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
@@ -33,9 +35,7 @@ pub(super) fn content_length(header: &[u8]) -> Option<usize> {
         return None;
     }
     let value = header[at..].split(|byte| *byte == b'\r').next()?;
-    let digits = value.trim_ascii();
-    let digits = Some(digits).filter(|digits| digits.iter().all(u8::is_ascii_digit))?;
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    usize::try_from(number(value.trim_ascii())?).ok()
 }
 
 #[cfg(test)]
