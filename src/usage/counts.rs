@@ -4,12 +4,14 @@
 //! documentation of Groq, DeepSeek, xAI, Perplexity, Moonshot and Inception (November 2026). The counts of one answer
 //! may come in several objects (Anthropic's streams): a later one replaces what it names, for counts are cumulative.
 
+mod meant;
 mod names;
 mod plain;
 mod written;
 
 use super::{Tier, Usage};
-use written::{Count, OfModality, Written};
+use meant::Meant;
+use written::{Count, Written};
 
 /// What is known so far of the counts of one answer. Each is as the provider wrote it last.
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,123 +79,34 @@ impl Counts {
     }
 
     fn take(&mut self, written: &Written) {
-        let mut absurd = false;
-        let mut set = |place: &mut Option<u64>, names: &[Option<Count>]| match names
-            .iter()
-            .flatten()
-            .next()
-        {
-            Some(Count::Is(count)) => *place = Some(*count),
-            Some(Count::Absurd) => absurd = true,
-            None => {}
-        };
-        let details = [
-            &written.prompt_tokens_details,
-            &written.input_tokens_details,
-            &written.input_token_details,
+        let meant = Meant::by(written);
+        let read = [
+            (&mut self.input, meant.input()),
+            (&mut self.output, meant.output()),
+            (&mut self.total, meant.total()),
+            (&mut self.cached, meant.cached()),
+            (&mut self.cached_audio, meant.cached_audio()),
+            (&mut self.cached_image, meant.cached_image()),
+            (&mut self.cached_beside, meant.cached_beside()),
+            (&mut self.written, meant.cache_written()),
+            (&mut self.written_beside, meant.written_beside()),
+            (&mut self.written_beside_5m, meant.written_beside_5m()),
+            (&mut self.written_beside_1h, meant.written_beside_1h()),
+            (&mut self.audio_input, meant.audio_input()),
+            (&mut self.image_input, meant.image_input()),
+            (&mut self.reasoning, meant.reasoning()),
+            (&mut self.reasoning_beside, meant.reasoning_beside()),
+            (&mut self.audio_output, meant.audio_output()),
+            (&mut self.image_output, meant.image_output()),
+            (&mut self.searches, meant.searches()),
         ];
-        let input = details
-            .into_iter()
-            .find_map(|part| part.0)
-            .unwrap_or_default();
-        let details = [
-            &written.completion_tokens_details,
-            &written.output_tokens_details,
-            &written.output_token_details,
-        ];
-        let output = details
-            .into_iter()
-            .find_map(|part| part.0)
-            .unwrap_or_default();
-        let from_cache = input.cached_tokens_details.0.unwrap_or_default();
-        let creation = written.cache_creation.0.unwrap_or_default();
-        let tools = written.server_tool_use.0.unwrap_or_default();
-        let calls = written.tool_calls_details.0.unwrap_or_default();
-        let of_input = |name| of_modality(written.gemini_prompt_details.as_deref(), name);
-        let of_output = |name| of_modality(written.gemini_output_details.as_deref(), name);
-
-        set(
-            &mut self.input,
-            &[
-                written.prompt_tokens,
-                written.input_tokens,
-                gemini_input(written),
-            ],
-        );
-        set(
-            &mut self.output,
-            &[
-                written.completion_tokens,
-                written.output_tokens,
-                written.gemini_output,
-            ],
-        );
-        set(
-            &mut self.total,
-            &[written.total_tokens, written.gemini_total],
-        );
-        set(
-            &mut self.cached,
-            &[
-                input.cached_tokens,
-                input.cache_read_input_tokens,
-                written.prompt_cache_hit_tokens,
-                written.cached_input_tokens,
-                written.cached_tokens,
-                written.gemini_cached,
-            ],
-        );
-        set(&mut self.cached_audio, &[from_cache.audio_tokens]);
-        set(&mut self.cached_image, &[from_cache.image_tokens]);
-        set(&mut self.cached_beside, &[written.cache_read_input_tokens]);
-        set(&mut self.written, &[input.cache_write_tokens]);
-        set(
-            &mut self.written_beside,
-            &[written.cache_creation_input_tokens],
-        );
-        set(
-            &mut self.written_beside_5m,
-            &[creation.ephemeral_5m_input_tokens],
-        );
-        set(
-            &mut self.written_beside_1h,
-            &[creation.ephemeral_1h_input_tokens],
-        );
-        set(
-            &mut self.audio_input,
-            &[input.audio_tokens, of_input("AUDIO")],
-        );
-        set(
-            &mut self.image_input,
-            &[input.image_tokens, of_input("IMAGE")],
-        );
-        set(
-            &mut self.reasoning,
-            &[
-                output.reasoning_tokens,
-                output.thinking_tokens,
-                written.reasoning_tokens,
-            ],
-        );
-        set(&mut self.reasoning_beside, &[written.gemini_thoughts]);
-        set(
-            &mut self.audio_output,
-            &[output.audio_tokens, of_output("AUDIO")],
-        );
-        set(
-            &mut self.image_output,
-            &[output.image_tokens, of_output("IMAGE")],
-        );
-        set(
-            &mut self.searches,
-            &[
-                tools.web_search_requests,
-                calls.search_web.0.unwrap_or_default().invocation,
-                written.num_search_queries,
-                written.num_sources_used,
-            ],
-        );
-        self.absurd |= absurd;
+        for (place, count) in read {
+            match count {
+                Some(Count::Is(count)) => *place = Some(count),
+                Some(Count::Absurd) => self.absurd = true,
+                None => {}
+            }
+        }
         if let Some(name) = &written.service_tier {
             self.tier(name.as_bytes());
         }
@@ -293,20 +206,4 @@ impl Counts {
             us: self.us.unwrap_or(false),
         }
     }
-}
-
-/// Gemini counts what tools have read beside the prompt.
-fn gemini_input(written: &Written) -> Option<Count> {
-    match (written.gemini_prompt?, written.gemini_tool_prompt) {
-        (Count::Is(prompt), Some(Count::Is(tools))) => Some(Count::Is(prompt + tools)),
-        (Count::Is(prompt), None) => Some(Count::Is(prompt)),
-        _ => Some(Count::Absurd),
-    }
-}
-
-fn of_modality(details: Option<&[OfModality]>, name: &str) -> Option<Count> {
-    let mut details = details?.iter();
-    details
-        .find(|detail| detail.modality.as_deref() == Some(name))
-        .and_then(|detail| detail.count)
 }
