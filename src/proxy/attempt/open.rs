@@ -9,6 +9,7 @@ use pingora_proxy::Session;
 use super::{Ended, end};
 use crate::access::times::{TimesEntry, narrowed};
 use crate::catalog::Route;
+use crate::live::Live;
 use crate::model::splice::Pieces;
 use crate::proxy::Gateway;
 use crate::proxy::charge::{self, Asker, How};
@@ -16,7 +17,9 @@ use crate::proxy::context::{Current, Hurry, RequestContext, Routed};
 use crate::proxy::edits::Made;
 use crate::proxy::replay::Deadlines;
 use crate::proxy::{edits, form, packed, report, way};
-use crate::upstream::pick::Nowhere;
+use crate::surface::Surface;
+use crate::upstream::measured::Seen;
+use crate::upstream::pick::{Nowhere, Picked};
 use crate::upstream::{Times, peer};
 
 /// Opens the next attempt: waits if it must, picks an address, and lays the body out with the
@@ -30,7 +33,6 @@ pub async fn open(
     gateway: &Gateway,
 ) -> Result<Box<HttpPeer>> {
     let live = ctx.live.clone();
-    let metrics = &*gateway.metrics;
     let surface = ctx.surface;
     let told_upstream = gateway.propagates(ctx);
     let (Some(routed), Some(caller)) = (ctx.routed.as_deref_mut(), ctx.caller.as_deref()) else {
@@ -41,6 +43,39 @@ pub async fn open(
         surface,
         request: ctx.id.as_str(),
     };
+    let began = begin(session, routed).await?;
+    let (picked, now) = match pick(routed, &live, gateway, asker, began).await {
+        Ok(picked) => picked,
+        Err(Unpicked::Nothing(message)) => return Err(failed(message)),
+        Err(Unpicked::NoAddress) => {
+            let message = "the provider's name has no address";
+            return Err(end(ctx, &gateway.metrics, Ended::NotConnected, message));
+        }
+    };
+    routed.plan.begin();
+    routed.current.endpoint = picked.index;
+    let (pieces, now) = lay_out(routed, &live, surface, now).await?;
+    if told_upstream {
+        routed.current.edits = routed.current.edits.and(Made::TRACED);
+    }
+    let times = &routed.upstream(&live).times;
+    let waits = Waits::of(times, Some(caller.policy.times()), routed.streamed);
+    let now = leave_to_connect(routed, picked.endpoint.seen(), &waits, now).await;
+    let left = routed.deadline.saturating_duration_since(now);
+    routed.current.hurry = waits.hurry(&Waits::of(times, None, routed.streamed), left);
+    let mut peer = picked.peer;
+    set_out(routed, &waits, pieces, &mut peer, now);
+    if routed.tunnel.is_some() {
+        peer::for_websocket(&mut peer, waits.first_byte.max(waits.idle));
+    }
+    if charge::reads_on(routed, &live) {
+        routed.replay.read_on();
+    }
+    Ok(peer)
+}
+
+/// Begins an attempt, where there is still time for it: waits before it if it must. When it began.
+async fn begin(session: &mut Session, routed: &mut Routed) -> Result<Instant> {
     let mut began = Instant::now();
     if let Some(wait) = routed.current.wait.take() {
         pause(session, routed, wait, began).await?;
@@ -55,42 +90,67 @@ pub async fn open(
         began: Some(began),
         ..Current::default()
     };
-    let mut now = began;
-    let (upstream, picked) = loop {
-        let upstream = routed.upstream(&live);
+    Ok(began)
+}
+
+/// Why there is no address to go to.
+enum Unpicked {
+    /// No candidate that is left can be had.
+    Nothing(&'static str),
+    /// The candidate's host has none.
+    NoAddress,
+}
+
+/// Picks an address, and has the ledger hold what the attempt may cost; what time it is then. Candidates without room, and
+/// those that cannot be paid for, are passed over.
+async fn pick<'a>(
+    routed: &mut Routed,
+    live: &'a Live,
+    gateway: &Gateway,
+    asker: Asker<'_>,
+    mut now: Instant,
+) -> Result<(Picked<'a>, Instant), Unpicked> {
+    let metrics = &*gateway.metrics;
+    loop {
+        let upstream = routed.upstream(live);
         let candidate = routed.plan.candidate_index();
         match routed.way.next(candidate, upstream, now).await {
             Ok(picked) => {
-                let ledger = &gateway.ledger;
-                match charge::begin(routed, &live, ledger, asker, picked.now).await {
-                    Ok(kept) => {
-                        now = kept;
-                        break (upstream, picked);
-                    }
+                match charge::begin(routed, live, &gateway.ledger, asker, picked.now).await {
+                    Ok(now) => return Ok((picked, now)),
                     Err(why) => {
-                        if !charge::pass_over(routed, &live, metrics, why) {
-                            return Err(failed("nothing is left that can be paid for"));
+                        if !charge::pass_over(routed, live, metrics, why) {
+                            let message = "nothing is left that can be paid for";
+                            return Err(Unpicked::Nothing(message));
                         }
-                        now = Instant::now();
                     }
                 }
             }
-            // An address may have been waited for before.
-            Err(Nowhere::Full) if way::pass_over(routed, &live, metrics) => now = Instant::now(),
-            Err(Nowhere::Full) => return Err(failed("every limit is reached")),
+            Err(Nowhere::Full) => {
+                if !way::pass_over(routed, live, metrics) {
+                    return Err(Unpicked::Nothing("every limit is reached"));
+                }
+            }
             Err(Nowhere::NoAddress) => {
                 routed.plan.begin();
                 let lost = report::without_address(upstream, Instant::now());
                 routed.current.endpoint = lost.unwrap_or_default();
                 routed.current.blameless = lost.is_none();
-                let message = "the provider's name has no address";
-                return Err(end(ctx, metrics, Ended::NotConnected, message));
+                return Err(Unpicked::NoAddress);
             }
         }
-    };
-    routed.plan.begin();
-    let mut peer = picked.peer;
-    routed.current.endpoint = picked.index;
+        // An address may have been waited for before.
+        now = Instant::now();
+    }
+}
+
+/// Lays the body out with the candidate's edits: its pieces, and what time it is then.
+async fn lay_out(
+    routed: &mut Routed,
+    live: &Live,
+    surface: Option<Surface>,
+    mut now: Instant,
+) -> Result<(Pieces, Instant)> {
     let provider = live.catalog.provider(routed.plan.candidate().provider);
     let charged = charge::is_held(routed);
     let asks = surface
@@ -100,11 +160,11 @@ pub async fn open(
             .and_then(|surface| provider.route(surface))
             .is_some_and(Route::names_model);
     let laid = if let Some(upload) = &routed.body.upload {
-        form::lay_out(upload, &routed.body, routed.model(&live))
+        form::lay_out(upload, &routed.body, routed.model(live))
     } else if routed.body.packed.is_none() {
-        edits::lay_out(&routed.body, routed.model(&live), asks, in_route)
+        edits::lay_out(&routed.body, routed.model(live), asks, in_route)
     } else {
-        let model = routed.model(&live).to_owned();
+        let model = routed.model(live).to_owned();
         let laid = Box::pin(packed::lay_out(&mut routed.body, &model, asks, in_route)).await;
         now = Instant::now();
         laid
@@ -113,38 +173,33 @@ pub async fn open(
         Ok(laid) => laid,
         Err(fault) => {
             routed.fault = Some(fault);
-            charge::close(routed, &live, surface, How::Unseen, false);
+            charge::close(routed, live, surface, How::Unseen, false);
             return Err(failed("the body cannot be edited"));
         }
     };
     // Of what is passed on without a body, nothing is said of one.
     let bare = routed.passed.is_some() || routed.tunnel.is_some();
     routed.current.length = laid.length.filter(|_| !bare || !routed.body.whole);
-    routed.current.edits = laid
-        .made
-        .and(edits::of_query(&routed.body, routed.model(&live)));
-    if told_upstream {
-        routed.current.edits = routed.current.edits.and(Made::TRACED);
-    }
-    let own = caller.policy.times();
-    let waits = Waits::of(&upstream.times, Some(own), routed.streamed);
-    let seen = picked.endpoint.seen();
-    if !seen.connects_freely() {
-        let left = routed.deadline.saturating_duration_since(now);
-        routed.current.permit = seen.leave_to_connect(waits.connect.min(left)).await;
-        let asked = std::mem::replace(&mut now, Instant::now());
-        routed.queued += now.saturating_duration_since(asked);
+    let of_query = edits::of_query(&routed.body, routed.model(live));
+    routed.current.edits = laid.made.and(of_query);
+    Ok((laid.pieces, now))
+}
+
+/// Waits for leave to connect, where an endpoint is not connected to by all at once; what time it is then.
+async fn leave_to_connect(
+    routed: &mut Routed,
+    seen: &Seen,
+    waits: &Waits,
+    now: Instant,
+) -> Instant {
+    if seen.connects_freely() {
+        return now;
     }
     let left = routed.deadline.saturating_duration_since(now);
-    routed.current.hurry = waits.hurry(&Waits::of(&upstream.times, None, routed.streamed), left);
-    set_out(routed, &waits, laid.pieces, &mut peer, now);
-    if routed.tunnel.is_some() {
-        peer::for_websocket(&mut peer, waits.first_byte.max(waits.idle));
-    }
-    if charge::reads_on(routed, &live) {
-        routed.replay.read_on();
-    }
-    Ok(peer)
+    routed.current.permit = seen.leave_to_connect(waits.connect.min(left)).await;
+    let waited = Instant::now();
+    routed.queued += waited.saturating_duration_since(now);
+    waited
 }
 
 fn failed(message: &'static str) -> Box<Error> {
