@@ -20,6 +20,7 @@ mod jitter;
 mod lane;
 mod ledger;
 mod listen;
+mod numbers;
 mod otel;
 pub mod reload;
 mod run;
@@ -35,7 +36,7 @@ mod watchdog;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::Duration;
 
 use log::info;
 use pingora_runtime::Runtime;
@@ -44,11 +45,9 @@ use tokio::task::JoinHandle;
 
 use crate::access::Keyring;
 use crate::config::Config;
-use crate::credentials::Reason;
 use crate::ledger::Settings;
 use crate::live::{Lasting, Live};
 use crate::log::access::AccessLog;
-use crate::log::logger;
 use crate::metrics::Metrics;
 use crate::proxy::Gateway;
 use crate::proxy::memory::ReplayMemory;
@@ -63,6 +62,7 @@ use connections::Connections;
 use descriptors::Descriptors;
 use ledger::Books;
 use listen::Sockets;
+use numbers::Keepers;
 use otel::Telling;
 use reload::{Load, Reloader};
 use signals::Signals;
@@ -145,6 +145,38 @@ impl Begun {
     }
 }
 
+/// What there is before anything is bound or opened.
+struct Known {
+    config: Config,
+    descriptors: Descriptors,
+    metrics: Arc<Metrics>,
+    lasting: Arc<Lasting>,
+    reloader: Arc<Reloader>,
+}
+
+impl Known {
+    /// Reads configuration and catalog.
+    fn read(control: &tokio::runtime::Runtime, load: Box<Load>) -> Result<Self, Vec<String>> {
+        let loaded = load()?;
+        let config = loaded.config.clone();
+        let descriptors = Descriptors::default();
+        descriptors.provide(&config);
+        descriptors::enough(&config).map_err(one)?;
+        let metrics = Arc::new(Metrics::new(&reject::code_names()).map_err(one)?);
+        let resolver = Resolver::new(control.handle().clone(), Ways::of(&config.dns));
+        let lasting = Arc::new(Lasting::new(resolver, Arc::clone(&metrics)));
+        let reloader = async { Reloader::new(load, loaded, Arc::clone(&lasting)) };
+        let reloader = Arc::new(control.block_on(reloader)?);
+        Ok(Self {
+            config,
+            descriptors,
+            metrics,
+            lasting,
+            reloader,
+        })
+    }
+}
+
 /// What a process does before it listens, and what is to be had from then on.
 fn start(
     control: &tokio::runtime::Runtime,
@@ -152,16 +184,13 @@ fn start(
     load: Box<Load>,
     before: Option<&mut Predecessor>,
 ) -> Result<Option<Running>, Vec<String>> {
-    let loaded = load()?;
-    let config = loaded.config.clone();
-    let descriptors = Descriptors::default();
-    descriptors.provide(&config);
-    descriptors::enough(&config).map_err(one)?;
-    let metrics = Arc::new(Metrics::new(&reject::code_names()).map_err(one)?);
-    let resolver = Resolver::new(control.handle().clone(), Ways::of(&config.dns));
-    let lasting = Arc::new(Lasting::new(resolver, Arc::clone(&metrics)));
-    let reloader = control.block_on(async { Reloader::new(load, loaded, Arc::clone(&lasting)) })?;
-    let reloader = Arc::new(reloader);
+    let Known {
+        config,
+        descriptors,
+        metrics,
+        lasting,
+        reloader,
+    } = Known::read(control, load)?;
     let live = Arc::clone(reloader.live());
 
     let successor = before.is_some();
@@ -192,13 +221,15 @@ fn start(
     };
     let books = Books::open(&store, settings, &metrics)?;
     let memory = ReplayMemory::new(config.limits.replay_total);
-    watch_numbers(&metrics, &memory, &access_log).map_err(one)?;
-    health::watch_states(&metrics, &live).map_err(one)?;
-    catalog::watch(&metrics, &live).map_err(one)?;
     let connections = Connections::new(config.limits.connections);
-    watch_connections(&metrics, &connections).map_err(one)?;
-    watch_keys(&metrics, &live).map_err(one)?;
-    byok::watch(&metrics, stored.keys()).map_err(one)?;
+    let keepers = Keepers {
+        memory: &memory,
+        access_log: &access_log,
+        connections: &connections,
+        live: &live,
+        stored: stored.keys(),
+    };
+    numbers::watch(&metrics, &keepers).map_err(one)?;
 
     let (stop, stopping) = channel::channel(false);
     let (opened, opening) = channel::channel(!successor);
@@ -260,26 +291,18 @@ fn start(
         operators,
         ..
     } = assembly;
-    control.spawn(audit::run(Arc::clone(&store), keeping, stopped(&stop)));
-    control.spawn(store::watch(store, keys, stopped(&stop)));
-    control.spawn(stored.run(stopped(&stop)));
-    control.spawn(discover::run(
-        Arc::clone(&reloader),
-        lasting,
-        stopped(&stop),
-    ));
-    control.spawn(checks::run(live, stopped(&stop)));
     let watched = watchdog::run(watchdog::threads(&workers));
     let watchdog = control.spawn(when_open(becoming, watched));
-    control.spawn(tidy::run(
-        Arc::clone(&reloader),
-        Arc::clone(&access_log),
-        stopped(&stop),
-    ));
-    {
-        let _entered = control.enter();
-        watch::watch(Arc::clone(&reloader));
-    }
+    let beside = Beside {
+        store,
+        keys,
+        stored,
+        audit_kept: keeping,
+        lasting,
+        access_log: Arc::clone(&access_log),
+        reloader: Arc::clone(&reloader),
+    };
+    beside.run(control, &stop);
     let upgrades = Upgrades::new(
         asked,
         sockets.into_kept(),
@@ -315,6 +338,37 @@ fn start(
     Ok(Some(running))
 }
 
+/// Who works beside requests for as long as the gateway serves.
+struct Beside {
+    store: Arc<Store>,
+    keys: Arc<Snapshot<Keyring>>,
+    stored: byok::Follower,
+    audit_kept: channel::Receiver<Duration>,
+    lasting: Arc<Lasting>,
+    access_log: Arc<AccessLog>,
+    reloader: Arc<Reloader>,
+}
+
+impl Beside {
+    fn run(self, control: &tokio::runtime::Runtime, stop: &channel::Sender<bool>) {
+        let Self {
+            store, reloader, ..
+        } = self;
+        let audit = audit::run(Arc::clone(&store), self.audit_kept, stopped(stop));
+        control.spawn(audit);
+        control.spawn(store::watch(store, self.keys, stopped(stop)));
+        control.spawn(self.stored.run(stopped(stop)));
+        let discover = discover::run(Arc::clone(&reloader), self.lasting, stopped(stop));
+        control.spawn(discover);
+        let live = Arc::clone(reloader.live());
+        control.spawn(checks::run(live, stopped(stop)));
+        let tidy = tidy::run(Arc::clone(&reloader), self.access_log, stopped(stop));
+        control.spawn(tidy);
+        let _entered = control.enter();
+        watch::watch(reloader);
+    }
+}
+
 /// The store, and what requests need of it.
 async fn open(
     config: &Config,
@@ -347,67 +401,6 @@ fn one(error: impl std::fmt::Display) -> Vec<String> {
 
 fn seed() -> Result<[u64; 2], getrandom::Error> {
     Ok([getrandom::u64()?, getrandom::u64()?])
-}
-
-/// Numbers that are kept elsewhere and read at each scrape.
-fn watch_numbers(
-    metrics: &Metrics,
-    memory: &Arc<ReplayMemory>,
-    access_log: &Arc<AccessLog>,
-) -> prometheus::Result<()> {
-    let memory = Arc::clone(memory);
-    metrics.gauge_of("replay_bytes", "Bytes of request bodies held.", move || {
-        memory.taken()
-    })?;
-    let access_log = Arc::clone(access_log);
-    metrics.counter_of(
-        "access_log_dropped_total",
-        "Lines of the access log that its target was too slow for.",
-        move || access_log.dropped(),
-    )?;
-    metrics.counter_of(
-        "log_dropped_total",
-        "Lines of the gateway's own log that its target was too slow for.",
-        logger::dropped,
-    )
-}
-
-fn watch_connections(metrics: &Metrics, connections: &Arc<Connections>) -> prometheus::Result<()> {
-    let open = Arc::clone(connections);
-    metrics.gauge_of(
-        "connections_open",
-        "Clients connected to the public listeners.",
-        move || open.open(),
-    )?;
-    let refused = Arc::clone(connections);
-    metrics.counter_of(
-        "connections_refused_total",
-        "Connections of clients that were closed as they came: limits.connections.",
-        move || refused.refused(),
-    )
-}
-
-/// The provider keys that are set aside, counted at each scrape.
-fn watch_keys(metrics: &Metrics, live: &Arc<Snapshot<Live>>) -> prometheus::Result<()> {
-    // What is served holds the metrics already.
-    let live = Arc::downgrade(live);
-    metrics.gauges_of(
-        "keys_set_aside",
-        "Provider keys of ours that are set aside now, by why.",
-        &["provider", "reason"],
-        move || {
-            let Some(live) = live.upgrade() else {
-                return Vec::new();
-            };
-            let live = live.pin();
-            let aside = live.keys_set_aside(Instant::now());
-            let series = |(provider, reason, count): (&str, Reason, usize)| {
-                let labels = [provider.to_owned(), reason.name().to_owned()];
-                (labels, u32::try_from(count).map_or(f64::MAX, f64::from))
-            };
-            aside.map(series).collect()
-        },
-    )
 }
 
 /// Runs what is not a request: look-ups, the store, reloads, the admin listener.
