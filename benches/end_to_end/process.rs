@@ -106,7 +106,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts the program, and waits until it listens.
+    /// Starts the program, and waits until it listens and its workers are there.
     ///
     /// `setpriv` asks the kernel to end the child if the harness is killed, `taskset` binds it; each
     /// then becomes the next program, so that the child's pid is the proxy's. Call it on the main
@@ -135,27 +135,30 @@ impl Process {
     async fn wait_for_workers(&mut self, launch: &Launch) -> io::Result<()> {
         let started = Instant::now();
         while self.workers.len() < launch.workers {
-            if started.elapsed() > PATIENCE {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            sleep(Duration::from_millis(5)).await;
+            self.wait_on(started, launch).await?;
             self.workers = children_of(self.child.id())?;
         }
+        Ok(())
+    }
+
+    /// Waits a moment, unless that is of no use any more.
+    async fn wait_on(&mut self, started: Instant, launch: &Launch) -> io::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            let said = fs::read_to_string(&launch.log).unwrap_or_default();
+            let program = launch.program.display();
+            return Err(io::Error::other(format!("{program}: {status}: {said}")));
+        }
+        if started.elapsed() > PATIENCE {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        sleep(Duration::from_millis(5)).await;
         Ok(())
     }
 
     async fn wait_until_listening(&mut self, launch: &Launch) -> io::Result<()> {
         let started = Instant::now();
         while TcpStream::connect(launch.address).await.is_err() {
-            if let Some(status) = self.child.try_wait()? {
-                let said = fs::read_to_string(&launch.log).unwrap_or_default();
-                let program = launch.program.display();
-                return Err(io::Error::other(format!("{program}: {status}: {said}")));
-            }
-            if started.elapsed() > PATIENCE {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            sleep(Duration::from_millis(5)).await;
+            self.wait_on(started, launch).await?;
         }
         Ok(())
     }

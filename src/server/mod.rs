@@ -155,7 +155,7 @@ struct Known {
 }
 
 impl Known {
-    /// Reads configuration and catalog.
+    /// Reads configuration and catalog, and makes what lasts beyond them.
     fn read(control: &tokio::runtime::Runtime, load: Box<Load>) -> Result<Self, Vec<String>> {
         let loaded = load()?;
         let config = loaded.config.clone();
@@ -338,7 +338,7 @@ fn start(
     Ok(Some(running))
 }
 
-/// Who works beside requests for as long as the gateway serves.
+/// What those need who work beside requests for as long as the gateway serves.
 struct Beside {
     store: Arc<Store>,
     keys: Arc<Snapshot<Keyring>>,
@@ -351,21 +351,18 @@ struct Beside {
 
 impl Beside {
     fn run(self, control: &tokio::runtime::Runtime, stop: &channel::Sender<bool>) {
-        let Self {
-            store, reloader, ..
-        } = self;
-        let audit = audit::run(Arc::clone(&store), self.audit_kept, stopped(stop));
+        let audit = audit::run(Arc::clone(&self.store), self.audit_kept, stopped(stop));
         control.spawn(audit);
-        control.spawn(store::watch(store, self.keys, stopped(stop)));
+        control.spawn(store::watch(self.store, self.keys, stopped(stop)));
         control.spawn(self.stored.run(stopped(stop)));
-        let discover = discover::run(Arc::clone(&reloader), self.lasting, stopped(stop));
-        control.spawn(discover);
-        let live = Arc::clone(reloader.live());
+        let reloader = Arc::clone(&self.reloader);
+        control.spawn(discover::run(reloader, self.lasting, stopped(stop)));
+        let live = Arc::clone(self.reloader.live());
         control.spawn(checks::run(live, stopped(stop)));
-        let tidy = tidy::run(Arc::clone(&reloader), self.access_log, stopped(stop));
-        control.spawn(tidy);
+        let reloader = Arc::clone(&self.reloader);
+        control.spawn(tidy::run(reloader, self.access_log, stopped(stop)));
         let _entered = control.enter();
-        watch::watch(reloader);
+        watch::watch(self.reloader);
     }
 }
 

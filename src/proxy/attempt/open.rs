@@ -144,7 +144,8 @@ async fn pick<'a>(
     }
 }
 
-/// Lays the body out with the candidate's edits: its pieces, and what time it is then.
+/// Lays the body out with the candidate's edits, and notes them: its pieces, and what time it is then. Where it cannot be laid
+/// out, what is held for the attempt is given back.
 async fn lay_out(
     routed: &mut Routed,
     live: &Live,

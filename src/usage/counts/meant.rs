@@ -2,8 +2,7 @@
 
 use super::written::{Count, InputDetails, OfModality, OutputDetails, Part, Written};
 
-/// Parts of the input, of the output, and what is counted beside both. Absent ones are empty.
-#[derive(Clone, Copy)]
+/// A usage object, and what it says of the input and of the output in particular: nothing, where no such part is there.
 pub(super) struct Meant<'w> {
     written: &'w Written,
     input: InputDetails,
